@@ -1,0 +1,16 @@
+"""Facial-expression recognition with Keras: data, networks, training, honest scores.
+
+One module, one stage, in the order in which a picture travels: ``images`` -> ``dataset`` -> ``networks`` and
+``recipes`` -> ``training`` -> ``classifier`` -> ``metrics`` -> ``plots``. Importing the package loads nothing heavy.
+"""
+
+import os
+
+# Keras asks for its backend once, when it is first imported. KERAS_BACKEND=jax or torch is respected.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# TensorFlow's start-up notes hide our own lines; errors still show.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+class FerError(Exception):
+    """Something the person at the keyboard can fix: says what, where, what was found and what to do."""

@@ -1,0 +1,206 @@
+"""A trained network with its labels, its input and its history, in one file."""
+
+import dataclasses
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fer import FerError
+from fer.images import InputSpec
+
+MEMBER = "fer.json"  # inside the .keras zip; keras.models.load_model does not look at it
+TTA = ("none", "flip", "ten-crop")
+BATCH = 256  # pictures a call of the network at most
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network that knows its labels.
+
+    Attributes:
+        model: Keras model from uint8-valued pixels (n, size, size, channels) to probabilities float32 (n, k).
+        labels: k names, in the order of the outputs.
+        spec: what the network takes.
+        notes: where it comes from: data, recipe, scores, versions, date; anything that JSON holds.
+    """
+
+    model: "keras.Model"  # noqa: F821 -- keras takes seconds to import, and only `load` needs it
+    labels: tuple[str, ...]
+    spec: InputSpec
+    notes: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if len(set(self.labels)) != len(self.labels):
+            raise FerError(f"a label stands twice among {', '.join(self.labels)}")
+        outputs = self.model.output_shape
+        if outputs != (None, len(self.labels)):
+            raise FerError(f"the network gives {outputs}, but there are {len(self.labels)} labels: {', '.join(self.labels)}")
+        if self.model.input_shape[1:] != self.spec.shape:
+            raise FerError(f"the network takes {self.model.input_shape[1:]}, but its InputSpec says {self.spec.shape}")
+
+    def predict(self, images: np.ndarray, *, tta: str = "none") -> np.ndarray:
+        """Probabilities for prepared pictures: the one path of evaluation, folders, live video and the page.
+
+        Args:
+            images: uint8 (n, size, size, channels) from `images.prepare`; n may be 0.
+            tta: "none", or test-time augmentation: the mean over the views "flip" (2) or "ten-crop" (10).
+
+        Returns:
+            float32 (n, k), rows sum to 1.
+
+        Raises:
+            FerError: pictures of another shape than the network takes.
+        """
+        if images.ndim != 4 or images.shape[1:] != self.spec.shape:
+            raise FerError(f"the network takes pictures {self.spec.shape}, received {images.shape[1:]}")
+        batches = [self._predict_batch(images[i : i + BATCH], tta) for i in range(0, len(images), BATCH)]
+        return np.concatenate(batches) if batches else np.zeros((0, len(self.labels)), np.float32)
+
+    def _predict_batch(self, images, tta):
+        # One compiled call. Padding to a power of two leaves a handful of shapes to compile, however many faces come.
+        n = len(images)
+        padded = np.zeros((1 << (n - 1).bit_length(), *images.shape[1:]), images.dtype)
+        padded[:n] = images
+        total = sum(self.model.predict_on_batch(view)[:n] for view in views(padded, tta))
+        return (total / view_count(tta)).astype(np.float32)
+
+    def save(self, path: str | Path) -> None:
+        """Writes one .keras file that also holds the labels, the InputSpec and the notes; whole or not at all.
+
+        Raises:
+            FerError: the name does not end in .keras.
+        """
+        path = Path(path)
+        if path.suffix != ".keras":
+            raise FerError(f"{path}: a model file must end in .keras")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        about = {"labels": self.labels, "spec": dataclasses.asdict(self.spec), "notes": self.notes}
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+            temporary = Path(folder, path.name)
+            self.model.save(temporary)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(MEMBER, json.dumps(about, indent=1, ensure_ascii=False))
+            os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Classifier":
+        """Reads a file written by `save`. Keras' safe mode stays on and nothing is unpickled.
+
+        Raises:
+            FerError: missing, cut short, not a Keras file, without labels, or labels that do not fit the network.
+        """
+        about = describe(path)
+        import keras
+
+        from fer.hardware import JIT_COMPILE
+
+        try:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise FerError(f"{path}: Keras {keras.__version__} cannot load it: {str(error).splitlines()[0]}") from error
+        model.jit_compile = JIT_COMPILE
+        try:
+            return cls(model, tuple(about["labels"]), InputSpec(**about["spec"]), about["notes"])
+        except FerError as error:
+            raise FerError(f"{path}: {error}") from error
+
+
+def describe(path: str | Path) -> dict:
+    """Reads only what a model file says of itself, without Keras: {"labels", "spec", "notes"}.
+
+    Raises:
+        FerError: as `Classifier.load`, as far as it shows without loading the network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FerError(f"{path}: there is no such model file")
+    if path.read_bytes()[:8] == b"\x89HDF\r\n\x1a\n":
+        raise FerError(f"{path}: an HDF5 file of older Keras; it does not say its labels. {_REPAIR}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise FerError(f"{path}: damaged inside ({damaged}); copy or download it again")
+            if MEMBER not in archive.namelist():
+                raise FerError(f"{path}: it does not say its labels (it was not saved by this suite). {_REPAIR}")
+            about = json.loads(archive.read(MEMBER))
+    except zipfile.BadZipFile as error:
+        raise FerError(f"{path}: cut short, or not a Keras file") from error
+    except json.JSONDecodeError as error:
+        raise FerError(f"{path}: its {MEMBER} is not JSON ({error})") from error
+    if not isinstance(about, dict) or not {"labels", "spec", "notes"} <= about.keys():
+        raise FerError(f"{path}: its {MEMBER} lacks labels, spec or notes")
+    return about
+
+
+_REPAIR = (
+    "If you know them, in their order: "
+    "Classifier(keras.saving.load_model(OLD, compile=False), (LABELS), InputSpec(SIZE, CHANNELS)).save(NEW)"
+)
+
+
+def view_count(tta: str) -> int:
+    return {"none": 1, "flip": 2, "ten-crop": 10}[tta]
+
+
+def views(images: np.ndarray, tta: str) -> Iterator[np.ndarray]:
+    """The views of test-time augmentation, one array at a time.
+
+    "ten-crop" is the picture and its four shifts by a twenty-fourth of the side (2 of 48 pixels) to the corners, each
+    also mirrored. For a network with a central crop of 44 of 48 pixels these are exactly the classic ten crops; for
+    others the edge pixels are repeated.
+
+    Args:
+        images: uint8 (n, size, size, channels).
+        tta: one of `TTA`.
+
+    Yields:
+        uint8 (n, size, size, channels).
+
+    Raises:
+        FerError: an unknown name.
+    """
+    if tta not in TTA:
+        raise FerError(f"test-time augmentation must be one of {', '.join(TTA)}, not {tta!r}")
+    size = images.shape[1]
+    reach = max(1, size // 24)
+    corners = [(-reach, -reach), (-reach, reach), (reach, -reach), (reach, reach)]
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), "edge") if tta == "ten-crop" else None
+    for dy, dx in [(0, 0), *corners] if tta == "ten-crop" else [(0, 0)]:
+        view = images
+        if dy or dx:
+            view = padded[:, reach + dy : reach + dy + size, reach + dx : reach + dx + size]
+        yield view
+        if tta != "none":
+            yield view[:, :, ::-1]
+
+
+def average(classifiers: list[Classifier], images: list[np.ndarray], *, tta: str = "none") -> np.ndarray:
+    """Mean probabilities of an ensemble, outputs matched by label name.
+
+    Args:
+        classifiers: at least one; all with the same labels, in any order.
+        images: for each classifier the same pictures as its own spec wants them.
+        tta: see `Classifier.predict`.
+
+    Returns:
+        float32 (n, k), columns in the order of the first classifier's labels.
+
+    Raises:
+        FerError: the classifiers do not share one set of labels.
+    """
+    first = classifiers[0]
+    total = 0
+    for classifier, pictures in zip(classifiers, images, strict=True):
+        if set(classifier.labels) != set(first.labels):
+            raise FerError(
+                f"models with different labels cannot be averaged: {', '.join(first.labels)} and {', '.join(classifier.labels)}"
+            )
+        order = [classifier.labels.index(label) for label in first.labels]
+        total = total + classifier.predict(pictures, tta=tta)[:, order]
+    return (total / len(classifiers)).astype(np.float32)

@@ -1,0 +1,172 @@
+"""What one training was asked to do: from flags to a checked `Configuration`, kept as run.json in the run folder."""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fer import FerError
+from fer.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Recipe
+
+FILE = "run.json"
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-contrib-python", "pandas", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One training, as a person asked for it; see `train.py --help` for each entry."""
+
+    recipe: Recipe
+    data: str = "demo"
+    votes: str | None = None
+    vote_mode: str = "shares"
+    validation_fraction: float = 0.1
+    seed: int = 42
+    precision: str = "auto"
+    init: str | None = None
+    output: str = ""
+    run_dir: str = ""
+
+    def __post_init__(self):
+        if not self.run_dir:
+            stem = Path(self.output).stem if self.output else f"{self.recipe.name}-{Path(self.data).stem}"
+            object.__setattr__(self, "run_dir", str(Path("runs", stem)))
+        if not self.output:
+            object.__setattr__(self, "output", str(Path(self.run_dir, "model.keras")))
+        if Path(self.output).suffix != ".keras":
+            raise FerError(f"--output must end in .keras, not {self.output}")
+
+    @property
+    def path(self) -> Path:
+        return Path(self.run_dir, FILE)
+
+    def write(self) -> None:
+        """Keeps the configuration with versions, git revision and command line in the run folder."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        about = {"configuration": dataclasses.asdict(self)} | circumstances()
+        self.path.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of train.py beside those that name the data; every field of a recipe is one."""
+    places = parser.add_argument_group("places")
+    places.add_argument("--output", metavar="MODEL.keras", help="gets the best epoch (default: in the run folder)")
+    places.add_argument("--run-dir", metavar="DIR", help="log, curves, checkpoint (default: runs/NAME OF THE OUTPUT)")
+    places.add_argument("--resume", action="store_true", help="go on with the run in --run-dir, with its own settings")
+    places.add_argument("--overwrite", action="store_true", help="start again where a run or an output already is")
+    places.add_argument("--init", metavar="MODEL.keras", help="start from this model's weights (fine-tuning)")
+    places.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs into the run folder")
+    places.add_argument("--diagram", metavar="PNG", help="write a picture of the network and stop")
+    places.add_argument("--list-recipes", action="store_true", help="print the recipes and stop")
+    run = parser.add_argument_group("training")
+    run.add_argument("--recipe", choices=RECIPES, help="(four-block)")
+    run.add_argument("--vote-mode", choices=("shares", "majority"), help="what --votes become (shares)")
+    run.add_argument("--seed", type=int, help="of everything random (42)")
+    run.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), help="arithmetic (auto)")
+    run.add_argument("--augment", action=argparse.BooleanOptionalAction, help="all augmentation on or off")
+    fields = parser.add_argument_group("recipe", "each overrides one number of the recipe")
+    for item in dataclasses.fields(Recipe)[2:]:
+        flag = "--" + item.name.replace("_", "-")
+        if item.type is bool:
+            fields.add_argument(flag, action=argparse.BooleanOptionalAction, help=item.metadata["help"])
+        else:
+            kind = _rates if item.name.endswith("dropout") else item.type
+            fields.add_argument(flag, type=kind, choices=item.metadata["choices"], help=item.metadata["help"])
+
+
+def resolve(args: argparse.Namespace) -> Configuration:
+    """The configuration of the flags, or with --resume the one kept in the run folder.
+
+    Raises:
+        FerError: nothing to resume, flags that contradict the kept run, or a run or output that would be overwritten.
+    """
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    if not args.resume:
+        config = _configure(given)
+        taken = [path for path in (config.path, Path(config.output)) if path.exists()]
+        if taken and not args.overwrite and not args.diagram:
+            raise FerError(f"{taken[0]} exists: go on with --resume, start again with --overwrite, or choose another place")
+        return config
+    path = _configure(given).path
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))["configuration"]
+        config = Configuration(**kept | {"recipe": _recipe(kept["recipe"])})
+    except FileNotFoundError as error:
+        raise FerError(f"{path}: there is no run to resume; name it with --run-dir or --output") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise FerError(f"{path}: not the configuration of a run ({error})") from error
+    kept = dataclasses.asdict(config)
+    flat = kept | kept["recipe"] | {"recipe": config.recipe.name}
+    for name, value in given.items():
+        if name in flat and flat[name] != value:
+            raise FerError(f"--{name.replace('_', '-')} {value} contradicts the run in {path.parent}, which has {flat[name]}")
+    return config
+
+
+def _configure(given: dict) -> Configuration:
+    recipe = RECIPES[given.get("recipe", "four-block")]
+    if "augment" in given:
+        amounts = {name: getattr(recipe, name) for name in AUGMENTATION}
+        on = amounts if recipe.augments else STANDARD_AUGMENTATION
+        recipe = dataclasses.replace(recipe, **(on if given["augment"] else {name: type(amounts[name])() for name in amounts}))
+    names = {item.name for item in dataclasses.fields(Recipe)[2:]}
+    recipe = dataclasses.replace(recipe, **{name: value for name, value in given.items() if name in names})
+    names = {item.name for item in dataclasses.fields(Configuration)[1:]}
+    return Configuration(recipe, **{name: value for name, value in given.items() if name in names})
+
+
+def _recipe(kept: dict) -> Recipe:
+    return Recipe(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def circumstances() -> dict:
+    """When, with what and from which revision a training runs: kept in run.json and in the model file."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    command = " ".join(["python", *sys.argv])
+    return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "command": command, "versions": versions, "revision": _revision()}
+
+
+def _revision() -> str | None:
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        revision = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
+        return None
+    return revision.strip() + (" with changes" if changed.strip() else "")
+
+
+def recipe_table() -> str:
+    """All recipes, a paragraph each: name, summary, and every number that is not the default."""
+    defaults = Recipe("", "")
+    paragraphs = []
+    for recipe in RECIPES.values():
+        numbers = [
+            f"{item.name}={_text(getattr(recipe, item.name))}"
+            for item in dataclasses.fields(Recipe)[2:]
+            if item.name in _ALWAYS or getattr(recipe, item.name) != getattr(defaults, item.name)
+        ]
+        paragraphs.append(f"{recipe.name}: {recipe.summary}\n    " + " ".join(numbers))
+    return "\n".join(paragraphs)
+
+
+_ALWAYS = ("network", "epochs", "batch_size", "optimizer", "learning_rate", "schedule")
+
+
+def _text(value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,254 @@
+"""Labelled pictures in memory: one type for every source, loaded by `load`."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from fer import FerError, demo, folders, images, labels, tables
+from fer.images import InputSpec
+
+SPLITS = ("train", "validation", "test")
+VOTE_MODES = ("majority", "shares")
+DEMO_COUNTS = {"train": 2800, "validation": 700, "test": 700}
+# Names under which FER2013's table is passed around, for a folder that holds it.
+TABLE_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
+
+Progress = Callable[[Iterable, int, str], Iterable]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures with their labels.
+
+    Attributes:
+        images: uint8 (n, size, size, channels), prepared for the network.
+        targets: float32 (n, k), rows sum to 1: one-hot, or shares of votes.
+        labels: k canonical names, in the order of the columns of `targets`.
+        names: where each of the n pictures is from: a path, or a row of a table.
+        skipped: (name, reason) of everything that was left out.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self):
+        n, k = len(self.images), len(self.labels)
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise FerError(f"images must be uint8 (n, size, size, channels), not {self.images.dtype} {self.images.shape}")
+        if self.targets.shape != (n, k) or self.targets.dtype != np.float32 or len(self.names) != n:
+            raise FerError(f"{n} images, targets {self.targets.dtype} {self.targets.shape}, {k} labels, {len(self.names)} names")
+        if n and not np.allclose(self.targets.sum(axis=1), 1, atol=1e-4):
+            raise FerError("every row of targets must sum to 1")
+
+    def __len__(self):
+        return len(self.images)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pictures of each label (the strongest one, where there are shares)."""
+        found = np.bincount(self.targets.argmax(axis=1), minlength=len(self.labels))
+        return dict(zip(self.labels, found.tolist(), strict=True))
+
+    @property
+    def blank(self) -> int:
+        """Pictures of one single grey."""
+        flat = self.images.reshape(len(self), -1)
+        return int((flat.max(axis=1, initial=0) == flat.min(axis=1, initial=255)).sum())
+
+    def select(self, rows: np.ndarray) -> "Dataset":
+        """The given rows, in that order."""
+        names = tuple(self.names[i] for i in rows)
+        return Dataset(self.images[rows], self.targets[rows], self.labels, names, self.skipped)
+
+    def align(self, order: tuple[str, ...]) -> "Dataset":
+        """The same pictures with the columns of `targets` in a model's order; labels match by name.
+
+        Raises:
+            FerError: a label of the data that the model does not know.
+        """
+        if unknown := [label for label in self.labels if label not in order]:
+            raise FerError(f"the data have labels that the model does not know: {', '.join(unknown)}; it knows {', '.join(order)}")
+        targets = np.zeros((len(self), len(order)), np.float32)
+        for column, label in enumerate(self.labels):
+            targets[:, order.index(label)] = self.targets[:, column]
+        return Dataset(self.images, targets, tuple(order), self.names, self.skipped)
+
+
+def load(
+    source: str | Path,
+    spec: InputSpec,
+    *,
+    splits: tuple[str, ...] = ("train", "validation"),
+    votes: str | Path | None = None,
+    vote_mode: str = "majority",
+    validation_fraction: float = 0.1,
+    seed: int = 42,
+    progress: Progress = lambda items, total, text: items,
+) -> dict[str, Dataset]:
+    """Loads a data set, whatever its form; the README draws the folders.
+
+    Args:
+        source: a folder of class folders, a fer2013.csv, a folder that holds one, "demo", or "kaggle:OWNER/NAME".
+        spec: what the network takes; every picture passes `images.prepare`.
+        splits: those wanted, of "train", "validation", "test".
+        votes: FER+ votes for the rows of a CSV: eight labels in place of seven.
+        vote_mode: "majority" for one-hot targets, "shares" for the distribution of votes.
+        validation_fraction: share taken from the training pictures where the source has no validation split. It is
+            stratified, and identical pictures stay on one side.
+        seed: of that choice.
+        progress: wraps the iteration over pictures; gets it, their number and a word.
+
+    Returns:
+        A data set for each wanted split, all with the same labels.
+
+    Raises:
+        FerError: nothing there, an unusable form, or a wanted split that the source has not.
+    """
+    source = str(source)
+    if source.startswith("kaggle:"):
+        source = str(_download(source.removeprefix("kaggle:")))
+    path = _table_inside(Path(source))
+    if votes is not None and (source == "demo" or not tables.is_table(path)):
+        raise FerError(f"votes belong to the rows of a fer2013.csv; {source} is none")
+    if source == "demo":
+        parts = {split: _demo(split, spec) for split in splits}
+    elif not path.exists():
+        raise FerError(f"{path}: there is no such file or folder")
+    elif path.is_dir():
+        parts = _from_folders(path, spec, splits, progress)
+    elif tables.is_table(path):
+        parts = _from_table(path, spec, votes, vote_mode, progress)
+    else:
+        raise FerError(f"{path}: expected a folder of class folders or a .csv file")
+    if "all" in parts:
+        parts["train"] = parts.pop("all")
+    if "validation" not in parts and "train" in parts and {"train", "validation"} & set(splits):
+        parts["train"], parts["validation"] = split_off(parts["train"], validation_fraction, seed)
+    for split in splits:
+        if split not in parts:
+            raise FerError(f"{source}: it has no {split} split, only {', '.join(parts)}")
+        if not len(parts[split]):
+            raise FerError(f"{source}: the {split} split holds no usable picture ({len(parts[split].skipped)} skipped)")
+    return {split: parts[split] for split in splits}
+
+
+def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Splits pictures in two, stratified by label, identical pictures never on both sides.
+
+    Returns:
+        (the rest, about `fraction` of the pictures).
+
+    Raises:
+        FerError: a fraction outside 0..1, or a label with fewer than two different pictures.
+    """
+    if not 0 < fraction < 1:
+        raise FerError(f"the validation fraction must lie between 0 and 1, not {fraction}")
+    keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in dataset.images]
+    _, first, group = np.unique(np.array(keys), return_index=True, return_inverse=True)
+    codes = dataset.targets.argmax(axis=1)[first]
+    present, counts = np.unique(codes, return_counts=True)
+    if (counts < 2).any():
+        label = dataset.labels[present[counts.argmin()]]
+        raise FerError(f"{label!r} has a single distinct picture: too few to split into training and validation")
+    # scikit-learn wants at least one picture of every label on each side.
+    smallest = max(len(present), round(fraction * len(first)))
+    try:
+        kept, taken = train_test_split(np.arange(len(first)), test_size=smallest, random_state=seed, stratify=codes)
+    except ValueError as error:
+        raise FerError(f"{len(dataset)} pictures cannot be split into training and validation: {error}") from error
+    return tuple(dataset.select(np.flatnonzero(np.isin(group, part))) for part in (kept, taken))
+
+
+def _download(handle: str) -> Path:
+    try:
+        import kagglehub
+        from requests import RequestException
+    except ImportError as error:
+        raise FerError("data from Kaggle need kagglehub: pip install kagglehub") from error
+    try:
+        return Path(kagglehub.dataset_download(handle))
+    except (ValueError, OSError, RequestException, kagglehub.exceptions.KaggleApiHTTPError) as error:
+        raise FerError(f"kaggle:{handle}: {' '.join(str(error).split())}") from error
+
+
+def _table_inside(path: Path) -> Path:
+    """A known CSV in a folder without class folders, else the path itself."""
+    if path.is_dir() and not any(child.is_dir() for child in path.iterdir()):
+        return next((path / name for name in TABLE_NAMES if (path / name).is_file()), path)
+    return path
+
+
+def _demo(split: str, spec: InputSpec) -> Dataset:
+    faces, codes = demo.faces(DEMO_COUNTS[split], seed=SPLITS.index(split))
+    pixels = np.stack([images.prepare(face, spec) for face in faces])
+    names = tuple(f"demo {split} {i}" for i in range(len(faces)))
+    return Dataset(pixels, _one_hot(codes, len(demo.LABELS)), demo.LABELS, names)
+
+
+def _from_folders(root: Path, spec: InputSpec, wanted, progress: Progress) -> dict[str, Dataset]:
+    found = folders.find(root)
+    names = [split for split in found.files if split in wanted or split in ("train", "all")]
+    if "train" in names and "train" not in wanted and "validation" in found.files:
+        names.remove("train")  # needed only where validation is to be taken from it
+    return {split: _read_files(found, split, spec, progress) for split in names}
+
+
+def _read_files(found: folders.Found, split: str, spec: InputSpec, progress: Progress) -> Dataset:
+    files = found.files[split]
+    codes, rows, names, skipped = [], np.empty((len(files), *spec.shape), np.uint8), [], list(found.skipped)
+
+    def read(file):
+        try:
+            return images.prepare(images.read(file), spec)
+        except FerError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes outside Python's lock
+        results = pool.map(read, (file for file, _ in files))
+        for (file, label), result in zip(files, progress(results, len(files), split), strict=True):
+            if isinstance(result, str):
+                skipped.append((str(file), result.removeprefix(f"{file}: ")))
+                continue
+            rows[len(names)] = result
+            codes.append(found.labels.index(label))
+            names.append(str(file))
+    targets = _one_hot(np.array(codes, np.int64), len(found.labels))
+    return Dataset(rows[: len(names)], targets, found.labels, tuple(names), tuple(skipped))
+
+
+def _from_table(path: Path, spec: InputSpec, votes, vote_mode: str, progress: Progress) -> dict[str, Dataset]:
+    table = tables.read(path, lambda chunks, total: progress(chunks, total, path.name))
+    names, skipped = np.array([f"{path.name} row {i}" for i in range(len(table.codes))]), ()
+    keep = np.ones(len(names), bool)
+    if votes is None:
+        targets, order = _one_hot(table.codes, len(labels.FER2013)), labels.FER2013
+    else:
+        if vote_mode not in VOTE_MODES:
+            raise FerError(f"vote mode must be one of {', '.join(VOTE_MODES)}, not {vote_mode!r}")
+        counted = tables.read_votes(Path(votes), table.splits)
+        targets, order, keep = counted.shares, counted.labels, counted.shares.any(axis=1)
+        if vote_mode == "majority":
+            targets = _one_hot(targets.argmax(axis=1), len(order))
+    parts = {}
+    splits = np.full(len(names), "all") if table.splits is None else table.splits
+    for split in dict.fromkeys(splits.tolist()):
+        rows = np.flatnonzero((splits == split) & keep)
+        skipped = tuple((str(names[i]), "no emotion holds more than half of its votes") for i in np.flatnonzero((splits == split) & ~keep))
+        pixels = np.empty((len(rows), *spec.shape), np.uint8)
+        for to, of in enumerate(rows):
+            pixels[to] = images.prepare(table.images[of], spec)
+        parts[split] = Dataset(pixels, targets[rows], order, tuple(names[rows].tolist()), skipped)
+    return parts
+
+
+def _one_hot(codes: np.ndarray, k: int) -> np.ndarray:
+    return np.eye(k, dtype=np.float32)[codes]

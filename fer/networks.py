@@ -1,0 +1,149 @@
+"""Keras builders: one plain function for each network, and one dict of them.
+
+Every network takes uint8-valued pixels `(n, size, size, channels)` and gives probabilities float32 `(n, k)`;
+scaling is its first layer, so that a saved model needs no scaling from outside.
+"""
+
+from collections.abc import Callable
+
+import keras
+
+from fer import FerError
+from fer.images import InputSpec
+
+
+def plain(pixels, *, dropout=0.4, dense_dropout=(0.4, 0.3)):
+    """Four unpadded convolutions 128-256-512-512, no batch normalization, dense 512-256."""
+    x = pixels
+    for i, filters in enumerate((128, 256, 512, 512)):
+        x = _conv_block(x, f"block{i + 1}", filters, padding="valid", batch_norm=None, dropout=_rate(dropout, i))
+    return _dense_head(x, (512, 256), batch_norm=None, dropout=dense_dropout)
+
+
+def four_block(pixels, *, dropout=0.25, dense_dropout=0.25):
+    """The classroom network: 64/3, 128/5, 256/3, 512/3 with batch normalization, dense 256-512-1024."""
+    x = pixels
+    for i, (filters, kernel) in enumerate(((64, 3), (128, 5), (256, 3), (512, 3))):
+        x = _conv_block(x, f"block{i + 1}", filters, kernel=kernel, dropout=_rate(dropout, i))
+    return _dense_head(x, (256, 512, 1024), dropout=dense_dropout)
+
+
+def rgb(pixels, *, dropout=0.25, dense_dropout=0.25):
+    """A colour network with two wide 5x5 blocks, batch normalization after ReLU, dense 256-512."""
+    x = pixels
+    for i, (filters, kernel, pool) in enumerate(((64, 3, 2), (128, 5, 2), (512, 5, 3), (512, 5, 3))):
+        rate = _rate(dropout, i)
+        x = _conv_block(x, f"block{i + 1}", filters, kernel=kernel, pool=pool, batch_norm="after", dropout=rate)
+    return _dense_head(x, (256, 512), batch_norm="after", dropout=dense_dropout)
+
+
+def five_conv(pixels, *, dropout=0.25, dense_dropout=0.25):
+    """Five 3x3 convolutions 64-128-256-512-512 with batch normalization, dense 512-512 without."""
+    x = pixels
+    for i, filters in enumerate((64, 128, 256, 512, 512)):
+        x = _conv_block(x, f"block{i + 1}", filters, dropout=_rate(dropout, i))
+    return _dense_head(x, (512, 512), batch_norm=None, dropout=dense_dropout)
+
+
+def eight_emotions(pixels, *, dropout=0.25, dense_dropout=0.25):
+    """64/3, 128/5, 512/3, 512/3 with batch normalization, dense 256-512."""
+    x = pixels
+    for i, (filters, kernel) in enumerate(((64, 3), (128, 5), (512, 3), (512, 3))):
+        x = _conv_block(x, f"block{i + 1}", filters, kernel=kernel, dropout=_rate(dropout, i))
+    return _dense_head(x, (256, 512), dropout=dense_dropout)
+
+
+NETWORKS: dict[str, Callable] = {
+    "plain": plain,
+    "four-block": four_block,
+    "rgb": rgb,
+    "five-conv": five_conv,
+    "eight-emotions": eight_emotions,
+}
+
+
+def build(
+    name: str,
+    labels: tuple[str, ...],
+    spec: InputSpec,
+    *,
+    crop: int | None = None,
+    dropout: float | tuple[float, ...] | None = None,
+    dense_dropout: float | tuple[float, ...] | None = None,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Builds a network by name.
+
+    Args:
+        name: a key of `NETWORKS`.
+        labels: names of the outputs, in order; k = their number.
+        spec: size and channels of the input.
+        crop: side in pixels of the centre that the network looks at; None for the whole picture. Shifted pictures
+            then give exactly the classic corner crops (see `classifier.views`).
+        dropout: rate after every convolution block, or one rate a block; None for the network's own.
+        dense_dropout: the same for the dense layers.
+        dtype: Keras dtype policy, such as "float32" or "mixed_bfloat16"; the output is always float32.
+
+    Returns:
+        A Keras model from uint8-valued pixels (n, size, size, channels) to probabilities float32 (n, k).
+
+    Raises:
+        FerError: an unknown name, or a picture too small for the network's pooling.
+    """
+    if name not in NETWORKS:
+        raise FerError(f"unknown network {name!r}; there are: {', '.join(NETWORKS)}")
+    if crop is not None and not 0 < crop <= spec.size:
+        raise FerError(f"crop must lie between 1 and the picture size {spec.size}, not {crop}")
+    rates = {"dropout": dropout, "dense_dropout": dense_dropout}
+    rates = {key: rate for key, rate in rates.items() if rate is not None}
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        pixels = keras.Input(spec.shape, name="pixels", dtype="float32")
+        x = pixels
+        if crop is not None and crop < spec.size:
+            x = keras.layers.CenterCrop(crop, crop, name="crop", dtype="float32")(x)
+        x = keras.layers.Rescaling(1 / 255, name="scale", dtype="float32")(x)
+        x = NETWORKS[name](x, **rates)
+        x = keras.layers.Dense(len(labels), name="logits", dtype="float32")(x)
+        probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(x)
+    except ValueError as error:
+        if "negative dimension" in str(error).lower() or "computed output size" in str(error).lower():
+            raise FerError(f"a picture of {crop or spec.size} pixels is too small for the network {name!r}") from error
+        raise
+    finally:
+        keras.config.set_dtype_policy(previous)
+    return keras.Model(pixels, probabilities, name=name.replace("-", "_"))
+
+
+def _conv_block(x, name, filters, *, kernel=3, pool=2, padding="same", batch_norm="before", dropout):
+    """Conv -> (BN) -> ReLU -> MaxPool -> Dropout; `batch_norm` stands "before" or "after" ReLU, or is None."""
+    x = keras.layers.Conv2D(filters, kernel, padding=padding, name=f"{name}_conv")(x)
+    x = _relu(x, name, batch_norm)
+    x = keras.layers.MaxPooling2D(pool, name=f"{name}_pool")(x)
+    return keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+
+
+def _dense_head(x, units, *, batch_norm="before", dropout):
+    x = keras.layers.Flatten(name="flatten")(x)
+    for i, width in enumerate(units):
+        name = f"dense{i + 1}"
+        x = keras.layers.Dense(width, name=name)(x)
+        x = _relu(x, name, batch_norm)
+        x = keras.layers.Dropout(_rate(dropout, i), name=f"{name}_dropout")(x)
+    return x
+
+
+def _relu(x, name, batch_norm):
+    relu = keras.layers.ReLU(name=f"{name}_relu")
+    if batch_norm is None:
+        return relu(x)
+    norm = keras.layers.BatchNormalization(name=f"{name}_norm")
+    return relu(norm(x)) if batch_norm == "before" else norm(relu(x))
+
+
+def _rate(dropout, index):
+    """The rate of block `index`: one number serves all blocks, a shorter tuple's last number the remaining ones."""
+    if isinstance(dropout, (int, float)):
+        return dropout
+    return dropout[min(index, len(dropout) - 1)]

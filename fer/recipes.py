@@ -1,0 +1,171 @@
+"""Recipes: every number that defines a training, and nothing else. Each field is also a flag of train.py."""
+
+from dataclasses import dataclass, field, fields
+
+from fer import FerError
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "plateau", "cosine", "one-cycle")
+LOSSES = ("crossentropy", "focal")
+CLASS_WEIGHTS = ("none", "balanced", "sqrt")
+MONITORS = ("val_loss", "val_accuracy")
+
+Rates = tuple[float, ...]
+
+
+def _field(default, text, choices=None):
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of one training; see each field's help text (`train.py --help` prints them)."""
+
+    name: str
+    summary: str
+    network: str = _field("four-block", "network, by its name in fer/networks.py")
+    size: int = _field(48, "side of the input picture, pixels")
+    channels: int = _field(1, "1 = grey, 3 = colour", (1, 3))
+    crop: int = _field(0, "side of the part of the picture the network looks at, pixels; 0 = all of it")
+    dropout: Rates = _field((0.25,), "dropout rate after the convolution blocks: one, or one a block: 0.1,0.15,0.2,0.25")
+    dense_dropout: Rates = _field((0.25,), "the same for the dense layers")
+
+    epochs: int = _field(48, "epochs at most")
+    batch_size: int = _field(128, "pictures a step")
+    optimizer: str = _field("adam", "optimizer; sgd uses Nesterov momentum 0.9", OPTIMIZERS)
+    learning_rate: float = _field(1e-3, "learning rate; the peak one for cosine and one-cycle")
+    weight_decay: float = _field(0.0, "decoupled weight decay (weights -= learning rate x this x weights), kernels only")
+    schedule: str = _field("constant", "learning-rate schedule", SCHEDULES)
+    warmup: float = _field(0.05, "cosine: share of the steps in which the rate climbs (one-cycle climbs for 0.3)")
+    plateau_monitor: str = _field("val_loss", "plateau: what is watched", MONITORS)
+    plateau_factor: float = _field(0.2, "plateau: the rate is multiplied by this")
+    plateau_patience: int = _field(4, "plateau: epochs without improvement before it is")
+    min_learning_rate: float = _field(0.0, "plateau: never below this")
+    patience: int = _field(0, "early stopping after this many epochs without improvement; 0 = never")
+    monitor: str = _field("val_loss", "early stopping: what is watched", MONITORS)
+    keep_best: str = _field("val_loss", "the epoch with the best of this becomes the model", MONITORS)
+
+    loss: str = _field("crossentropy", "loss", LOSSES)
+    focal_gamma: float = _field(2.0, "focal loss: exponent (Lin et al. 2017)")
+    label_smoothing: float = _field(0.0, "share of the target spread evenly over all labels")
+    class_weights: str = _field("none", "weight of a class: inverse of its frequency, or the root of that", CLASS_WEIGHTS)
+    mixup: float = _field(0.0, "mixup: alpha of the beta distribution (Zhang et al. 2018); 0 = off")
+    ema: float = _field(0.0, "decay a step of the running average of the weights, such as 0.999; 0 = off")
+
+    flip: bool = _field(False, "augmentation: mirror half of the pictures")
+    rotation: float = _field(0.0, "augmentation: up to this many degrees either way")
+    zoom: float = _field(0.0, "augmentation: height and width each scaled by 1 - this to 1 + this")
+    shift: float = _field(0.0, "augmentation: up to this share of the side either way")
+    shear: float = _field(0.0, "augmentation: up to this many degrees either way")
+    brightness: float = _field(0.0, "augmentation: up to this share of the full range added or taken")
+    contrast: float = _field(0.0, "augmentation: contrast scaled by 1 - this to 1 + this")
+    erasing: float = _field(0.0, "augmentation: share of the pictures that lose a rectangle (Zhong et al. 2020)")
+
+    def __post_init__(self):
+        for item in fields(self):
+            value, choices = getattr(self, item.name), item.metadata.get("choices")
+            if choices and value not in choices:
+                raise FerError(f"{item.name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+        _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        for name in ("dropout", "dense_dropout"):
+            rates = getattr(self, name)
+            _require(rates and all(0 <= rate < 1 for rate in rates), name, rates, "rates from 0 to below 1")
+        for name in ("label_smoothing", "ema", "erasing", "zoom", "shift", "contrast", "brightness", "warmup"):
+            _require(0 <= getattr(self, name) < 1 or name == "erasing" and self.erasing == 1,
+                     name, getattr(self, name), "from 0 to below 1")
+        for name in ("patience", "mixup", "weight_decay", "rotation", "shear", "crop", "focal_gamma"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        _require(0 < self.plateau_factor < 1, "plateau_factor", self.plateau_factor, "between 0 and 1")
+
+    @property
+    def augments(self) -> bool:
+        return any(getattr(self, name) for name in AUGMENTATION)
+
+
+AUGMENTATION = ("flip", "rotation", "zoom", "shift", "shear", "brightness", "contrast", "erasing")
+STANDARD_AUGMENTATION = {"flip": True, "rotation": 10.0, "zoom": 0.1, "shift": 0.1}  # --augment, for a recipe without
+
+
+def _require(condition, name, value, expected):
+    if not condition:
+        raise FerError(f"{name} must be {expected}, not {value}")
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            "plain",
+            "four unpadded convolutions without batch normalization; its authors report 65 % on class folders",
+            network="plain",
+            dropout=(0.4,),
+            dense_dropout=(0.4, 0.3),
+            epochs=100,
+            patience=5,
+            keep_best="val_accuracy",
+        ),
+        Recipe(
+            "four-block",
+            "the classroom network and training; its authors report 67.1 % on a random 80/20 split of everything",
+            patience=5,
+            schedule="plateau",
+            flip=True,
+            zoom=0.2,
+            shear=0.2,  # degrees: what the ImageDataGenerator of the original understood by shear_range=0.2
+        ),
+        Recipe(
+            "four-block-tuned",
+            "the same network, trained better: SGD with cosine decay, crops, stronger augmentation, averaged weights",
+            crop=44,
+            dropout=(0.1, 0.15, 0.2, 0.25),
+            dense_dropout=(0.4,),
+            epochs=30,
+            optimizer="sgd",
+            learning_rate=0.05,
+            weight_decay=2e-3,
+            schedule="cosine",
+            label_smoothing=0.1,
+            ema=0.998,
+            keep_best="val_accuracy",
+            flip=True,
+            rotation=12.0,
+            zoom=0.15,
+            shift=0.1,
+            brightness=0.2,
+            contrast=0.25,
+            erasing=0.2,
+        ),
+        Recipe(
+            "rgb",
+            "a colour network with wide 5x5 blocks; its authors report 69 % on a random tenth of fer2013.csv",
+            network="rgb",
+            channels=3,
+            epochs=50,
+            batch_size=32,
+            learning_rate=3e-4,
+            patience=7,
+            monitor="val_accuracy",
+            keep_best="val_accuracy",
+            schedule="plateau",
+            plateau_monitor="val_accuracy",
+            plateau_factor=0.5,
+            plateau_patience=5,
+        ),
+        Recipe("five-conv", "five 3x3 convolutions; its authors state no score", network="five-conv"),
+        Recipe(
+            "eight-emotions",
+            "eight class folders, contempt included; its authors report over 60 %",
+            network="eight-emotions",
+            epochs=18,
+            batch_size=64,
+            learning_rate=5e-4,
+            keep_best="val_accuracy",
+            schedule="plateau",
+            plateau_factor=0.1,
+            plateau_patience=2,
+            min_learning_rate=1e-5,
+        ),
+    )
+}

@@ -1,0 +1,165 @@
+"""The folder of one training run: configuration, log, curves and the checkpoint from which it resumes."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from fer import FerError, plots
+from fer.classifier import Classifier
+from fer.images import InputSpec
+
+CHECKPOINT = "checkpoint.npz"
+
+
+class BestModel(keras.callbacks.Callback):
+    """Saves the network as a complete classifier whenever validation improves."""
+
+    def __init__(self, network, float32_twin, labels, training):
+        super().__init__()
+        self.network, self.twin, self.labels, self.training = network, float32_twin, labels, training
+        self.monitor = training.recipe.keep_best.removeprefix("val_")
+        self.epoch, self.value = None, None
+        self.current = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.current = epoch
+
+    # At the end of validation, not of the epoch: averaged weights are in the network only until then.
+    def on_test_end(self, logs=None):
+        value = float(logs[self.monitor])
+        sign = 1 if self.monitor == "accuracy" else -1
+        if not np.isfinite(value) or self.value is not None and sign * value <= sign * self.value:
+            return
+        self.epoch, self.value = self.current + 1, value
+        self.twin.set_weights(self.network.get_weights())
+        recipe = self.training.recipe
+        scores = {f"val_{name}": float(score) for name, score in logs.items()}
+        notes = self.training.notes | {"epoch": self.epoch, "validation_while_training": scores}
+        Classifier(self.twin, self.labels, InputSpec(recipe.size, recipe.channels), notes).save(self.training.output)
+
+
+class RunFolder(keras.callbacks.Callback):
+    """Writes log.csv, curves.png and checkpoint.npz after every epoch; must be the last of the callbacks."""
+
+    STATE = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")  # of Keras' own callbacks
+
+    def __init__(self, training, callbacks, best: BestModel, data):
+        super().__init__()
+        self.training, self.callbacks, self.best = training, callbacks, best
+        self.identity = {
+            "recipe": dataclasses.asdict(training.recipe),
+            "seed": training.seed,
+            "dtype": training.dtype,
+            "backend": keras.backend.backend(),
+            "labels": list(best.labels),
+            "data": fingerprint(*data),
+        }
+        self.history: list[dict] = []
+        self.finished = False
+        self.pending = None
+
+    @property
+    def path(self) -> Path:
+        return self.training.run_dir / CHECKPOINT
+
+    def restore(self, model: keras.Model) -> None:
+        """Puts the checkpoint's weights, optimizer and scores back; the callbacks' when training begins.
+
+        Raises:
+            FerError: no checkpoint, a damaged one, or one of another recipe, seed or data set.
+        """
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                state = json.loads(str(archive["state"]))
+                arrays = {name: archive[name] for name in archive.files if name != "state"}
+        except FileNotFoundError as error:
+            raise FerError(f"{self.path}: there is no checkpoint to resume from") from error
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise FerError(f"{self.path}: the checkpoint is damaged ({error}); start again with --overwrite") from error
+        identity = json.loads(json.dumps(self.identity))
+        if differences := _differences(state["identity"], identity):
+            raise FerError(f"{self.path}: the checkpoint is of another training: {'; '.join(differences)}")
+        model.optimizer.build(model.trainable_variables)
+        groups = {"weights": model.weights, "optimizer": model.optimizer.variables}
+        for group, variables in groups.items():
+            for i, variable in enumerate(variables):
+                variable.assign(arrays[f"{group}_{i}"])
+        self.history, self.finished, self.pending = state["history"], state["finished"], state["callbacks"]
+        self.best.epoch, self.best.value = state["best"]
+        if not self.training.output.exists() and self.best.epoch is not None:
+            raise FerError(f"{self.training.output}: the best model so far is gone; start again with --overwrite")
+
+    def on_train_begin(self, logs=None):
+        # Keras' callbacks forget everything in their own on_train_begin, which has run by now.
+        for callback, state in zip(self.callbacks, self.pending or [], strict=False):
+            for name, value in state.items():
+                setattr(callback, name, value)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
+        row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
+        self.history.append(row | {"seconds": round(time.perf_counter() - self.started, 1)})
+        self.finished = self.model.stop_training or epoch + 1 == self.training.recipe.epochs
+        self._write_checkpoint()
+        table = pd.DataFrame(self.history)
+        _replace(self.training.run_dir / "log.csv", lambda path: table.to_csv(path, index=False))
+        plots.learning_curves(table.to_dict("list"), self.training.run_dir / "curves.png", title=self.training.output.stem)
+
+    def _write_checkpoint(self):
+        groups = {"weights": self.model.weights, "optimizer": self.model.optimizer.variables}
+        arrays = {
+            f"{group}_{i}": keras.ops.convert_to_numpy(variable)
+            for group, variables in groups.items()
+            for i, variable in enumerate(variables)
+        }
+        state = {
+            "identity": self.identity,
+            "history": self.history,
+            "finished": self.finished,
+            "best": [self.best.epoch, self.best.value],
+            "callbacks": [
+                {name: _plain(vars(callback)[name]) for name in self.STATE if name in vars(callback)}
+                for callback in self.callbacks
+            ],
+        }
+        _replace(self.path, lambda path: np.savez(path, state=json.dumps(state), **arrays))
+
+
+def fingerprint(*datasets) -> str:
+    """A short hash of all pictures and targets: tells whether a checkpoint belongs to these data."""
+    digest = hashlib.blake2b(digest_size=16)
+    for dataset in datasets:
+        digest.update(np.ascontiguousarray(dataset.images))
+        digest.update(np.ascontiguousarray(dataset.targets))
+    return digest.hexdigest()
+
+
+def _plain(value):
+    return value if value is None or isinstance(value, int) else float(value)
+
+
+def _differences(old: dict, new: dict) -> list[str]:
+    flat = [{**{k: v for k, v in d.items() if k != "recipe"}, **d["recipe"]} for d in (old, new)]
+    names = [name for name in {**flat[0], **flat[1]} if flat[0].get(name) != flat[1].get(name)]
+    return [f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]
+
+
+def _replace(path: Path, write) -> None:
+    """Lets `write` make a file of a temporary name, then renames it: the file is whole at any moment."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

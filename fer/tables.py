@@ -1,0 +1,158 @@
+"""Reads fer2013.csv and the FER+ votes that belong to its rows."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer import FerError
+from fer.labels import FER2013, canonical
+
+SIDE = 48  # pixels of a side of a FER2013 picture
+USAGES = {"training": "train", "publictest": "validation", "privatetest": "test"}
+EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")  # columns of FER+
+OTHER_VOTES = ("unknown", "NF")  # not sure; not a face
+CHUNK = 2048  # rows parsed at a time: 20 MB of text, not 271
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a CSV: images uint8 (n, 48, 48); codes int64 (n) into `labels.FER2013`; splits (n), or None without Usage."""
+
+    images: np.ndarray
+    codes: np.ndarray
+    splits: np.ndarray | None
+
+
+def read(path: Path, progress: Callable[[Iterable, int], Iterable] = lambda rows, _: rows) -> Table:
+    """Reads `emotion,pixels[,Usage]` in any order of columns; stray spaces do no harm.
+
+    Args:
+        path: the CSV file.
+        progress: wraps the iteration over chunks; gets it and the number of chunks (estimated from the file's size).
+
+    Raises:
+        FerError: other columns, or a row with a wrong emotion, Usage or number of pixels: the message names the row.
+    """
+    images, codes, usages = [], [], []
+    try:
+        reader = pd.read_csv(path, chunksize=CHUNK, dtype=str, keep_default_na=False, skipinitialspace=True)
+        with reader:
+            chunks = max(1, round(path.stat().st_size / (CHUNK * 8400)))
+            for chunk in progress(reader, chunks):
+                chunk.columns = [str(name).strip().lower() for name in chunk.columns]
+                if not {"emotion", "pixels"} <= set(chunk.columns):
+                    raise FerError(f"{path}: expected the columns emotion, pixels[, Usage]; found {', '.join(chunk.columns)}")
+                first = sum(map(len, codes))
+                codes.append(_codes(path, first, chunk["emotion"]))
+                images.append(_pixels(path, first, chunk["pixels"]))
+                if "usage" in chunk.columns:
+                    usages.append(_usages(path, first, chunk["usage"]))
+    except pd.errors.EmptyDataError as error:
+        raise FerError(f"{path}: the file is empty") from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise FerError(f"{path}: not a CSV file ({error})") from error
+    if not codes or not sum(map(len, codes)):
+        raise FerError(f"{path}: no rows")
+    return Table(np.concatenate(images), np.concatenate(codes), np.concatenate(usages) if usages else None)
+
+
+def _where(path, row):
+    return f"{path}, row {row} (line {row + 2})"
+
+
+def _codes(path, first, column):
+    valid = {str(code): code for code in range(len(FER2013))}
+    codes = column.str.strip().map(valid)
+    if codes.isna().any():
+        bad = int(np.flatnonzero(codes.isna())[0])
+        raise FerError(f"{_where(path, first + bad)}: emotion must be 0 to {len(FER2013) - 1}, not {column.iloc[bad]!r}")
+    return codes.to_numpy(np.int64)
+
+
+def _usages(path, first, column):
+    splits = column.str.strip().str.lower().map(USAGES)
+    if splits.isna().any():
+        bad = int(np.flatnonzero(splits.isna())[0])
+        raise FerError(f"{_where(path, first + bad)}: Usage must be Training, PublicTest or PrivateTest, not {column.iloc[bad]!r}")
+    return splits.to_numpy(str)
+
+
+def _pixels(path, first, column):
+    images = np.empty((len(column), SIDE, SIDE), np.uint8)
+    for i, text in enumerate(column):
+        try:
+            values = np.fromstring(text, np.int32, sep=" ")  # many times faster than splitting the text
+        except ValueError as error:
+            raise FerError(f"{_where(path, first + i)}: pixels must be whole numbers ({error})") from error
+        if len(values) != SIDE * SIDE:
+            raise FerError(f"{_where(path, first + i)}: {len(values):,} pixels instead of {SIDE * SIDE:,} ({SIDE} x {SIDE})")
+        if values.min() < 0 or values.max() > 255:
+            raise FerError(f"{_where(path, first + i)}: a pixel outside 0..255")
+        images[i] = values.reshape(SIDE, SIDE)
+    return images
+
+
+@dataclass(frozen=True)
+class Votes:
+    """FER+ labels of the rows of a CSV.
+
+    Attributes:
+        shares: float32 (n, 8), the votes that remain after outliers, as shares of the eight emotions; rows of zeros
+            where the picture does not count.
+        labels: the eight canonical names.
+    """
+
+    shares: np.ndarray
+    labels: tuple[str, ...]
+
+
+def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
+    """Reads fer2013new.csv and applies the rules of Barsoum et al. 2016 (Training Deep Networks for Facial Expression
+    Recognition with Crowd-Sourced Label Distribution).
+
+    A single vote for an answer is an outlier and removed; a picture counts only if one of the eight emotions holds
+    more than half of the votes that remain ("unknown" and "not a face" included).
+
+    Args:
+        path: the votes.
+        splits: of the rows of fer2013.csv, in its order: row i of one file belongs to row i of the other.
+
+    Raises:
+        FerError: other columns, other rows, or a row of another Usage than its partner.
+    """
+    if splits is None:
+        raise FerError("votes are matched to rows by position and checked by Usage, but the CSV has no Usage column")
+    try:
+        table = pd.read_csv(path, skipinitialspace=True)
+    except FileNotFoundError as error:
+        raise FerError(f"{path}: there is no such file of votes") from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise FerError(f"{path}: not a CSV file of votes ({error})") from error
+    table.columns = [str(name).strip() for name in table.columns]
+    if missing := [name for name in ("Usage", *EMOTIONS, *OTHER_VOTES) if name not in table.columns]:
+        raise FerError(f"{path}: the columns {', '.join(missing)} are missing; found {', '.join(table.columns)}")
+    if len(table) < len(splits):
+        raise FerError(f"{path}: {len(table):,} rows of votes for {len(splits):,} pictures; they belong to another CSV")
+    table = table.iloc[: len(splits)]
+    usages = table["Usage"].astype(str).str.strip().str.lower().map(USAGES).to_numpy()
+    if (wrong := np.flatnonzero(usages != splits)).size:
+        raise FerError(f"{_where(path, int(wrong[0]))}: Usage {table['Usage'].iloc[wrong[0]]} beside a picture of {splits[wrong[0]]}")
+    try:
+        votes = table[[*EMOTIONS, *OTHER_VOTES]].to_numpy(np.float32)
+    except ValueError as error:
+        raise FerError(f"{path}: a vote is not a number ({error})") from error
+    votes[votes <= 1] = 0
+    emotions = votes[:, : len(EMOTIONS)]
+    total = votes.sum(axis=1)
+    counts = emotions.max(axis=1) > total / 2
+    sums = np.maximum(emotions.sum(axis=1, keepdims=True), 1)
+    shares = np.where(counts[:, None], emotions / sums, 0).astype(np.float32)
+    return Votes(shares, tuple(canonical(name) for name in EMOTIONS))
+
+
+def is_table(path: Path) -> bool:
+    return bool(re.search(r"\.csv$", path.name, re.IGNORECASE))

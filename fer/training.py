@@ -1,0 +1,303 @@
+"""Training: batches, class weights, compiling, callbacks and one call of `fit`, resumable after any epoch."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from fer import FerError, networks
+from fer.augmentation import Augmentation
+from fer.classifier import Classifier
+from fer.dataset import Dataset
+from fer.hardware import JIT_COMPILE
+from fer.images import InputSpec
+from fer.recipes import Recipe
+from fer.runs import BestModel, RunFolder
+
+REFRESH_BATCHES = 20  # training batches from which batch-norm statistics are estimated anew for averaged weights
+ONE_CYCLE_CLIMB = 0.3  # share of the steps in which one-cycle's rate climbs, as in Smith & Topin 2018
+ONE_CYCLE_START = 1 / 25  # its first rate, as a share of the peak
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training needs to know beside its pictures.
+
+    Attributes:
+        recipe: the numbers.
+        seed: of the weights, the order, the augmentation and the dropout.
+        dtype: Keras dtype policy of the trained network; the saved one is float32.
+        output: the .keras file that gets the best epoch.
+        run_dir: folder of log, curves and checkpoint.
+        notes: kept in the model file.
+        tensorboard: also write TensorBoard logs into the run folder.
+    """
+
+    recipe: Recipe
+    seed: int
+    dtype: str
+    output: Path
+    run_dir: Path
+    notes: dict
+    tensorboard: bool = False
+
+
+def spec_of(recipe: Recipe) -> InputSpec:
+    return InputSpec(recipe.size, recipe.channels)
+
+
+def build(recipe: Recipe, labels: tuple[str, ...], dtype: str = "float32") -> keras.Model:
+    """The recipe's network for these labels, with fresh weights."""
+    return networks.build(
+        recipe.network,
+        labels,
+        spec_of(recipe),
+        crop=recipe.crop or None,
+        dropout=recipe.dropout,
+        dense_dropout=recipe.dense_dropout,
+        dtype=dtype,
+    )
+
+
+def fit(
+    train: Dataset,
+    validation: Dataset,
+    training: Training,
+    *,
+    init: Classifier | None = None,
+    resume: bool = False,
+    verbose: int = 2,
+) -> RunFolder:
+    """Trains and keeps the best epoch in `training.output`, everything else in `training.run_dir`.
+
+    Args:
+        train: pictures to learn from.
+        validation: pictures that decide about rate, stop and best epoch; the same labels in the same order.
+        training: recipe, seed and places.
+        init: start from this classifier's weights where the layers fit.
+        resume: continue after the last finished epoch of the run folder.
+        verbose: as for `keras.Model.fit`: 0 silent, 1 a bar, 2 a line an epoch.
+
+    Returns:
+        The run folder: `.history`, `.best_epoch`, `.best_value`.
+
+    Raises:
+        FerError: labels differ, fewer pictures than needed, or a checkpoint that is damaged or of another training.
+    """
+    recipe = training.recipe
+    if train.labels != validation.labels:
+        raise FerError(f"training labels {train.labels} and validation labels {validation.labels} differ")
+    keras.utils.set_random_seed(training.seed)
+    network = build(recipe, train.labels, training.dtype)
+    if init is not None:
+        transfer(init, network, train.labels)
+    batches = Batches(train, recipe, training.seed)
+    augmentation = Augmentation.from_recipe(recipe, seed=training.seed)
+    model = keras.Sequential([keras.Input(network.input_shape[1:]), augmentation, network], name="training")
+    model.compile(
+        optimizer=optimizer(recipe, steps=recipe.epochs * len(batches)),
+        loss=loss(recipe),
+        metrics=["accuracy"],
+        jit_compile=JIT_COMPILE,
+    )
+    best = BestModel(network, build(recipe, train.labels), train.labels, training)
+    callbacks = [Reseed(batches, network, augmentation, training.seed), best]
+    if recipe.ema:
+        callbacks.append(AveragedWeights(network, batches))
+    if recipe.schedule == "plateau":
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor=recipe.plateau_monitor,
+                factor=recipe.plateau_factor,
+                patience=recipe.plateau_patience,
+                min_lr=recipe.min_learning_rate,
+                min_delta=0,
+            )
+        )
+    if recipe.patience:
+        callbacks.append(keras.callbacks.EarlyStopping(monitor=recipe.monitor, patience=recipe.patience))
+    if training.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(training.run_dir / "tensorboard"))
+    folder = RunFolder(training, callbacks, best, data=(train, validation))
+    if resume:
+        folder.restore(model)
+    if not folder.finished:
+        model.fit(
+            batches,
+            validation_data=(validation.images, validation.targets),
+            validation_batch_size=recipe.batch_size,
+            initial_epoch=len(folder.history),
+            epochs=recipe.epochs,
+            callbacks=[*callbacks, folder],
+            shuffle=False,  # Batches shuffles pictures; this would shuffle the order of the batches beside our seed
+            verbose=verbose,
+        )
+    return folder
+
+
+class Batches(keras.utils.PyDataset):
+    """Shuffled training batches; their order follows from the seed and the epoch alone, so that a run can resume.
+
+    Yields (images, targets) or (images, targets, weights): uint8 (b, size, size, channels) or, with mixup, float32;
+    float32 (b, k); float32 (b). Each epoch leaves out the few pictures that do not fill a batch: others every time.
+    """
+
+    def __init__(self, dataset: Dataset, recipe: Recipe, seed: int):
+        super().__init__()
+        self.dataset, self.mixup, self.seed = dataset, recipe.mixup, seed
+        self.batch_size = min(recipe.batch_size, len(dataset))
+        weights = class_weights(dataset.targets, recipe.class_weights)
+        self.weights = None if weights is None else (dataset.targets @ weights).astype(np.float32)
+        self.start(0)
+
+    def __len__(self):
+        return len(self.dataset) // self.batch_size
+
+    def start(self, epoch: int) -> None:
+        """Sets the epoch, and with it the order of the pictures."""
+        self.epoch = epoch
+        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+
+    def __getitem__(self, index):
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        arrays = [self.dataset.images[chosen], self.dataset.targets[chosen]]
+        if self.weights is not None:
+            arrays.append(self.weights[chosen])
+        if self.mixup:
+            rng = np.random.default_rng([self.seed, self.epoch, index])
+            share = np.float32(rng.beta(self.mixup, self.mixup))
+            partner = rng.permutation(len(chosen))
+            arrays = [share * array + (1 - share) * array[partner] for array in arrays]
+        return tuple(arrays)
+
+
+def class_weights(targets: np.ndarray, mode: str) -> np.ndarray | None:
+    """Weights that make rare classes count more.
+
+    Args:
+        targets: float32 (n, k), rows sum to 1.
+        mode: "balanced": n / (k x pictures of the class), as scikit-learn; "sqrt": the root of that; "none".
+
+    Returns:
+        float32 (k), scaled so that the mean over the pictures is 1; or None for "none".
+    """
+    if mode == "none":
+        return None
+    counts = targets.sum(axis=0)
+    weights = np.divide(len(targets), len(counts) * counts, out=np.zeros_like(counts), where=counts > 0)
+    if mode == "sqrt":
+        weights = np.sqrt(weights)
+    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+
+
+def optimizer(recipe: Recipe, *, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer with its schedule over `steps` steps in all."""
+    rate = recipe.learning_rate
+    if recipe.schedule in ("cosine", "one-cycle"):
+        one_cycle = recipe.schedule == "one-cycle"
+        climb = int(steps * (ONE_CYCLE_CLIMB if one_cycle else recipe.warmup))
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=rate * ONE_CYCLE_START if one_cycle else 0.0,
+            decay_steps=max(1, steps - climb),
+            warmup_target=rate if climb else None,
+            warmup_steps=climb,
+        ) if climb else keras.optimizers.schedules.CosineDecay(rate, steps)
+    options = {"weight_decay": recipe.weight_decay or None}
+    if recipe.ema:
+        options |= {"use_ema": True, "ema_momentum": recipe.ema}
+    if recipe.optimizer == "sgd":
+        result = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **options)
+    elif recipe.optimizer == "adamw":
+        result = keras.optimizers.AdamW(rate, **options)
+    else:
+        result = keras.optimizers.Adam(rate, **options)
+    if recipe.weight_decay:
+        result.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return result
+
+
+def loss(recipe: Recipe) -> keras.losses.Loss:
+    """Cross-entropy or focal loss (Lin et al. 2017) against target distributions."""
+    if recipe.loss == "focal":
+        return keras.losses.CategoricalFocalCrossentropy(
+            alpha=1.0, gamma=recipe.focal_gamma, label_smoothing=recipe.label_smoothing
+        )
+    return keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
+
+
+def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) -> None:
+    """Copies weights by layer name where the shapes fit; the output layer by label name.
+
+    Raises:
+        FerError: not one layer with weights fits.
+    """
+    copied = 0
+    for layer in network.layers:
+        try:
+            old = source.model.get_layer(layer.name).get_weights()
+        except ValueError:  # no layer of that name
+            continue
+        new = layer.get_weights()
+        if not new:
+            continue
+        if layer.name == "logits" and old[0].shape[0] == new[0].shape[0]:
+            for i, label in enumerate(labels):
+                if label in source.labels:
+                    for to, of in zip(new, old, strict=True):
+                        to[..., i] = of[..., source.labels.index(label)]
+        elif [array.shape for array in old] == [array.shape for array in new]:
+            new = old
+        else:
+            continue
+        layer.set_weights(new)
+        copied += 1
+    if not copied:
+        raise FerError(f"no layer of {source.model.name} fits the network {network.name}; choose the same --network")
+
+
+class Reseed(keras.callbacks.Callback):
+    """Ties every random number of an epoch to the seed and the epoch, so that a resumed run draws the same ones."""
+
+    def __init__(self, batches: Batches, network: keras.Model, augmentation: Augmentation, seed: int):
+        super().__init__()
+        self.batches, self.seed = batches, seed
+        layers = [augmentation, *network.layers]
+        self.generators = [layer.seed_generator for layer in layers if getattr(layer, "seed_generator", None)]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.start(epoch)
+        for i, generator in enumerate(self.generators):
+            state = np.random.default_rng([self.seed, epoch, i]).integers(0, 2**31, size=2)
+            generator.state.assign(state.astype(np.dtype(keras.backend.standardize_dtype(generator.state.dtype))))
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Validates (and so saves) the running average of the weights, then puts the trained ones back.
+
+    The average fits no layer's batch-norm statistics, so these are estimated anew from augmented training batches
+    (Izmailov et al. 2018). The optimizer keeps the average itself, inside the compiled step.
+    """
+
+    def __init__(self, network: keras.Model, batches: Batches):
+        super().__init__()
+        self.network, self.batches = network, batches
+        self.trained = None
+
+    def on_test_begin(self, logs=None):
+        self.trained = self.network.get_weights()
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        norms = [layer for layer in self.network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        momenta = [layer.momentum for layer in norms]
+        try:
+            for i in range(min(REFRESH_BATCHES, len(self.batches)) if norms else 0):
+                for layer in norms:
+                    layer.momentum = i / (i + 1)  # makes the moving average a plain mean
+                self.model(self.batches[i][0], training=True)
+        finally:
+            for layer, momentum in zip(norms, momenta, strict=True):
+                layer.momentum = momentum
+
+    def on_test_end(self, logs=None):
+        self.network.set_weights(self.trained)
