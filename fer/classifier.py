@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fer import FerError
+from fer.files import replacing
 from fer.images import InputSpec
 
 MEMBER = "fer.json"  # inside the .keras zip; keras.models.load_model does not look at it
@@ -79,14 +78,11 @@ class Classifier:
         path = Path(path)
         if path.suffix != ".keras":
             raise FerError(f"{path}: a model file must end in .keras")
-        path.parent.mkdir(parents=True, exist_ok=True)
         about = {"labels": self.labels, "spec": dataclasses.asdict(self.spec), "notes": self.notes}
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-            temporary = Path(folder, path.name)
+        with replacing(path) as temporary:
             self.model.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(MEMBER, json.dumps(about, indent=1, ensure_ascii=False))
-            os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":

@@ -1,8 +1,11 @@
 """What the scripts share: arguments, one-line errors, progress."""
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from fer import FerError
 
@@ -12,15 +15,28 @@ def parser(doc: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def add_data_arguments(group) -> None:
-    """The arguments that name a data set: --data, --votes and how a validation split is made."""
-    group.add_argument("--data", metavar="PATH|demo|kaggle:OWNER/NAME", help="class folders, a fer2013.csv, or demo")
+def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """The arguments that name a data set: --data, --votes, and how a missing validation split is made."""
+    group = parser.add_argument_group("data")
+    where = "class folders, a fer2013.csv, drawn faces, or a Kaggle data set" + ("" if required else " (demo)")
+    group.add_argument("--data", required=required, metavar="PATH|demo|kaggle:OWNER/NAME", help=where)
     group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV: eight emotions")
     group.add_argument(
         "--validation-fraction",
         type=float,
         metavar="SHARE",
-        help="share of the training pictures to validate on, where the data have no validation split (0.1)",
+        help="part of the training pictures to validate on, where the data have no validation split (0.1)",
+    )
+    group.add_argument("--seed", type=int, help="of that choice, and of everything random in training (42)")
+
+
+def load_data(args, spec, splits: tuple[str, ...], vote_mode: str) -> dict:
+    """Loads what the arguments of `add_data_arguments` name; see `dataset.load`."""
+    from fer import dataset
+
+    given = {name: getattr(args, name) for name in ("validation_fraction", "seed") if getattr(args, name) is not None}
+    return dataset.load(
+        args.data, spec, splits=splits, votes=args.votes, vote_mode=vote_mode, progress=progress, **given
     )
 
 
@@ -44,6 +60,26 @@ def describe_data(split: str, data, most: int = 5) -> str:
     if len(data.skipped) > most:
         lines.append(f"  ... and {len(data.skipped) - most:,} more")
     return "\n".join(lines)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the start-up notes off the screen that TensorFlow's C++ writes to stderr; shows them if the block fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, FerError):
+                notes.seek(0)
+                os.write(kept, notes.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def run(main: Callable, arguments: Callable) -> None:

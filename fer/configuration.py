@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fer import FerError
+from fer.files import write_text
 from fer.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Recipe
 
 FILE = "run.json"
@@ -46,11 +47,17 @@ class Configuration:
     def path(self) -> Path:
         return Path(self.run_dir, FILE)
 
+    def notes(self) -> dict:
+        """What the model file says of its origin; folders above the data are nobody's business."""
+        about = circumstances()
+        del about["command"]
+        data = {"data": self.data if ":" in self.data else Path(self.data).name, "votes": self.vote_mode if self.votes else None}
+        return data | {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed} | about
+
     def write(self) -> None:
         """Keeps the configuration with versions, git revision and command line in the run folder."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         about = {"configuration": dataclasses.asdict(self)} | circumstances()
-        self.path.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_text(self.path, json.dumps(about, indent=1, ensure_ascii=False))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("training")
     run.add_argument("--recipe", choices=RECIPES, help="(four-block)")
     run.add_argument("--vote-mode", choices=("shares", "majority"), help="what --votes become (shares)")
-    run.add_argument("--seed", type=int, help="of everything random (42)")
     run.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), help="arithmetic (auto)")
     run.add_argument("--augment", action=argparse.BooleanOptionalAction, help="all augmentation on or off")
     fields = parser.add_argument_group("recipe", "each overrides one number of the recipe")

@@ -99,7 +99,7 @@ def load(
     Args:
         source: a folder of class folders, a fer2013.csv, a folder that holds one, "demo", or "kaggle:OWNER/NAME".
         spec: what the network takes; every picture passes `images.prepare`.
-        splits: those wanted, of "train", "validation", "test".
+        splits: those wanted, of "train", "validation", "test"; or ("all",) for every picture there is, as one.
         votes: FER+ votes for the rows of a CSV: eight labels in place of seven.
         vote_mode: "majority" for one-hot targets, "shares" for the distribution of votes.
         validation_fraction: share taken from the training pictures where the source has no validation split. It is
@@ -120,7 +120,7 @@ def load(
     if votes is not None and (source == "demo" or not tables.is_table(path)):
         raise FerError(f"votes belong to the rows of a fer2013.csv; {source} is none")
     if source == "demo":
-        parts = {split: _demo(split, spec) for split in splits}
+        parts = {split: _demo(split, spec) for split in (SPLITS if splits == ("all",) else splits)}
     elif not path.exists():
         raise FerError(f"{path}: there is no such file or folder")
     elif path.is_dir():
@@ -129,6 +129,8 @@ def load(
         parts = _from_table(path, spec, votes, vote_mode, progress)
     else:
         raise FerError(f"{path}: expected a folder of class folders or a .csv file")
+    if splits == ("all",):
+        return {"all": join(list(parts.values()))}
     if "all" in parts:
         parts["train"] = parts.pop("all")
     if "validation" not in parts and "train" in parts and {"train", "validation"} & set(splits):
@@ -139,6 +141,17 @@ def load(
         if not len(parts[split]):
             raise FerError(f"{source}: the {split} split holds no usable picture ({len(parts[split].skipped)} skipped)")
     return {split: parts[split] for split in splits}
+
+
+def join(parts: list[Dataset]) -> Dataset:
+    """Several data sets with the same labels as one."""
+    return Dataset(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+        parts[0].labels,
+        tuple(name for part in parts for name in part.names),
+        tuple(dict.fromkeys(skip for part in parts for skip in part.skipped)),
+    )
 
 
 def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
@@ -196,8 +209,8 @@ def _demo(split: str, spec: InputSpec) -> Dataset:
 
 def _from_folders(root: Path, spec: InputSpec, wanted, progress: Progress) -> dict[str, Dataset]:
     found = folders.find(root)
-    names = [split for split in found.files if split in wanted or split in ("train", "all")]
-    if "train" in names and "train" not in wanted and "validation" in found.files:
+    names = [split for split in found.files if split in (*wanted, "train", "all") or wanted == ("all",)]
+    if "train" in names and not {"train", "all"} & set(wanted) and "validation" in found.files:
         names.remove("train")  # needed only where validation is to be taken from it
     return {split: _read_files(found, split, spec, progress) for split in names}
 

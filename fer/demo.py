@@ -4,8 +4,8 @@ Every face is a drawing: polygons in face units, moved by one pose, painted on a
 down. The expression alone decides the label. Who it is, how the head is held, the light and the camera are drawn at
 random, so a network has to find brows, lids and lips wherever they happen to be.
 
-The expressions follow the action units (AU) of the Facial Action Coding System, in the prototype combinations that
-Ekman, Friesen and Hager list for the basic emotions (FACS Investigator's Guide, 2002).
+The expressions follow the action units (AU) of the Facial Action Coding System, after the combinations that Ekman,
+Friesen and Hager list as prototypes of the basic emotions (FACS Investigator's Guide, 2002).
 """
 
 from types import SimpleNamespace
@@ -34,18 +34,18 @@ class Expression(NamedTuple):
 
 
 EXPRESSIONS = {
-    #                     inner outer squeeze u.lid l.lid nose u.lip corners width jaw press
-    "angry":    Expression(-1.0, 0.3,  1.0,   0.3,  0.7,  0.1, 0.0,  -0.4,  -0.2, 0.0, 1.0),  # AU 4 5 7 23
-    "disgust":  Expression(-0.5, -0.2, 0.4,  -0.6,  0.8,  1.0, 1.0,  -0.6,  -0.1, 0.2, 0.0),  # AU 9 10 15 25
-    "fear":     Expression(0.9,  0.1,  0.7,   1.0,  0.2,  0.0, 0.1,  -0.3,   0.8, 0.5, 0.2),  # AU 1 2 4 5 20 26
-    "happy":    Expression(0.1,  0.2,  0.0,  -0.2,  0.9,  0.0, 0.2,   1.0,   0.7, 0.4, 0.0),  # AU 6 12 25
-    "sad":      Expression(0.8, -0.7,  0.4,  -0.6,  0.1,  0.0, 0.0,  -1.0,  -0.3, 0.0, 0.2),  # AU 1 4 15
-    "surprise": Expression(1.0,  1.0,  0.0,   1.0, -0.2,  0.0, 0.0,   0.0,  -0.9, 1.0, 0.0),  # AU 1 2 5 27
-    "neutral":  Expression(0.0,  0.0,  0.0,   0.0,  0.0,  0.0, 0.0,   0.0,   0.0, 0.0, 0.0),
+    #                       inner  outer squeeze  u.lid  l.lid   nose  u.lip corner  width    jaw  press
+    "angry":    Expression(  -1.0,   0.3,   1.0,   0.3,   0.7,   0.1,   0.0,  -0.4,  -0.2,   0.0,   1.0),  # AU 4 5 7 23
+    "disgust":  Expression(  -0.5,  -0.2,   0.4,  -0.6,   0.8,   1.0,   1.0,  -0.6,  -0.1,   0.2,   0.0),  # AU 9 10 15 25
+    "fear":     Expression(   0.9,   0.1,   0.7,   1.0,   0.2,   0.0,   0.1,  -0.3,   0.8,   0.5,   0.2),  # AU 1 2 4 5 20 26
+    "happy":    Expression(   0.1,   0.2,   0.0,  -0.2,   0.9,   0.0,   0.2,   1.0,   0.7,   0.4,   0.0),  # AU 6 12 25
+    "sad":      Expression(   0.8,  -0.7,   0.4,  -0.6,   0.1,   0.0,   0.0,  -1.0,  -0.3,   0.0,   0.2),  # AU 1 4 15
+    "surprise": Expression(   1.0,   1.0,   0.0,   1.0,  -0.2,   0.0,   0.0,   0.0,  -0.9,   1.0,   0.0),  # AU 1 2 5 27
+    "neutral":  Expression(   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0),
 }  # fmt: skip
-STRENGTH = (0.7, 1.2)  # share of the full movement; below 0.6 people too take a sad face for one at rest
+STRENGTH = (0.7, 1.2)  # share of the full movement: much weaker ones no longer show at 48 pixels
 WOBBLE = 0.06  # spread added to every movement, because no two faces rest alike
-GAPE = (0.6, 1.2)  # the mouth opens more or less for the same expression
+GAPE = (0.6, 1.2)  # for the same expression one mouth opens wider than another
 
 # Who it is: ranges in face units (half a head's height) or grey levels; `..._dice` decide between variants.
 PERSON = {
@@ -145,9 +145,10 @@ def _draw_folds(pen, who, move):
 
 def _draw_hair(pen, who):
     if who.hair_dice > 0.1:  # else bald
-        x, lock = who.half_width * X, who.locks * ZIGZAG
-        fringe = who.hairline + 0.25 * np.abs(X - who.parting) + 0.35 * X**6 + lock * DOME
-        pen.fill(np.concatenate([who.volume * _curve(x, (lock - 1) * np.sqrt(DOME)), _curve(x, fringe)[::-1]]), who.hair)
+        x, locks = who.half_width * X, who.locks * ZIGZAG
+        crown = who.volume * _curve(x, (locks - 1) * np.sqrt(DOME))
+        fringe = _curve(x, who.hairline + 0.25 * np.abs(X - who.parting) + 0.35 * X**6 + locks * DOME)
+        pen.fill(np.concatenate([crown, fringe[::-1]]), who.hair)
 
 
 def _draw_eye(pen, who, move, side):
@@ -185,7 +186,7 @@ def _draw_nose(pen, who, move):
 def _draw_mouth(pen, who, move):
     x = (who.mouth_width + 0.1 * move.width) * X
     y = who.mouth_y - 0.13 * move.corners * (X**2 - 0.4)
-    gape = DOME ** (1 - 0.5 * min(abs(move.width), 1))  # relaxed lips open as a lens; stretched ones as a slot, narrowed ones as an egg
+    gape = DOME ** (1 - 0.5 * min(abs(move.width), 1))  # lips at rest open as a lens, stretched or narrowed as an oval
     top = y - (0.08 * move.jaw + 0.1 * max(move.upper_lip, 0)) * gape
     bottom = y + 0.3 * move.jaw * gape
     lip = who.lip_height * (1 - 0.75 * min(max(move.press, 0), 1)) * np.sqrt(DOME)
@@ -214,23 +215,36 @@ def _draw_hand(pen, who, rng):
             pen.line([tip, tip + 2 * outwards], grey * who.skin, width)
 
 
-def _face(expression, size, rng):
+def _person(rng):
     who = SimpleNamespace(**dict(zip(PERSON, rng.uniform(PERSON_LOW, PERSON_HIGH))))
     if abs(who.hair - who.skin) < 50:  # hair has to show against the skin
         who.hair = who.skin - 80
     who.brow = min(0.7 * who.hair, who.skin - 75)
-    move = Expression(*(rng.uniform(*STRENGTH) * np.array(expression) + rng.normal(0, WOBBLE, len(expression))))
-    move = move._replace(jaw=max(move.jaw, 0) * rng.uniform(*GAPE))
+    return who
 
-    side = size * SUPERSAMPLING
-    angle, shear = rng.normal(0, 0.1), rng.normal(0, 0.05)
+
+def _movement(expression, rng):
+    strength, wobble = rng.uniform(*STRENGTH), rng.normal(0, WOBBLE, len(expression))
+    move = Expression(*(strength * np.array(expression) + wobble))
+    return move._replace(jaw=max(move.jaw, 0) * rng.uniform(*GAPE))
+
+
+def _pose(canvas, rng):
+    """A pen for the head and one for its features, which slide over a head that is turned a little."""
+    side = len(canvas)
+    angle, shear, scale = rng.normal(0, 0.1), rng.normal(0, 0.05), rng.uniform(0.9, 1.08)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = side * UNIT * rng.uniform(0.9, 1.08) * turn @ [[1, shear], [0, 1]]
-    light = rng.normal(0, 0.5, 2).clip(-1, 1)
-    canvas = np.full((side, side), rng.uniform(30, 230), np.uint8)
-    head = Pen(canvas, matrix, side * rng.normal((0.5, 0.5), 0.035))
-    front = head.moved(rng.normal(0, 0.05), rng.normal(0, 0.03))  # a head turned a little: the features slide over it
+    head = Pen(canvas, side * UNIT * scale * turn @ [[1, shear], [0, 1]], side * rng.normal((0.5, 0.5), 0.035))
+    return head, head.moved(rng.normal(0, 0.05), rng.normal(0, 0.03))
 
+
+def _face(expression, size, rng):
+    """One picture, from the back to the front."""
+    who, move = _person(rng), _movement(expression, rng)
+    side = size * SUPERSAMPLING
+    canvas = np.full((side, side), rng.uniform(30, 230), np.uint8)
+    head, front = _pose(canvas, rng)
+    light = rng.normal(0, 0.5, 2).clip(-1, 1)
     _draw_head(head, front, who, move, light)
     cv2.GaussianBlur(canvas, (0, 0), 0.008 * side, dst=canvas)  # skin is soft, what follows is sharp
     _draw_hair(head, who)
@@ -273,6 +287,6 @@ def faces(count: int, *, seed: int, size: int = 48) -> tuple[np.ndarray, np.ndar
     rng = np.random.default_rng(seed)
     codes = rng.permutation(np.arange(count, dtype=np.int64) % len(LABELS))
     images = np.empty((count, size, size), np.uint8)
-    for index, own_rng in enumerate(rng.spawn(count)):  # its own generator: noise of one size cannot shift the next face
-        images[index] = _face(EXPRESSIONS[LABELS[codes[index]]], size, own_rng)
+    for index, own in enumerate(rng.spawn(count)):  # a generator each: the noise of one face cannot alter the next
+        images[index] = _face(EXPRESSIONS[LABELS[codes[index]]], size, own)
     return images, codes

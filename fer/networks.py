@@ -5,10 +5,12 @@ scaling is its first layer, so that a saved model needs no scaling from outside.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 
 from fer import FerError
+from fer.files import replacing
 from fer.images import InputSpec
 
 
@@ -114,6 +116,22 @@ def build(
     finally:
         keras.config.set_dtype_policy(previous)
     return keras.Model(pixels, probabilities, name=name.replace("-", "_"))
+
+
+def diagram(model: keras.Model, path: str | Path) -> None:
+    """Draws the network's layers and shapes.
+
+    Raises:
+        FerError: Graphviz or pydot is not installed, or the file cannot be written as asked.
+    """
+    formats = (".png", ".svg", ".pdf", ".jpg")
+    if Path(path).suffix.lower() not in formats:
+        raise FerError(f"{path}: a diagram is written as one of {', '.join(formats)}")
+    try:
+        with replacing(path) as temporary:
+            keras.utils.plot_model(model, temporary, show_shapes=True, show_layer_names=True)
+    except ImportError as error:
+        raise FerError(f"{path}: drawing needs Graphviz: pip install pydot, and the program itself (apt install graphviz)") from error
 
 
 def _conv_block(x, name, filters, *, kernel=3, pool=2, padding="same", batch_norm="before", dropout):

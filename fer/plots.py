@@ -4,7 +4,6 @@ Drawn with `matplotlib.figure.Figure` and never with pyplot: no window, no globa
 Every figure reads in a grey print: what matters differs in lightness, marker or dash, not in hue alone.
 """
 
-import os
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from matplotlib.transforms import Bbox, TransformedBbox
 
 from fer import FerError
+from fer.files import replacing
 from fer.metrics import BINS, Report
 
 DARK, LIGHT, ACCENT, MUTED = "#1f4e79", "#9db8d2", "#c0392b", "#666666"
@@ -292,13 +292,5 @@ def _save(figure: Figure, path: str | Path) -> None:
     suffix = path.suffix[1:].lower()
     if suffix not in formats:
         raise FerError(f"{path}: cannot write a figure as {path.suffix!r}; use one of .{', .'.join(sorted(formats))}")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(temporary, format=suffix)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise FerError(f"{path}: cannot write the figure: {error.strerror or error}") from error
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=suffix)

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import time
 import zipfile
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 
 from fer import FerError, plots
 from fer.classifier import Classifier
+from fer.files import replacing
 from fer.images import InputSpec
 
 CHECKPOINT = "checkpoint.npz"
@@ -113,7 +113,8 @@ class RunFolder(keras.callbacks.Callback):
         self.finished = self.model.stop_training or epoch + 1 == self.training.recipe.epochs
         self._write_checkpoint()
         table = pd.DataFrame(self.history)
-        _replace(self.training.run_dir / "log.csv", lambda path: table.to_csv(path, index=False))
+        with replacing(self.training.run_dir / "log.csv") as path:
+            table.to_csv(path, index=False)
         plots.learning_curves(table.to_dict("list"), self.training.run_dir / "curves.png", title=self.training.output.stem)
 
     def _write_checkpoint(self):
@@ -133,7 +134,8 @@ class RunFolder(keras.callbacks.Callback):
                 for callback in self.callbacks
             ],
         }
-        _replace(self.path, lambda path: np.savez(path, state=json.dumps(state), **arrays))
+        with replacing(self.path) as path:
+            np.savez(path, state=json.dumps(state), **arrays)
 
 
 def fingerprint(*datasets) -> str:
@@ -153,13 +155,3 @@ def _differences(old: dict, new: dict) -> list[str]:
     flat = [{**{k: v for k, v in d.items() if k != "recipe"}, **d["recipe"]} for d in (old, new)]
     names = [name for name in {**flat[0], **flat[1]} if flat[0].get(name) != flat[1].get(name)]
     return [f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]
-
-
-def _replace(path: Path, write) -> None:
-    """Lets `write` make a file of a temporary name, then renames it: the file is whole at any moment."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
