@@ -42,7 +42,7 @@ def main(args):
 
     report = metrics.report(probabilities, pictures.targets, labels)
     views = classifier.view_count(args.tta)
-    title = f"{' + '.join(Path(path).name for path in args.model)} on {Path(args.data).name} {args.split}, views: {views}"
+    title = f"{' + '.join(Path(path).name for path in args.model)} on {Path(args.data).name} {args.split}, {views} view{'s' * (views > 1)}"
     print(f"\n{title}", report.table(), "true (row) by predicted (column)\n" + report.confusion_table(), report.summary(), sep="\n\n")
     if args.report:
         asked = {"model": args.model, "data": args.data, "votes": args.votes, "split": args.split, "tta": args.tta}

@@ -33,7 +33,7 @@ def main(args):
     for split, part in data.items():
         print(cli.describe_data(split, part))
     with cli.quiet():  # Keras takes seconds to import: flags and data are checked by now
-        from fer import hardware, metrics, training
+        from fer import hardware, metrics, runs, training
         from fer.classifier import Classifier
 
         device, warning, dtype = hardware.describe(), hardware.warning(), hardware.dtype_policy(config.precision)
@@ -41,14 +41,19 @@ def main(args):
     if warning:
         print(f"warning: {warning}")
 
-    config.write()
+    init = Classifier.load(config.init) if config.init and not args.resume else None
+    training.build(recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
+    if not args.resume:
+        config.write()
     notes = config.notes() | {"pictures": {split: len(part) for split, part in data.items()}, "device": device, "dtype": dtype}
     task = training.Training(recipe, config.seed, dtype, Path(config.output), Path(config.run_dir), notes, args.tensorboard)
-    init = Classifier.load(config.init) if config.init else None
     started = time.perf_counter()
     try:
         run = training.fit(data["train"], data["validation"], task, init=init, resume=args.resume, verbose=cli.verbosity())
     except KeyboardInterrupt:
+        if not Path(config.run_dir, runs.CHECKPOINT).exists():
+            print("\nstopped within the first epoch: there is nothing to keep yet")
+            return 130
         kept = f"best model so far: {config.output}; " if Path(config.output).exists() else ""
         print(f"\nstopped; {kept}go on with: python train.py --resume --run-dir {config.run_dir}")
         return 130

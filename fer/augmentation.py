@@ -36,6 +36,7 @@ class Augmentation(keras.layers.Layer):
         return input_shape
 
     def call(self, images, training=False):
+        images = ops.cast(images, "float32")
         if not training:
             return images
         if self.flip or self.rotation or self.zoom or self.shift or self.shear:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,10 +55,10 @@ class Classifier:
             float32 (n, k), rows sum to 1.
 
         Raises:
-            FerError: pictures of another shape than the network takes.
+            FerError: pictures of another shape or type than the network takes.
         """
-        if images.ndim != 4 or images.shape[1:] != self.spec.shape:
-            raise FerError(f"the network takes pictures {self.spec.shape}, received {images.shape[1:]}")
+        if images.dtype != np.uint8 or images.shape[1:] != self.spec.shape:
+            raise FerError(f"the network takes pictures uint8 {('n', *self.spec.shape)}, received {images.dtype} {images.shape}")
         batches = [self._predict_batch(images[i : i + BATCH], tta) for i in range(0, len(images), BATCH)]
         return np.concatenate(batches) if batches else np.zeros((0, len(self.labels)), np.float32)
 
@@ -98,8 +99,9 @@ class Classifier:
 
         try:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            raise FerError(f"{path}: Keras {keras.__version__} cannot load it: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # Keras and h5py raise nearly anything at a file that is not as they wrote it
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise FerError(f"{path}: Keras {keras.__version__} cannot load it: {reason}") from error
         model.jit_compile = JIT_COMPILE
         try:
             return cls(model, tuple(about["labels"]), InputSpec(**about["spec"]), about["notes"])
@@ -116,22 +118,32 @@ def describe(path: str | Path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise FerError(f"{path}: there is no such model file")
-    if path.read_bytes()[:8] == b"\x89HDF\r\n\x1a\n":
-        raise FerError(f"{path}: an HDF5 file of older Keras; it does not say its labels. {_REPAIR}")
     try:
+        with path.open("rb") as file:
+            if file.read(8) == b"\x89HDF\r\n\x1a\n":
+                raise FerError(f"{path}: an HDF5 file of older Keras; it does not say its labels. {_REPAIR}")
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise FerError(f"{path}: damaged inside ({damaged}); copy or download it again")
             if MEMBER not in archive.namelist():
                 raise FerError(f"{path}: it does not say its labels (it was not saved by this suite). {_REPAIR}")
             about = json.loads(archive.read(MEMBER))
-    except zipfile.BadZipFile as error:
-        raise FerError(f"{path}: cut short, or not a Keras file") from error
-    except json.JSONDecodeError as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise FerError(f"{path}: cut short, or not a Keras file ({error})") from error
+    except ValueError as error:
         raise FerError(f"{path}: its {MEMBER} is not JSON ({error})") from error
-    if not isinstance(about, dict) or not {"labels", "spec", "notes"} <= about.keys():
+    if not _complete(about):
         raise FerError(f"{path}: its {MEMBER} lacks labels, spec or notes")
     return about
+
+
+def _complete(about) -> bool:
+    try:
+        InputSpec(**about["spec"])
+        labels, notes = about["labels"], about["notes"]
+    except (TypeError, KeyError, FerError):
+        return False
+    return isinstance(labels, list) and all(isinstance(label, str) for label in labels) and isinstance(notes, dict)
 
 
 _REPAIR = (

@@ -5,6 +5,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -40,8 +41,13 @@ class Configuration:
             object.__setattr__(self, "run_dir", str(Path("runs", stem)))
         if not self.output:
             object.__setattr__(self, "output", str(Path(self.run_dir, "model.keras")))
+        for name in ("data", "votes", "init", "output", "run_dir"):  # x/ and x are one place
+            if (place := getattr(self, name)) and not place.startswith("kaggle:"):
+                object.__setattr__(self, name, str(Path(place)))
         if Path(self.output).suffix != ".keras":
             raise FerError(f"--output must end in .keras, not {self.output}")
+        if not 0 <= self.seed < 2**32:
+            raise FerError(f"--seed must lie between 0 and {2**32 - 1}, not {self.seed}")
 
     @property
     def path(self) -> Path:
@@ -51,7 +57,7 @@ class Configuration:
         """What the model file says of its origin; folders above the data are nobody's business."""
         about = circumstances()
         del about["command"]
-        data = {"data": self.data if ":" in self.data else Path(self.data).name, "votes": self.vote_mode if self.votes else None}
+        data = {"data": self.data if self.data.startswith("kaggle:") else Path(self.data).name, "votes": self.vote_mode if self.votes else None}
         return data | {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed} | about
 
     def write(self) -> None:
@@ -99,20 +105,27 @@ def resolve(args: argparse.Namespace) -> Configuration:
         if taken and not args.overwrite and not args.diagram:
             raise FerError(f"{taken[0]} exists: go on with --resume, start again with --overwrite, or choose another place")
         return config
-    path = _configure(given).path
+    asked = _configure(given)
+    path = asked.path
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))["configuration"]
         config = Configuration(**kept | {"recipe": _recipe(kept["recipe"])})
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise FerError(f"{path}: there is no run to resume; name it with --run-dir or --output") from error
     except (ValueError, TypeError, KeyError) as error:
         raise FerError(f"{path}: not the configuration of a run ({error})") from error
-    kept = dataclasses.asdict(config)
-    flat = kept | kept["recipe"] | {"recipe": config.recipe.name}
-    for name, value in given.items():
-        if name in flat and flat[name] != value:
-            raise FerError(f"--{name.replace('_', '-')} {value} contradicts the run in {path.parent}, which has {flat[name]}")
+    wanted, found = _flat(asked), _flat(config)
+    for name in given:
+        if name in found and wanted[name] != found[name]:
+            flag = f"--{name.replace('_', '-')} {wanted[name]}"
+            raise FerError(f"{flag} contradicts the run in {path.parent}, which has {found[name]}")
     return config
+
+
+def _flat(config: Configuration) -> dict:
+    entries = dataclasses.asdict(config)
+    recipe = entries.pop("recipe")
+    return recipe | entries | {"recipe": config.recipe.name, "augment": config.recipe.augments}
 
 
 def _configure(given: dict) -> Configuration:
@@ -143,7 +156,7 @@ def circumstances() -> dict:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    command = " ".join(["python", *sys.argv])
+    command = shlex.join(["python", *sys.argv])
     return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "command": command, "versions": versions, "revision": _revision()}
 
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+import re
+import zipfile
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from fer import FerError, demo, folders, images, labels, tables
 from fer.images import InputSpec
 
 SPLITS = ("train", "validation", "test")
+UNDIVIDED = "train and validation"  # pictures from which a validation split is still to be taken
 VOTE_MODES = ("majority", "shares")
 DEMO_COUNTS = {"train": 2800, "validation": 700, "test": 700}
 # Names under which FER2013's table is passed around, for a folder that holds it.
@@ -42,12 +45,14 @@ class Dataset:
 
     def __post_init__(self):
         n, k = len(self.images), len(self.labels)
-        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[1] != self.images.shape[2]:
             raise FerError(f"images must be uint8 (n, size, size, channels), not {self.images.dtype} {self.images.shape}")
         if self.targets.shape != (n, k) or self.targets.dtype != np.float32 or len(self.names) != n:
             raise FerError(f"{n} images, targets {self.targets.dtype} {self.targets.shape}, {k} labels, {len(self.names)} names")
-        if n and not np.allclose(self.targets.sum(axis=1), 1, atol=1e-4):
-            raise FerError("every row of targets must sum to 1")
+        if (self.targets < 0).any() or not np.allclose(self.targets.sum(axis=1), 1, atol=1e-4):
+            raise FerError("every row of targets must hold shares that sum to 1")
+        if len(set(self.labels)) < k:
+            raise FerError(f"a label is there twice: {', '.join(self.labels)}")
 
     def __len__(self):
         return len(self.images)
@@ -60,9 +65,8 @@ class Dataset:
 
     @property
     def blank(self) -> int:
-        """Pictures of one single grey."""
-        flat = self.images.reshape(len(self), -1)
-        return int((flat.max(axis=1, initial=0) == flat.min(axis=1, initial=255)).sum())
+        """Pictures of one single colour."""
+        return int((self.images.max(axis=(1, 2)) == self.images.min(axis=(1, 2))).all(axis=1).sum())
 
     def select(self, rows: np.ndarray) -> "Dataset":
         """The given rows, in that order."""
@@ -126,20 +130,16 @@ def load(
     elif path.is_dir():
         parts = _from_folders(path, spec, splits, progress)
     elif tables.is_table(path):
-        parts = _from_table(path, spec, votes, vote_mode, progress)
+        parts = _from_table(path, spec, splits, votes, vote_mode, progress)
     else:
         raise FerError(f"{path}: expected a folder of class folders or a .csv file")
     if splits == ("all",):
-        return {"all": join(list(parts.values()))}
-    if "all" in parts:
-        parts["train"] = parts.pop("all")
-    if "validation" not in parts and "train" in parts and {"train", "validation"} & set(splits):
-        parts["train"], parts["validation"] = split_off(parts["train"], validation_fraction, seed)
-    for split in splits:
-        if split not in parts:
-            raise FerError(f"{source}: it has no {split} split, only {', '.join(parts)}")
-        if not len(parts[split]):
-            raise FerError(f"{source}: the {split} split holds no usable picture ({len(parts[split].skipped)} skipped)")
+        parts = {"all": join(list(parts.values()))}
+    for split, part in parts.items():
+        if not len(part):
+            raise FerError(f"{source}: no usable picture in {split} ({len(part.skipped)} skipped)")
+    if UNDIVIDED in parts:
+        parts["train"], parts["validation"] = split_off(parts.pop(UNDIVIDED), validation_fraction, seed)
     return {split: parts[split] for split in splits}
 
 
@@ -178,26 +178,46 @@ def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Da
         kept, taken = train_test_split(np.arange(len(first)), test_size=smallest, random_state=seed, stratify=codes)
     except ValueError as error:
         raise FerError(f"{len(dataset)} pictures cannot be split into training and validation: {error}") from error
-    return tuple(dataset.select(np.flatnonzero(np.isin(group, part))) for part in (kept, taken))
+    rest, part = (dataset.select(np.flatnonzero(np.isin(group, chosen))) for chosen in (kept, taken))
+    return rest, replace(part, skipped=())  # what was left out is counted once
 
 
 def _download(handle: str) -> Path:
+    if not re.fullmatch(r"[\w-]+/[\w-]+(/versions/\d+)?", handle):
+        raise FerError(f"kaggle:{handle}: expected kaggle:OWNER/NAME, as in the address of the data set's page")
     try:
         import kagglehub
-        from requests import RequestException
     except ImportError as error:
         raise FerError("data from Kaggle need kagglehub: pip install kagglehub") from error
     try:
         return Path(kagglehub.dataset_download(handle))
-    except (ValueError, OSError, RequestException, kagglehub.exceptions.KaggleApiHTTPError) as error:
-        raise FerError(f"kaggle:{handle}: {' '.join(str(error).split())}") from error
+    except (ValueError, OSError, zipfile.BadZipFile, kagglehub.exceptions.DataCorruptionError) as error:
+        raise FerError(f"kaggle:{handle}: {' '.join(str(error).split())}") from error  # requests' errors are OSErrors
 
 
 def _table_inside(path: Path) -> Path:
-    """A known CSV in a folder without class folders, else the path itself."""
-    if path.is_dir() and not any(child.is_dir() for child in path.iterdir()):
-        return next((path / name for name in TABLE_NAMES if (path / name).is_file()), path)
+    """A known CSV in a folder without class folders, also one folder deeper; else the path itself."""
+    inner = path
+    while inner.is_dir() and len(inside := folders.children(inner)[0]) == 1:
+        inner = inside[0]
+    if inner.is_dir() and not inside:
+        return next((inner / name for name in TABLE_NAMES if (inner / name).is_file()), path)
     return path
+
+
+def _to_read(source, wanted: tuple[str, ...], present: Collection[str]) -> dict[str, str]:
+    """The parts to read for the wanted splits, each with the name it has in the source."""
+    if wanted == ("all",):
+        return {split: split for split in present}
+    parts = {}
+    for split in wanted:
+        undivided = split != "test" and "validation" not in present
+        origin = split if not undivided else "all" if "all" in present else "train"
+        if origin not in present:
+            found = "pictures without splits" if "all" in present else ", ".join(present)
+            raise FerError(f"{source}: it has no {split} split, only {found}")
+        parts[UNDIVIDED if undivided else split] = origin
+    return parts
 
 
 def _demo(split: str, spec: InputSpec) -> Dataset:
@@ -209,15 +229,13 @@ def _demo(split: str, spec: InputSpec) -> Dataset:
 
 def _from_folders(root: Path, spec: InputSpec, wanted, progress: Progress) -> dict[str, Dataset]:
     found = folders.find(root)
-    names = [split for split in found.files if split in (*wanted, "train", "all") or wanted == ("all",)]
-    if "train" in names and not {"train", "all"} & set(wanted) and "validation" in found.files:
-        names.remove("train")  # needed only where validation is to be taken from it
-    return {split: _read_files(found, split, spec, progress) for split in names}
+    to_read = _to_read(root, wanted, found.files)
+    return {part: _read_files(found, split, spec, progress) for part, split in to_read.items()}
 
 
 def _read_files(found: folders.Found, split: str, spec: InputSpec, progress: Progress) -> Dataset:
     files = found.files[split]
-    codes, rows, names, skipped = [], np.empty((len(files), *spec.shape), np.uint8), [], list(found.skipped)
+    codes, rows, names, skipped = [], np.empty((len(files), *spec.shape), np.uint8), [], list(found.skipped.get(split, ()))
 
     def read(file):
         try:
@@ -238,9 +256,9 @@ def _read_files(found: folders.Found, split: str, spec: InputSpec, progress: Pro
     return Dataset(rows[: len(names)], targets, found.labels, tuple(names), tuple(skipped))
 
 
-def _from_table(path: Path, spec: InputSpec, votes, vote_mode: str, progress: Progress) -> dict[str, Dataset]:
+def _from_table(path: Path, spec: InputSpec, wanted, votes, vote_mode: str, progress: Progress) -> dict[str, Dataset]:
     table = tables.read(path, lambda chunks, total: progress(chunks, total, path.name))
-    names, skipped = np.array([f"{path.name} row {i}" for i in range(len(table.codes))]), ()
+    names = np.array([f"{path.name} row {i}" for i in range(len(table.codes))])
     keep = np.ones(len(names), bool)
     if votes is None:
         targets, order = _one_hot(table.codes, len(labels.FER2013)), labels.FER2013
@@ -253,13 +271,14 @@ def _from_table(path: Path, spec: InputSpec, votes, vote_mode: str, progress: Pr
             targets = _one_hot(targets.argmax(axis=1), len(order))
     parts = {}
     splits = np.full(len(names), "all") if table.splits is None else table.splits
-    for split in dict.fromkeys(splits.tolist()):
+    for part, split in _to_read(path, wanted, tuple(dict.fromkeys(splits.tolist()))).items():
         rows = np.flatnonzero((splits == split) & keep)
-        skipped = tuple((str(names[i]), "no emotion holds more than half of its votes") for i in np.flatnonzero((splits == split) & ~keep))
+        dropped = names[(splits == split) & ~keep].tolist()
+        skipped = tuple((name, "no emotion holds more than half of its votes") for name in dropped)
         pixels = np.empty((len(rows), *spec.shape), np.uint8)
         for to, of in enumerate(rows):
             pixels[to] = images.prepare(table.images[of], spec)
-        parts[split] = Dataset(pixels, targets[rows], order, tuple(names[rows].tolist()), skipped)
+        parts[part] = Dataset(pixels, targets[rows], order, tuple(names[rows].tolist()), skipped)
     return parts
 
 

@@ -34,14 +34,14 @@ class Expression(NamedTuple):
 
 
 EXPRESSIONS = {
-    #                       inner  outer squeeze  u.lid  l.lid   nose  u.lip corner  width    jaw  press
-    "angry":    Expression(  -1.0,   0.3,   1.0,   0.3,   0.7,   0.1,   0.0,  -0.4,  -0.2,   0.0,   1.0),  # AU 4 5 7 23
-    "disgust":  Expression(  -0.5,  -0.2,   0.4,  -0.6,   0.8,   1.0,   1.0,  -0.6,  -0.1,   0.2,   0.0),  # AU 9 10 15 25
-    "fear":     Expression(   0.9,   0.1,   0.7,   1.0,   0.2,   0.0,   0.1,  -0.3,   0.8,   0.5,   0.2),  # AU 1 2 4 5 20 26
-    "happy":    Expression(   0.1,   0.2,   0.0,  -0.2,   0.9,   0.0,   0.2,   1.0,   0.7,   0.4,   0.0),  # AU 6 12 25
-    "sad":      Expression(   0.8,  -0.7,   0.4,  -0.6,   0.1,   0.0,   0.0,  -1.0,  -0.3,   0.0,   0.2),  # AU 1 4 15
-    "surprise": Expression(   1.0,   1.0,   0.0,   1.0,  -0.2,   0.0,   0.0,   0.0,  -0.9,   1.0,   0.0),  # AU 1 2 5 27
-    "neutral":  Expression(   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0,   0.0),
+    #                      inner outer squeeze u.lid l.lid nose u.lip corners width  jaw press
+    "angry":    Expression( -1.0,  0.3,    1.0,  0.3,  0.7, 0.1,  0.0,   -0.4, -0.2, 0.0,  1.0),  # AU 4 5 7 23
+    "disgust":  Expression( -0.5, -0.2,    0.4, -0.6,  0.8, 1.0,  1.0,   -0.6, -0.1, 0.2,  0.0),  # AU 9 10 15 25
+    "fear":     Expression(  0.9,  0.1,    0.7,  1.0,  0.2, 0.0,  0.1,   -0.3,  0.8, 0.5,  0.2),  # AU 1 2 4 5 20 26
+    "happy":    Expression(  0.1,  0.2,    0.0, -0.2,  0.9, 0.0,  0.2,    1.0,  0.7, 0.4,  0.0),  # AU 6 12 25
+    "sad":      Expression(  0.8, -0.7,    0.4, -0.6,  0.1, 0.0,  0.0,   -1.0, -0.3, 0.0,  0.2),  # AU 1 4 15
+    "surprise": Expression(  1.0,  1.0,    0.0,  1.0, -0.2, 0.0,  0.0,    0.0, -0.9, 1.0,  0.0),  # AU 1 2 5 27
+    "neutral":  Expression(  0.0,  0.0,    0.0,  0.0,  0.0, 0.0,  0.0,    0.0,  0.0, 0.0,  0.0),
 }  # fmt: skip
 STRENGTH = (0.7, 1.2)  # share of the full movement: much weaker ones no longer show at 48 pixels
 WOBBLE = 0.06  # spread added to every movement, because no two faces rest alike

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fer import FerError
@@ -24,7 +24,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise FerError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone after a good end; in a folder that is none, it never was
+            temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

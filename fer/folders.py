@@ -22,11 +22,12 @@ PREFIXES = {"PublicTest": "validation", "PrivateTest": "test"}
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in the folders: picture files with their label, by split ("all" where there are no split folders)."""
+    """What lies in the folders: picture files with their label, and what was left out with the reason, both by split
+    ("all" where there are no split folders)."""
 
     files: dict[str, list[tuple[Path, str]]]
     labels: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
+    skipped: dict[str, list[tuple[str, str]]]
 
 
 def find(root: Path) -> Found:
@@ -36,16 +37,17 @@ def find(root: Path) -> Found:
     ROOT/train/CLASS, ROOT/validation/CLASS [, ROOT/test/CLASS]; ROOT/train/CLASS and ROOT/test/CLASS; ROOT/CLASS.
 
     Returns:
-        Files sorted by name; labels canonical and in alphabetical order; skipped files and folders with the reason.
+        Files sorted by name; labels canonical and in alphabetical order.
 
     Raises:
-        FerError: no class folders, no pictures, or splits with different classes.
+        FerError: no class folders, no pictures, splits with different classes, or a folder that cannot be read.
     """
-    base, split_folders = _base(root)
-    skipped = []
-    by_split = {}
+    base, split_folders, beside = _base(root)
+    by_split, skipped = {}, {}
     for split, folder in split_folders.items() or {"all": base}.items():
-        by_split[split] = _classes(folder, skipped)
+        by_split[split], skipped[split] = _classes(folder)
+    first = "train" if "train" in skipped else next(iter(skipped))
+    skipped[first] += [(str(path), "not in a class folder") for path in beside]
     _check_same_classes(base, by_split)
     labels = sorted({label for classes in by_split.values() for label, files in classes.items() if files})
     if not labels:
@@ -55,53 +57,81 @@ def find(root: Path) -> Found:
     }
     if "validation" not in files and "test" in files:
         files |= _by_prefix(files["test"])
-    return Found(files, tuple(labels), tuple(skipped))
+        if "validation" in files:
+            skipped["validation"] = skipped.pop("test")
+    return Found(files, tuple(labels), skipped)
 
 
-def _base(root: Path) -> tuple[Path, dict[str, Path]]:
-    """The folder that holds split or class folders, and its split folders by canonical name."""
+def children(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders that may hold pictures, and all else: files, hidden folders, what unzipping on a Mac leaves behind.
+
+    Raises:
+        FerError: the folder cannot be read.
+    """
+    folders, others = [], []
+    try:
+        paths = sorted(folder.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        raise FerError(f"{folder}: cannot be read ({error.strerror})") from error
+    for path in paths:
+        is_folder = path.is_dir() and not path.name.startswith((".", "__"))
+        (folders if is_folder else others).append(path)
+    return folders, others
+
+
+def _base(root: Path) -> tuple[Path, dict[str, Path], list[Path]]:
+    """The folder that holds split or class folders, its split folders by canonical name, and what lies beside the way."""
+    beside = []
     while True:
-        folders = _folders(root)
+        folders, others = children(root)
         splits = {}
         for folder in folders:
             if split := SPLITS.get(folder.name.lower()):
                 if split in splits:
                     raise FerError(f"{root}: both {splits[split].name}/ and {folder.name}/ mean {split}; keep one")
                 splits[split] = folder
-        if splits:
-            return root, splits
         images = next((folder for folder in folders if folder.name.lower() == "images"), None)
-        wrapper = images or (folders[0] if len(folders) == 1 and _folders(folders[0]) else None)
-        if wrapper is None:
-            return root, {}
+        wrapper = images or (folders[0] if len(folders) == 1 and children(folders[0])[0] else None)
+        if not splits and wrapper is None:
+            return root, {}, beside
+        used = splits.values() or [wrapper]
+        beside += others + [folder for folder in folders if folder not in used]
+        if splits:
+            return root, splits, beside
         root = wrapper
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
-
-
-def _classes(folder: Path, skipped: list) -> dict[str, list[Path]]:
+def _classes(folder: Path) -> tuple[dict[str, list[Path]], list[tuple[str, str]]]:
+    """Picture files by label, and what was left out."""
+    folders, others = children(folder)
+    skipped = [(str(path), "not in a class folder") for path in others]
     classes, spelled = {}, {}
-    for path in sorted(folder.iterdir()):
-        if not path.is_dir():
-            skipped.append((str(path), "not in a class folder"))
-    for path in _folders(folder):
+    for path in folders:
         label = canonical(path.name)
         if label in spelled:
             raise FerError(f"{folder}: {spelled[label]}/ and {path.name}/ both mean {label!r}; put them together")
         spelled[label] = path.name
-        classes[label] = []
-        for file in sorted(path.rglob("*")):
-            if file.is_dir():
-                continue
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
-                classes[label].append(file)
-            else:
-                skipped.append((str(file), "not a picture file"))
+        classes[label] = _pictures(path, skipped)
         if not classes[label]:
             skipped.append((str(path), "a class without pictures"))
-    return classes
+    return classes, skipped
+
+
+def _pictures(folder: Path, skipped: list[tuple[str, str]]) -> list[Path]:
+    """Picture files at any depth; names what is none in `skipped`."""
+    folders, others = children(folder)
+    files = []
+    for path in others:
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+            files.append(path)
+        else:
+            skipped.append((str(path), "not a picture file"))
+    for path in folders:
+        if path.is_symlink():
+            skipped.append((str(path), "a link to a folder"))  # it may lead in a circle
+        else:
+            files += _pictures(path, skipped)
+    return files
 
 
 def _check_same_classes(base: Path, by_split: dict[str, dict]) -> None:

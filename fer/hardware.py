@@ -1,8 +1,8 @@
 """What the training runs on: the device, and the arithmetic that suits it."""
 
-import importlib.metadata
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -46,7 +46,7 @@ def describe() -> str:
     """One line for people: the device and the versions, such as "CPU, tensorflow 2.21.0, keras 3.15.1"."""
     backend = keras.backend.backend()
     device = f"GPU ({nvidia_card() or 'unnamed'})" if has_gpu() else f"CPU ({_cpu_name()})"
-    return f"{device}, {backend} {importlib.metadata.version(backend)}, keras {keras.__version__}"
+    return f"{device}, {backend} {sys.modules[backend].__version__}, keras {keras.__version__}"
 
 
 def warning() -> str | None:

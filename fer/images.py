@@ -83,13 +83,22 @@ def decode(data: bytes) -> np.ndarray:
 def _cut_short(data: bytes) -> bool:
     """True for a JPEG, PNG or BMP whose end is missing: the decoders would fill the rest with grey and say nothing."""
     if data.startswith(b"\xff\xd8"):
-        # The end-of-image mark must follow the last start-of-scan; an embedded thumbnail's lies before it.
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return b"\xff\xd9" not in data[_first_scan(data) :]
     if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-4096:]
+        return b"IEND" not in data
     if data.startswith(b"BM"):
         return len(data) < int.from_bytes(data[2:6], "little")
     return False
+
+
+def _first_scan(data: bytes) -> int:
+    """Where the pixels of a JPEG begin. A thumbnail inside a header segment, or a film behind the picture, has marks of
+    its own and must not be taken for the picture's."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        filler = data[at + 1 : at + 2] == b"\xff"
+        at += 1 if filler else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
 
 
 def prepare(image: np.ndarray, spec: InputSpec) -> np.ndarray:

@@ -88,10 +88,11 @@ class RunFolder(keras.callbacks.Callback):
         if differences := _differences(state["identity"], identity):
             raise FerError(f"{self.path}: the checkpoint is of another training: {'; '.join(differences)}")
         model.optimizer.build(model.trainable_variables)
-        groups = {"weights": model.weights, "optimizer": model.optimizer.variables}
-        for group, variables in groups.items():
-            for i, variable in enumerate(variables):
-                variable.assign(arrays[f"{group}_{i}"])
+        variables = _variables(model)
+        if {name: array.shape for name, array in arrays.items()} != {name: tuple(v.shape) for name, v in variables.items()}:
+            raise FerError(f"{self.path}: the checkpoint is of another network; start again with --overwrite")
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
         self.history, self.finished, self.pending = state["history"], state["finished"], state["callbacks"]
         self.best.epoch, self.best.value = state["best"]
         if not self.training.output.exists() and self.best.epoch is not None:
@@ -111,19 +112,14 @@ class RunFolder(keras.callbacks.Callback):
         row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
         self.history.append(row | {"seconds": round(time.perf_counter() - self.started, 1)})
         self.finished = self.model.stop_training or epoch + 1 == self.training.recipe.epochs
-        self._write_checkpoint()
         table = pd.DataFrame(self.history)
         with replacing(self.training.run_dir / "log.csv") as path:
             table.to_csv(path, index=False)
         plots.learning_curves(table.to_dict("list"), self.training.run_dir / "curves.png", title=self.training.output.stem)
+        self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest
 
     def _write_checkpoint(self):
-        groups = {"weights": self.model.weights, "optimizer": self.model.optimizer.variables}
-        arrays = {
-            f"{group}_{i}": keras.ops.convert_to_numpy(variable)
-            for group, variables in groups.items()
-            for i, variable in enumerate(variables)
-        }
+        arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(self.model).items()}
         state = {
             "identity": self.identity,
             "history": self.history,
@@ -147,11 +143,17 @@ def fingerprint(*datasets) -> str:
     return digest.hexdigest()
 
 
+def _variables(model: keras.Model) -> dict:
+    """All that training changes, by its name in the checkpoint."""
+    groups = {"weights": model.weights, "optimizer": model.optimizer.variables}
+    return {f"{group}_{i}": variable for group, variables in groups.items() for i, variable in enumerate(variables)}
+
+
 def _plain(value):
     return value if value is None or isinstance(value, int) else float(value)
 
 
 def _differences(old: dict, new: dict) -> list[str]:
     flat = [{**{k: v for k, v in d.items() if k != "recipe"}, **d["recipe"]} for d in (old, new)]
-    names = [name for name in {**flat[0], **flat[1]} if flat[0].get(name) != flat[1].get(name)]
+    names = [name for name in {**flat[0], **flat[1]} if name != "summary" and flat[0].get(name) != flat[1].get(name)]
     return [f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

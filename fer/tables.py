@@ -1,6 +1,7 @@
 """Reads fer2013.csv and the FER+ votes that belong to its rows."""
 
 import re
+import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ SIDE = 48  # pixels of a side of a FER2013 picture
 USAGES = {"training": "train", "publictest": "validation", "privatetest": "test"}
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")  # columns of FER+
 OTHER_VOTES = ("unknown", "NF")  # not sure; not a face
+# Stray spaces do no harm, and a comma at the end of every row does not shift the columns.
+LAYOUT = {"skipinitialspace": True, "index_col": False}
 CHUNK = 2048  # rows parsed at a time: 20 MB of text, not 271
 
 
@@ -39,13 +42,14 @@ def read(path: Path, progress: Callable[[Iterable, int], Iterable] = lambda rows
     """
     images, codes, usages = [], [], []
     try:
-        reader = pd.read_csv(path, chunksize=CHUNK, dtype=str, keep_default_na=False, skipinitialspace=True)
+        reader = pd.read_csv(path, chunksize=CHUNK, dtype=str, keep_default_na=False, **LAYOUT)
         with reader:
             chunks = max(1, round(path.stat().st_size / (CHUNK * 8400)))
             for chunk in progress(reader, chunks):
-                chunk.columns = [str(name).strip().lower() for name in chunk.columns]
-                if not {"emotion", "pixels"} <= set(chunk.columns):
-                    raise FerError(f"{path}: expected the columns emotion, pixels[, Usage]; found {', '.join(chunk.columns)}")
+                names = list(chunk.columns)
+                chunk.columns = [str(name).strip().lower() for name in names]
+                if not {"emotion", "pixels"} <= set(chunk.columns) or not chunk.columns.is_unique:
+                    raise FerError(f"{path}: expected the columns emotion, pixels[, Usage]; found {reprlib.repr(names)}")
                 first = sum(map(len, codes))
                 codes.append(_codes(path, first, chunk["emotion"]))
                 images.append(_pixels(path, first, chunk["pixels"]))
@@ -54,7 +58,9 @@ def read(path: Path, progress: Callable[[Iterable, int], Iterable] = lambda rows
     except pd.errors.EmptyDataError as error:
         raise FerError(f"{path}: the file is empty") from error
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise FerError(f"{path}: not a CSV file ({error})") from error
+        raise FerError(f"{path}: not a CSV file ({_line(error)})") from error
+    except OSError as error:
+        raise FerError(f"{path}: cannot be opened ({error.strerror})") from error
     if not codes or not sum(map(len, codes)):
         raise FerError(f"{path}: no rows")
     return Table(np.concatenate(images), np.concatenate(codes), np.concatenate(usages) if usages else None)
@@ -64,12 +70,16 @@ def _where(path, row):
     return f"{path}, row {row} (line {row + 2})"
 
 
+def _line(error):
+    return " ".join(str(error).split())
+
+
 def _codes(path, first, column):
     valid = {str(code): code for code in range(len(FER2013))}
     codes = column.str.strip().map(valid)
     if codes.isna().any():
         bad = int(np.flatnonzero(codes.isna())[0])
-        raise FerError(f"{_where(path, first + bad)}: emotion must be 0 to {len(FER2013) - 1}, not {column.iloc[bad]!r}")
+        raise FerError(f"{_where(path, first + bad)}: emotion must be 0 to {len(FER2013) - 1}, not {reprlib.repr(column.iloc[bad])}")
     return codes.to_numpy(np.int64)
 
 
@@ -77,7 +87,7 @@ def _usages(path, first, column):
     splits = column.str.strip().str.lower().map(USAGES)
     if splits.isna().any():
         bad = int(np.flatnonzero(splits.isna())[0])
-        raise FerError(f"{_where(path, first + bad)}: Usage must be Training, PublicTest or PrivateTest, not {column.iloc[bad]!r}")
+        raise FerError(f"{_where(path, first + bad)}: Usage must be Training, PublicTest or PrivateTest, not {reprlib.repr(column.iloc[bad])}")
     return splits.to_numpy(str)
 
 
@@ -85,7 +95,7 @@ def _pixels(path, first, column):
     images = np.empty((len(column), SIDE, SIDE), np.uint8)
     for i, text in enumerate(column):
         try:
-            values = np.fromstring(text, np.int32, sep=" ")  # many times faster than splitting the text
+            values = np.fromstring(text, np.int64, sep=" ")  # many times faster than splitting the text
         except ValueError as error:
             raise FerError(f"{_where(path, first + i)}: pixels must be whole numbers ({error})") from error
         if len(values) != SIDE * SIDE:
@@ -127,25 +137,26 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
     if splits is None:
         raise FerError("votes are matched to rows by position and checked by Usage, but the CSV has no Usage column")
     try:
-        table = pd.read_csv(path, skipinitialspace=True)
+        table = pd.read_csv(path, **LAYOUT)
     except FileNotFoundError as error:
         raise FerError(f"{path}: there is no such file of votes") from error
+    except OSError as error:
+        raise FerError(f"{path}: cannot be opened ({error.strerror})") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise FerError(f"{path}: not a CSV file of votes ({error})") from error
+        raise FerError(f"{path}: not a CSV file of votes ({_line(error)})") from error
     table.columns = [str(name).strip() for name in table.columns]
     if missing := [name for name in ("Usage", *EMOTIONS, *OTHER_VOTES) if name not in table.columns]:
-        raise FerError(f"{path}: the columns {', '.join(missing)} are missing; found {', '.join(table.columns)}")
+        raise FerError(f"{path}: the columns {', '.join(missing)} are missing; found {reprlib.repr(list(table.columns))}")
     if len(table) < len(splits):
         raise FerError(f"{path}: {len(table):,} rows of votes for {len(splits):,} pictures; they belong to another CSV")
     table = table.iloc[: len(splits)]
     usages = table["Usage"].astype(str).str.strip().str.lower().map(USAGES).to_numpy()
     if (wrong := np.flatnonzero(usages != splits)).size:
         raise FerError(f"{_where(path, int(wrong[0]))}: Usage {table['Usage'].iloc[wrong[0]]} beside a picture of {splits[wrong[0]]}")
-    try:
-        votes = table[[*EMOTIONS, *OTHER_VOTES]].to_numpy(np.float32)
-    except ValueError as error:
-        raise FerError(f"{path}: a vote is not a number ({error})") from error
-    votes[votes <= 1] = 0
+    votes = table[[*EMOTIONS, *OTHER_VOTES]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    if (wrong := np.flatnonzero(~(votes >= 0).all(axis=1))).size:
+        raise FerError(f"{_where(path, int(wrong[0]))}: a vote is missing or not a number from 0")
+    votes = np.where(votes > 1, votes, 0)
     emotions = votes[:, : len(EMOTIONS)]
     total = votes.sum(axis=1)
     counts = emotions.max(axis=1) > total / 2

@@ -97,15 +97,39 @@ def fit(
     augmentation = Augmentation.from_recipe(recipe, seed=training.seed)
     model = keras.Sequential([keras.Input(network.input_shape[1:]), augmentation, network], name="training")
     model.compile(
-        optimizer=optimizer(recipe, steps=recipe.epochs * len(batches)),
+        optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=training.dtype),
         loss=loss(recipe),
         metrics=["accuracy"],
         jit_compile=JIT_COMPILE,
     )
     best = BestModel(network, build(recipe, train.labels), train.labels, training)
-    callbacks = [Reseed(batches, network, augmentation, training.seed), best]
-    if recipe.ema:
-        callbacks.append(AveragedWeights(network, batches))
+    callbacks = [
+        Reseed(batches, network, augmentation, training.seed),
+        best,
+        *([AveragedWeights(network, batches)] if recipe.ema else []),
+        *_keras_callbacks(training),
+    ]
+    folder = RunFolder(training, callbacks, best, data=(train, validation))
+    if resume:
+        folder.restore(model)
+    else:
+        folder.path.unlink(missing_ok=True)  # of an older run: nobody shall resume that as this one
+    if not folder.finished:
+        model.fit(
+            batches,
+            validation_data=(validation.images, validation.targets),
+            validation_batch_size=recipe.batch_size,
+            initial_epoch=len(folder.history),
+            epochs=recipe.epochs,
+            callbacks=[*callbacks, folder],
+            shuffle=False,  # Batches shuffles pictures; this would shuffle the order of the batches beside our seed
+            verbose=verbose,
+        )
+    return folder
+
+
+def _keras_callbacks(training: Training) -> list[keras.callbacks.Callback]:
+    recipe, callbacks = training.recipe, []
     if recipe.schedule == "plateau":
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
@@ -120,21 +144,7 @@ def fit(
         callbacks.append(keras.callbacks.EarlyStopping(monitor=recipe.monitor, patience=recipe.patience))
     if training.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(training.run_dir / "tensorboard"))
-    folder = RunFolder(training, callbacks, best, data=(train, validation))
-    if resume:
-        folder.restore(model)
-    if not folder.finished:
-        model.fit(
-            batches,
-            validation_data=(validation.images, validation.targets),
-            validation_batch_size=recipe.batch_size,
-            initial_epoch=len(folder.history),
-            epochs=recipe.epochs,
-            callbacks=[*callbacks, folder],
-            shuffle=False,  # Batches shuffles pictures; this would shuffle the order of the batches beside our seed
-            verbose=verbose,
-        )
-    return folder
+    return callbacks
 
 
 class Batches(keras.utils.PyDataset):
@@ -192,30 +202,38 @@ def class_weights(targets: np.ndarray, mode: str) -> np.ndarray | None:
     return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
 
 
-def optimizer(recipe: Recipe, *, steps: int) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer with its schedule over `steps` steps in all."""
-    rate = recipe.learning_rate
-    if recipe.schedule in ("cosine", "one-cycle"):
-        one_cycle = recipe.schedule == "one-cycle"
-        climb = int(steps * (ONE_CYCLE_CLIMB if one_cycle else recipe.warmup))
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=rate * ONE_CYCLE_START if one_cycle else 0.0,
-            decay_steps=max(1, steps - climb),
-            warmup_target=rate if climb else None,
-            warmup_steps=climb,
-        ) if climb else keras.optimizers.schedules.CosineDecay(rate, steps)
+def optimizer(recipe: Recipe, *, steps: int, dtype: str = "float32") -> keras.optimizers.Optimizer:
+    """The recipe's optimizer with its schedule over `steps` steps in all; float16 adds loss scaling."""
+    rate = _learning_rate(recipe, steps)
     options = {"weight_decay": recipe.weight_decay or None}
     if recipe.ema:
         options |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
         result = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **options)
     elif recipe.optimizer == "adamw":
-        result = keras.optimizers.AdamW(rate, **options)
+        result = keras.optimizers.AdamW(rate, **options | {"weight_decay": recipe.weight_decay})  # takes no None
     else:
         result = keras.optimizers.Adam(rate, **options)
     if recipe.weight_decay:
         result.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return result
+    # Keras adds this by itself only where the outermost model has the policy.
+    return keras.optimizers.LossScaleOptimizer(result) if dtype == "mixed_float16" else result
+
+
+def _learning_rate(recipe: Recipe, steps: int) -> float | keras.optimizers.schedules.CosineDecay:
+    """A number, or a linear climb to it followed by a cosine down to 0 (one-cycle: a long climb from a low start)."""
+    rate = recipe.learning_rate
+    climb, start = {
+        "cosine": (recipe.warmup, 0.0),
+        "one-cycle": (ONE_CYCLE_CLIMB, rate * ONE_CYCLE_START),
+    }.get(recipe.schedule, (None, rate))
+    if climb is None:
+        return rate
+    if not (climb_steps := int(steps * climb)):
+        return keras.optimizers.schedules.CosineDecay(rate, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        start, steps - climb_steps, warmup_target=rate, warmup_steps=climb_steps
+    )
 
 
 def loss(recipe: Recipe) -> keras.losses.Loss:

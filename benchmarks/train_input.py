@@ -1,0 +1,143 @@
+"""Does training wait for its data? Input path, network and both together, in pictures a second, in one run.
+
+    python benchmarks/train_input.py
+    python benchmarks/train_input.py --recipe four-block-tuned --json train_input.json
+
+The three are measured in turn, several rounds, and compared by the median of the rounds' ratios: on a shared machine
+only figures of the same minute compare. The old Keras ImageDataGenerator (rescale, shear, zoom, flip) is the yardstick
+for the input path; Keras 3 still ships it under a legacy name.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from fer import cli, labels  # noqa: E402
+from fer.dataset import Dataset  # noqa: E402
+from fer.recipes import RECIPES  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", choices=RECIPES, default="four-block")
+    parser.add_argument("--precision", default="auto", help="as for train.py (auto)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement, about (8)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as well")
+    args = parser.parse_args()
+    with cli.quiet():
+        from fer import hardware
+
+        dtype, device = hardware.dtype_policy(args.precision), hardware.describe()
+    measures = prepare(RECIPES[args.recipe], dtype)
+    for measure in measures.values():
+        measure(0.5)  # compiles
+    rounds = [{name: measure(args.seconds) for name, measure in measures.items()} for _ in range(args.rounds)]
+    print(f"{device}, {dtype}, recipe {args.recipe}: median of {args.rounds} rounds")
+    for name in measures:
+        values = [row[name] for row in rounds]
+        print(f"{name:24} {np.median(values):10,.0f} pictures/s   ({min(values):,.0f} to {max(values):,.0f})")
+    figures = {
+        "share_of_network": median_ratio(rounds, "together", "network alone"),
+        "times_image_data_generator": median_ratio(rounds, "input alone", "ImageDataGenerator"),
+    }
+    print(f"together / network alone        {figures['share_of_network']:.3f}")
+    print(f"input alone / ImageDataGenerator {figures['times_image_data_generator']:.2f}")
+    if args.json:
+        about = {"device": device, "dtype": dtype, "recipe": args.recipe, "rounds": rounds}
+        Path(args.json).write_text(json.dumps(figures | about, indent=1))
+
+
+def prepare(recipe, dtype):
+    """Four functions of a duration, each giving pictures a second."""
+    import keras
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    from fer import training
+    from fer.augmentation import Augmentation
+    from fer.hardware import JIT_COMPILE
+
+    rng = np.random.default_rng(0)
+    n, k = 4096, len(labels.FER2013)
+    images = rng.integers(0, 256, (n, recipe.size, recipe.size, recipe.channels), np.uint8)
+    targets = np.eye(k, dtype=np.float32)[rng.integers(0, k, n)]
+    batches = training.Batches(Dataset(images, targets, labels.FER2013, tuple(map(str, range(n)))), recipe, seed=0)
+
+    class Always(keras.layers.Layer):
+        """The augmentation also where Keras says that nothing is being trained, as `predict_on_batch` does."""
+
+        def __init__(self):
+            super().__init__(dtype="float32")
+            self.augmentation = Augmentation.from_recipe(recipe, seed=0)
+
+        def call(self, pixels):
+            return self.augmentation(pixels, training=True)
+
+    augment = keras.Sequential([keras.Input(images.shape[1:]), Always()])
+    augment.jit_compile = JIT_COMPILE
+    assert not np.allclose(augment.predict_on_batch(batches[0][0]), batches[0][0])
+
+    def trainable(augmented):
+        network = training.build(recipe, labels.FER2013, dtype)
+        layers = [Augmentation.from_recipe(recipe, seed=0), network] if augmented else [network]
+        model = keras.Sequential([keras.Input(images.shape[1:]), *layers])
+        steps = 10_000  # of the schedule; any number does
+        model.compile(training.optimizer(recipe, steps=steps), training.loss(recipe), jit_compile=JIT_COMPILE)
+        return model
+
+    network, together = trainable(augmented=False), trainable(augmented=True)
+    fixed = [np.ascontiguousarray(part) for part in batches[0]]
+
+    class Fixed(keras.utils.PyDataset):
+        """The same tensors again and again: a network that never waits."""
+
+        def __len__(self):
+            return len(batches)
+
+        def __getitem__(self, index):
+            return tuple(fixed)
+
+    def fitting(model, data):
+        return lambda seconds: repeat(lambda: model.fit(data, shuffle=False, verbose=0), len(data) * batches.batch_size, seconds)
+
+    def augmenting():
+        for i in range(len(batches)):
+            augment.predict_on_batch(batches[i][0])
+
+    flow = ImageDataGenerator(rescale=1 / 255, shear_range=0.2, zoom_range=0.2, horizontal_flip=True).flow(
+        images, targets, batch_size=batches.batch_size, seed=0
+    )
+
+    def generating():
+        for _ in range(8):
+            next(flow)
+
+    return {
+        "ImageDataGenerator": lambda seconds: repeat(generating, 8 * batches.batch_size, seconds),
+        "input alone": lambda seconds: repeat(augmenting, len(batches) * batches.batch_size, seconds),
+        "network alone": fitting(network, Fixed()),
+        "together": fitting(together, batches),
+    }
+
+
+def repeat(run, pictures, seconds):
+    """Pictures a second over at least `seconds`."""
+    done, started = 0, time.perf_counter()
+    while done == 0 or time.perf_counter() - started < seconds:
+        run()
+        done += pictures
+    return done / (time.perf_counter() - started)
+
+
+def median_ratio(rounds, part, whole):
+    return round(float(np.median([row[part] / row[whole] for row in rounds])), 3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Shared fixtures: pictures, class folders and tables written to disk, and the real FER2013 where it lies at hand."""
+
+import lzma
+import shutil
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+# The real data are too large for the repository: they lie beside the checkout, or nowhere.
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def _real(name: str) -> Path:
+    if not (REAL / name).is_file():
+        pytest.skip(f"the real data are not here: ../shared/data/{name}")
+    return REAL / name
+
+
+def _draw(seed: int, height: int = 48, width: int = 48) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@pytest.fixture(scope="session")
+def draw():
+    """draw(seed, height, width): a smooth colour picture uint8 (H, W, 3), another one for every seed."""
+    return _draw
+
+
+@pytest.fixture(scope="session")
+def write():
+    """write(path, image): encodes by the suffix, makes the folders on the way, returns the path."""
+
+    def write(path: Path, image: np.ndarray) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(path.suffix.lower(), image)[1].tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def class_folders(tmp_path, write):
+    """class_folders({"train/happy": 3, "train/sad": ["a.jpg", "b.BMP"]}): the root of a tree of small pictures.
+
+    A number asks for that many PNG files, 0 for an empty folder. All pictures differ, also between calls.
+    """
+    drawn = iter(range(10**6))
+
+    def build(tree: dict[str, int | list[str]], root: str = "faces", side: int = 48) -> Path:
+        for folder, names in tree.items():
+            (tmp_path / root / folder).mkdir(parents=True, exist_ok=True)
+            for name in [f"{i:03}.png" for i in range(names)] if isinstance(names, int) else names:
+                write(tmp_path / root / folder / name, _draw(next(drawn), side, side))
+        return tmp_path / root
+
+    return build
+
+
+@pytest.fixture
+def write_csv(tmp_path):
+    """write_csv([(3, pixels, "Training"), ...]): a fer2013.csv; `pixels` may be a number for a picture of that seed."""
+
+    def text(pixels):
+        if not isinstance(pixels, int):
+            return pixels
+        return " ".join(map(str, cv2.cvtColor(_draw(pixels), cv2.COLOR_BGR2GRAY).ravel()))
+
+    def write(rows, header="emotion,pixels,Usage", name="fer2013.csv", pixels_at=1) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [",".join(text(v) if i == pixels_at else str(v) for i, v in enumerate(row)) for row in rows]
+        path.write_text("\n".join([header, *lines, ""]), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def real_csv(tmp_path_factory):
+    """The official training and PublicTest rows as fer2013.csv (271 MB)."""
+    packed = _real("fer2013.csv.xz")
+    path = tmp_path_factory.mktemp("real_csv") / "fer2013.csv"
+    with lzma.open(packed) as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    yield path
+    path.unlink()
+
+
+@pytest.fixture(scope="session")
+def real_votes():
+    return _real("fer2013new.csv")
+
+
+@pytest.fixture(scope="session")
+def real_folders(tmp_path_factory):
+    """The same pictures as class folders of JPEG files."""
+    packed = _real("fer2013-folders.tar.gz")
+    root = tmp_path_factory.mktemp("real_folders")
+    with tarfile.open(packed) as archive:
+        archive.extractall(root, filter="data")
+    yield root
+    shutil.rmtree(root)
