@@ -92,5 +92,5 @@ class Augmentation(keras.layers.Layer):
     def _span(self, n, side, length):
         """bool (n, side): true over `length` pixels from a random start."""
         start = self._uniform(n, 0.0, 1.0) * (side - length)
-        positions = ops.reshape(ops.arange(side, dtype="float32"), (1, side))
+        positions = ops.reshape(ops.arange(side, dtype="float32") + 0.5, (1, side))  # middles of the pixels
         return ops.logical_and(positions >= start, positions < start + length)

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import shlex
@@ -99,6 +100,8 @@ def resolve(args: argparse.Namespace) -> Configuration:
         FerError: nothing to resume, flags that contradict the kept run, or a run or output that would be overwritten.
     """
     given = {name: value for name, value in vars(args).items() if value is not None}
+    if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise FerError("--tensorboard needs a package of its own: pip install tensorboard")
     if not args.resume:
         config = _configure(given)
         taken = [path for path in (config.path, Path(config.output)) if path.exists()]
@@ -112,12 +115,13 @@ def resolve(args: argparse.Namespace) -> Configuration:
         config = Configuration(**kept | {"recipe": _recipe(kept["recipe"])})
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FerError(f"{path}: there is no run to resume; name it with --run-dir or --output") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FerError(f"{path}: not the configuration of a run ({error})") from error
     wanted, found = _flat(asked), _flat(config)
     for name in given:
         if name in found and wanted[name] != found[name]:
-            flag = f"--{name.replace('_', '-')} {wanted[name]}"
+            flag = name.replace("_", "-")
+            flag = f"--no-{flag}" if wanted[name] is False else f"--{flag} {wanted[name]}"
             raise FerError(f"{flag} contradicts the run in {path.parent}, which has {found[name]}")
     return config
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from fer import FerError, demo, folders, images, labels, tables
 from fer.images import InputSpec
@@ -46,9 +45,11 @@ class Dataset:
     def __post_init__(self):
         n, k = len(self.images), len(self.labels)
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[1] != self.images.shape[2]:
-            raise FerError(f"images must be uint8 (n, size, size, channels), not {self.images.dtype} {self.images.shape}")
+            found = f"{self.images.dtype} {self.images.shape}"
+            raise FerError(f"images must be uint8 (n, size, size, channels), not {found}")
         if self.targets.shape != (n, k) or self.targets.dtype != np.float32 or len(self.names) != n:
-            raise FerError(f"{n} images, targets {self.targets.dtype} {self.targets.shape}, {k} labels, {len(self.names)} names")
+            found = f"{self.targets.dtype} {self.targets.shape}"
+            raise FerError(f"{n} images, targets {found}, {k} labels, {len(self.names)} names")
         if (self.targets < 0).any() or not np.allclose(self.targets.sum(axis=1), 1, atol=1e-4):
             raise FerError("every row of targets must hold shares that sum to 1")
         if len(set(self.labels)) < k:
@@ -80,7 +81,8 @@ class Dataset:
             FerError: a label of the data that the model does not know.
         """
         if unknown := [label for label in self.labels if label not in order]:
-            raise FerError(f"the data have labels that the model does not know: {', '.join(unknown)}; it knows {', '.join(order)}")
+            known = ", ".join(order)
+            raise FerError(f"the data have labels that the model does not know: {', '.join(unknown)}; it knows {known}")
         targets = np.zeros((len(self), len(order)), np.float32)
         for column, label in enumerate(self.labels):
             targets[:, order.index(label)] = self.targets[:, column]
@@ -172,13 +174,12 @@ def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Da
     if (counts < 2).any():
         label = dataset.labels[present[counts.argmin()]]
         raise FerError(f"{label!r} has a single distinct picture: too few to split into training and validation")
-    # scikit-learn wants at least one picture of every label on each side.
-    smallest = max(len(present), round(fraction * len(first)))
-    try:
-        kept, taken = train_test_split(np.arange(len(first)), test_size=smallest, random_state=seed, stratify=codes)
-    except ValueError as error:
-        raise FerError(f"{len(dataset)} pictures cannot be split into training and validation: {error}") from error
-    rest, part = (dataset.select(np.flatnonzero(np.isin(group, chosen))) for chosen in (kept, taken))
+    rng, chosen = np.random.default_rng(seed), []
+    for code, count in zip(present, counts, strict=True):  # at least one picture of every label on each side
+        size = min(max(1, round(fraction * count)), count - 1)
+        chosen.extend(rng.permutation(np.flatnonzero(codes == code))[:size])
+    taken = np.isin(group, chosen)
+    rest, part = (dataset.select(np.flatnonzero(side)) for side in (~taken, taken))
     return rest, replace(part, skipped=())  # what was left out is counted once
 
 
@@ -235,7 +236,8 @@ def _from_folders(root: Path, spec: InputSpec, wanted, progress: Progress) -> di
 
 def _read_files(found: folders.Found, split: str, spec: InputSpec, progress: Progress) -> Dataset:
     files = found.files[split]
-    codes, rows, names, skipped = [], np.empty((len(files), *spec.shape), np.uint8), [], list(found.skipped.get(split, ()))
+    rows, codes, names = np.empty((len(files), *spec.shape), np.uint8), [], []
+    skipped = list(found.skipped.get(split, ()))
 
     def read(file):
         try:

@@ -43,7 +43,7 @@ EXPRESSIONS = {
     "surprise": Expression(  1.0,  1.0,    0.0,  1.0, -0.2, 0.0,  0.0,    0.0, -0.9, 1.0,  0.0),  # AU 1 2 5 27
     "neutral":  Expression(  0.0,  0.0,    0.0,  0.0,  0.0, 0.0,  0.0,    0.0,  0.0, 0.0,  0.0),
 }  # fmt: skip
-STRENGTH = (0.7, 1.2)  # share of the full movement: much weaker ones no longer show at 48 pixels
+STRENGTH = (0.75, 1.2)  # share of the full movement: much weaker ones no longer show at 48 pixels
 WOBBLE = 0.06  # spread added to every movement, because no two faces rest alike
 GAPE = (0.6, 1.2)  # for the same expression one mouth opens wider than another
 

@@ -53,7 +53,8 @@ def find(root: Path) -> Found:
     if not labels:
         raise FerError(f"{root}: no pictures in class folders ({', '.join(sorted(SUFFIXES))})")
     files = {
-        split: [(file, label) for label in labels for file in classes.get(label, [])] for split, classes in by_split.items()
+        split: [(file, label) for label in labels for file in classes.get(label, [])]
+        for split, classes in by_split.items()
     }
     if "validation" not in files and "test" in files:
         files |= _by_prefix(files["test"])
@@ -80,7 +81,7 @@ def children(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _base(root: Path) -> tuple[Path, dict[str, Path], list[Path]]:
-    """The folder that holds split or class folders, its split folders by canonical name, and what lies beside the way."""
+    """The folder of split or class folders, the split folders by canonical name, and what lies beside the way there."""
     beside = []
     while True:
         folders, others = children(root)

@@ -122,6 +122,6 @@ def prepare(image: np.ndarray, spec: InputSpec) -> np.ndarray:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     if image.shape[:2] != (spec.size, spec.size):
         # Area averaging keeps small details from aliasing when shrinking, and is blocky when enlarging.
-        shrinking = min(image.shape[:2]) >= spec.size
-        image = cv2.resize(image, (spec.size, spec.size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+        method = cv2.INTER_AREA if min(image.shape[:2]) >= spec.size else cv2.INTER_LINEAR
+        image = cv2.resize(image, (spec.size, spec.size), interpolation=method)
     return image.reshape(spec.shape)

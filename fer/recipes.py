@@ -72,10 +72,10 @@ class Recipe:
         for name in ("dropout", "dense_dropout"):
             rates = getattr(self, name)
             _require(rates and all(0 <= rate < 1 for rate in rates), name, rates, "rates from 0 to below 1")
-        for name in ("label_smoothing", "ema", "erasing", "zoom", "shift", "contrast", "brightness", "warmup"):
-            _require(0 <= getattr(self, name) < 1 or name == "erasing" and self.erasing == 1,
-                     name, getattr(self, name), "from 0 to below 1")
-        for name in ("patience", "mixup", "weight_decay", "rotation", "shear", "crop", "focal_gamma"):
+        for name in ("label_smoothing", "ema", "zoom", "shift", "contrast", "brightness", "warmup"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
+        _require(0 <= self.erasing <= 1, "erasing", self.erasing, "from 0 to 1")
+        for name in _NOT_NEGATIVE:
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         _require(0 < self.plateau_factor < 1, "plateau_factor", self.plateau_factor, "between 0 and 1")
 
@@ -85,6 +85,7 @@ class Recipe:
 
 
 AUGMENTATION = ("flip", "rotation", "zoom", "shift", "shear", "brightness", "contrast", "erasing")
+_NOT_NEGATIVE = ("patience", "plateau_patience", "min_learning_rate", "weight_decay", "focal_gamma", "mixup", "rotation", "shear", "crop")
 STANDARD_AUGMENTATION = {"flip": True, "rotation": 10.0, "zoom": 0.1, "shift": 0.1}  # --augment, for a recipe without
 
 
@@ -96,6 +97,16 @@ def _require(condition, name, value, expected):
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
+        Recipe(
+            "quick",
+            "the four-block network in a few epochs: for the demo faces, and to see the whole chain in two minutes",
+            epochs=5,
+            batch_size=64,
+            schedule="cosine",
+            ema=0.9,  # few steps: batch-norm statistics estimated anew say more than Keras' slow running ones
+            keep_best="val_accuracy",
+            flip=True,
+        ),
         Recipe(
             "plain",
             "four unpadded convolutions without batch normalization; its authors report 65 % on class folders",
@@ -117,25 +128,22 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "four-block-tuned",
-            "the same network, trained better: SGD with cosine decay, crops, stronger augmentation, averaged weights",
-            crop=44,
-            dropout=(0.1, 0.15, 0.2, 0.25),
-            dense_dropout=(0.4,),
-            epochs=30,
+            "the same network, trained better: SGD with cosine decay, soft labels, more augmentation, averaged weights",
+            epochs=60,
             optimizer="sgd",
-            learning_rate=0.05,
-            weight_decay=2e-3,
+            learning_rate=0.03,
+            weight_decay=1e-3,
             schedule="cosine",
             label_smoothing=0.1,
             ema=0.998,
             keep_best="val_accuracy",
             flip=True,
-            rotation=12.0,
+            rotation=10.0,
             zoom=0.15,
-            shift=0.1,
-            brightness=0.2,
-            contrast=0.25,
-            erasing=0.2,
+            shift=0.08,
+            brightness=0.15,
+            contrast=0.2,
+            erasing=0.1,
         ),
         Recipe(
             "rgb",

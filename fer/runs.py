@@ -119,7 +119,7 @@ class RunFolder(keras.callbacks.Callback):
         self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest
 
     def _write_checkpoint(self):
-        arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(self.model).items()}
+        arrays = {name: variable.numpy() for name, variable in _variables(self.model).items()}
         state = {
             "identity": self.identity,
             "history": self.history,

@@ -23,7 +23,7 @@ CHUNK = 2048  # rows parsed at a time: 20 MB of text, not 271
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a CSV: images uint8 (n, 48, 48); codes int64 (n) into `labels.FER2013`; splits (n), or None without Usage."""
+    """Rows of a CSV: images uint8 (n, 48, 48); codes int64 (n) of `labels.FER2013`; splits (n), None without Usage."""
 
     images: np.ndarray
     codes: np.ndarray
@@ -46,10 +46,10 @@ def read(path: Path, progress: Callable[[Iterable, int], Iterable] = lambda rows
         with reader:
             chunks = max(1, round(path.stat().st_size / (CHUNK * 8400)))
             for chunk in progress(reader, chunks):
-                names = list(chunk.columns)
-                chunk.columns = [str(name).strip().lower() for name in names]
+                found = reprlib.repr(list(chunk.columns))
+                chunk.columns = [str(name).strip().lower() for name in chunk.columns]
                 if not {"emotion", "pixels"} <= set(chunk.columns) or not chunk.columns.is_unique:
-                    raise FerError(f"{path}: expected the columns emotion, pixels[, Usage]; found {reprlib.repr(names)}")
+                    raise FerError(f"{path}: expected the columns emotion, pixels[, Usage]; found {found}")
                 first = sum(map(len, codes))
                 codes.append(_codes(path, first, chunk["emotion"]))
                 images.append(_pixels(path, first, chunk["pixels"]))
@@ -79,7 +79,8 @@ def _codes(path, first, column):
     codes = column.str.strip().map(valid)
     if codes.isna().any():
         bad = int(np.flatnonzero(codes.isna())[0])
-        raise FerError(f"{_where(path, first + bad)}: emotion must be 0 to {len(FER2013) - 1}, not {reprlib.repr(column.iloc[bad])}")
+        found = reprlib.repr(column.iloc[bad])
+        raise FerError(f"{_where(path, first + bad)}: emotion must be 0 to {len(FER2013) - 1}, not {found}")
     return codes.to_numpy(np.int64)
 
 
@@ -87,21 +88,23 @@ def _usages(path, first, column):
     splits = column.str.strip().str.lower().map(USAGES)
     if splits.isna().any():
         bad = int(np.flatnonzero(splits.isna())[0])
-        raise FerError(f"{_where(path, first + bad)}: Usage must be Training, PublicTest or PrivateTest, not {reprlib.repr(column.iloc[bad])}")
+        where, found = _where(path, first + bad), reprlib.repr(column.iloc[bad])
+        raise FerError(f"{where}: Usage must be Training, PublicTest or PrivateTest, not {found}")
     return splits.to_numpy(str)
 
 
 def _pixels(path, first, column):
     images = np.empty((len(column), SIDE, SIDE), np.uint8)
     for i, text in enumerate(column):
+        where = _where(path, first + i)
         try:
             values = np.fromstring(text, np.int64, sep=" ")  # many times faster than splitting the text
         except ValueError as error:
-            raise FerError(f"{_where(path, first + i)}: pixels must be whole numbers ({error})") from error
+            raise FerError(f"{where}: pixels must be whole numbers") from error
         if len(values) != SIDE * SIDE:
-            raise FerError(f"{_where(path, first + i)}: {len(values):,} pixels instead of {SIDE * SIDE:,} ({SIDE} x {SIDE})")
+            raise FerError(f"{where}: {len(values):,} pixels instead of {SIDE * SIDE:,} ({SIDE} x {SIDE})")
         if values.min() < 0 or values.max() > 255:
-            raise FerError(f"{_where(path, first + i)}: a pixel outside 0..255")
+            raise FerError(f"{where}: a pixel outside 0..255")
         images[i] = values.reshape(SIDE, SIDE)
     return images
 
@@ -146,13 +149,15 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
         raise FerError(f"{path}: not a CSV file of votes ({_line(error)})") from error
     table.columns = [str(name).strip() for name in table.columns]
     if missing := [name for name in ("Usage", *EMOTIONS, *OTHER_VOTES) if name not in table.columns]:
-        raise FerError(f"{path}: the columns {', '.join(missing)} are missing; found {reprlib.repr(list(table.columns))}")
+        found = reprlib.repr(list(table.columns))
+        raise FerError(f"{path}: the columns {', '.join(missing)} are missing; found {found}")
     if len(table) < len(splits):
         raise FerError(f"{path}: {len(table):,} rows of votes for {len(splits):,} pictures; they belong to another CSV")
     table = table.iloc[: len(splits)]
     usages = table["Usage"].astype(str).str.strip().str.lower().map(USAGES).to_numpy()
     if (wrong := np.flatnonzero(usages != splits)).size:
-        raise FerError(f"{_where(path, int(wrong[0]))}: Usage {table['Usage'].iloc[wrong[0]]} beside a picture of {splits[wrong[0]]}")
+        row = int(wrong[0])
+        raise FerError(f"{_where(path, row)}: Usage {table['Usage'].iloc[row]} beside a picture of {splits[row]}")
     votes = table[[*EMOTIONS, *OTHER_VOTES]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
     if (wrong := np.flatnonzero(~(votes >= 0).all(axis=1))).size:
         raise FerError(f"{_where(path, int(wrong[0]))}: a vote is missing or not a number from 0")

@@ -149,10 +149,13 @@ class TestStrays:
         write(root / "lost.jpg", draw(0))
         assert left_out(find(root), root) == [("lost.jpg", "not in a class folder")]
 
-    def test_folders_beside_the_splits_are_named(self, class_folders):
-        root = class_folders({"train/happy": 1, "validation/happy": 1, "annotations/old": 1, "__MACOSX/train": 1})
+    @pytest.mark.parametrize("inside", ["", "images/", "Images/"])
+    def test_folders_beside_the_splits_are_named(self, class_folders, inside):
+        splits = tree([f"{inside}train", f"{inside}validation"])
+        found = find(root := class_folders(splits | {"annotations/old": 1, "__MACOSX/train": 1}))
         names = [("__MACOSX", "not in a class folder"), ("annotations", "not in a class folder")]
-        assert left_out(find(root), root) == names
+        assert left_out(found, root) == names
+        assert sizes(found) == {"train": 4, "validation": 4}
 
     @pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", ".git"])
     def test_pictures_in_hidden_folders_do_not_count(self, class_folders, hidden):

@@ -29,9 +29,9 @@ def exif(orientation=1, thumbnail=b""):
 
 
 def with_thumbnail(image):
-    """A JPEG as cameras write it: a small JPEG with marks of its own lies in the header."""
+    """A JPEG as cameras write it: behind a fill byte, in the header, lies a small JPEG with marks of its own."""
     jpeg = encode(image)
-    return jpeg[:2] + exif(thumbnail=encode(image[:16, :16])) + jpeg[2:]
+    return jpeg[:2] + b"\xff" + exif(thumbnail=encode(image[:16, :16])) + jpeg[2:]
 
 
 def png(width, height, pixels=b""):
@@ -70,7 +70,7 @@ class TestRead:
     def test_16_bits_become_8(self, tmp_path, write, image, suffix):
         np.testing.assert_array_equal(read(write(tmp_path / f"deep{suffix}", image.astype(np.uint16) * 257)), image)
 
-    @pytest.mark.parametrize("name", ["Fröhliches Gesicht.png", "笑顔 😀.jpg", "улыбка.webp", "a b'c\"$.bmp"])
+    @pytest.mark.parametrize("name", ["Fröhliches Gesicht.png", "笑顔 😀.jpg", "улыбка.webp", "a b'c$.bmp"])
     def test_names_of_any_characters(self, tmp_path, write, image, name):
         assert read(write(tmp_path / "été" / name, image)).shape == image.shape
 
@@ -236,8 +236,8 @@ class TestPrepare:
         assert prepare(red, InputSpec(4, 1))[0, 0, 0] == 76  # 0.299 * 255, ITU-R BT.601
 
     def test_shrinking_averages_areas(self):
-        fine = np.tile(np.array([[0, 100], [200, 100]], np.uint8), (8, 8))
-        np.testing.assert_array_equal(prepare(fine, InputSpec(8, 1)), np.full((8, 8, 1), 100))
+        fine = np.tile(np.array([[0, 0, 0, 0], [0, 200, 200, 0]] * 2, np.uint8), (8, 8))
+        np.testing.assert_array_equal(prepare(fine, InputSpec(8, 1)), np.full((8, 8, 1), 50))
 
     def test_enlarging_is_smooth(self):
         edge = np.array([[0, 200]] * 2, np.uint8)

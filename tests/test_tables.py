@@ -50,6 +50,7 @@ class TestRead:
             ("EMOTION,Pixels,usage", "3,{},training"),
             ("emotion,pixels,Usage", " 3 ,  {}  , Training "),
             ("emotion,pixels,Usage", '"3","{}","Training"'),
+            ("emotion,pixels,Usage", '3, "{}", "Training"'),
             ("id,emotion,pixels,Usage,comment", "9,3,{},Training,good"),
             ("emotion,pixels,Usage", "3,{},Training,"),
             ("\ufeffemotion,pixels,Usage", "3,{},Training"),
@@ -73,10 +74,11 @@ class TestRead:
         table = read(write_csv([(i, cut(first=str(i)), "Training") for i in range(rows)]))
         assert table.codes.tolist() == table.images[:, 0, 0].tolist() == list(range(rows))
 
-    def test_a_late_row_is_named_by_its_place_in_the_file(self, write_csv, monkeypatch):
+    @pytest.mark.parametrize("row", [(0, cut(1), "Training"), (9, BLANK, "Training"), (0, BLANK, "Holiday")])
+    def test_a_late_row_is_named_by_its_place_in_the_file(self, write_csv, monkeypatch, row):
         monkeypatch.setattr(tables, "CHUNK", 2)
-        with pytest.raises(FerError, match=r"row 4 \(line 6\): 2,303 pixels"):
-            read(write_csv([(0, BLANK, "Training")] * 4 + [(0, cut(1), "Training")]))
+        with pytest.raises(FerError, match=r"row 5 \(line 7\): "):
+            read(write_csv([(0, BLANK, "Training")] * 5 + [row]))
 
     @pytest.mark.parametrize(
         ("row", "said"),
@@ -220,7 +222,7 @@ class TestReadVotes:
         [
             ([("Training", {"fear": 9})] * 2, VOTES_HEADER, "2 rows of votes for 3 pictures"),
             (
-                [("Training", {})] * 2 + [("Training", {})],
+                [("Training", {})] * 3,
                 VOTES_HEADER,
                 r"row 2 \(line 4\): Usage Training beside a picture of validation",
             ),
@@ -231,7 +233,7 @@ class TestReadVotes:
                 VOTES_HEADER,
                 r"row 1 \(line 3\): a vote is missing or not a number",
             ),
-            ([("Training", {"NF": ""})] + [("Training", {})] * 2, VOTES_HEADER, "Usage Training|a vote is missing"),
+            ([("Training", {"NF": ""})] * 2 + [("PublicTest", {})], VOTES_HEADER, "row 0 .line 2.: a vote is missing"),
             ([("Training", {"NF": -3})] * 2 + [("PublicTest", {})], VOTES_HEADER, "row 0 .line 2.: a vote is missing"),
         ],
     )

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -75,11 +76,14 @@ def task(folder, *, seed=7, dtype="float32", tensorboard=False, **changes) -> tr
     return training.Training(recipe(**changes), seed, dtype, folder / "model.keras", folder, {"data": "tiny"}, tensorboard)
 
 
-def fit(folder, *, pictures=None, resume=False, init=None, seed=7, dtype="float32", tensorboard=False, **changes):
-    """Trains in this process; `changes` are fields of the recipe. Returns the run folder."""
+def fit(folder, *, pictures=None, resume=False, init=None, seed=7, dtype="float32", tensorboard=False, curves=False, **changes):
+    """Trains in this process; `changes` are fields of the recipe. Returns the run folder.
+
+    Drawing the curves would take longer than the training: they are left out unless asked for.
+    """
     train, validation = pictures or (data(64), data(24, seed=1))
     asked = task(folder, seed=seed, dtype=dtype, tensorboard=tensorboard, **changes)
-    with known():
+    with known(), nullcontext() if curves else mock.patch("fer.plots.learning_curves"):
         return training.fit(train, validation, asked, init=init, resume=resume, verbose=0)
 
 
