@@ -58,7 +58,8 @@ class Classifier:
             FerError: pictures of another shape or type than the network takes.
         """
         if images.dtype != np.uint8 or images.shape[1:] != self.spec.shape:
-            raise FerError(f"the network takes pictures uint8 {('n', *self.spec.shape)}, received {images.dtype} {images.shape}")
+            wanted = f"uint8 (n, {', '.join(map(str, self.spec.shape))})"
+            raise FerError(f"the network takes pictures {wanted}, received {images.dtype} {images.shape}")
         batches = [self._predict_batch(images[i : i + BATCH], tta) for i in range(0, len(images), BATCH)]
         return np.concatenate(batches) if batches else np.zeros((0, len(self.labels)), np.float32)
 

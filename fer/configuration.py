@@ -58,7 +58,8 @@ class Configuration:
         """What the model file says of its origin; folders above the data are nobody's business."""
         about = circumstances()
         del about["command"]
-        data = {"data": self.data if self.data.startswith("kaggle:") else Path(self.data).name, "votes": self.vote_mode if self.votes else None}
+        name = self.data if self.data.startswith("kaggle:") else Path(self.data).name
+        data = {"data": name, "votes": self.vote_mode if self.votes else None}
         return data | {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed} | about
 
     def write(self) -> None:

@@ -85,7 +85,10 @@ class Recipe:
 
 
 AUGMENTATION = ("flip", "rotation", "zoom", "shift", "shear", "brightness", "contrast", "erasing")
-_NOT_NEGATIVE = ("patience", "plateau_patience", "min_learning_rate", "weight_decay", "focal_gamma", "mixup", "rotation", "shear", "crop")
+_NOT_NEGATIVE = (
+    *("patience", "plateau_patience", "min_learning_rate", "weight_decay", "focal_gamma", "mixup"),
+    *("rotation", "shear", "crop"),
+)
 STANDARD_AUGMENTATION = {"flip": True, "rotation": 10.0, "zoom": 0.1, "shift": 0.1}  # --augment, for a recipe without
 
 
@@ -100,12 +103,13 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "quick",
             "the four-block network in a few epochs: for the demo faces, and to see the whole chain in two minutes",
-            epochs=5,
-            batch_size=64,
+            dropout=(0.1,),
+            dense_dropout=(0.1,),
+            epochs=6,
+            batch_size=32,
             schedule="cosine",
             ema=0.9,  # few steps: batch-norm statistics estimated anew say more than Keras' slow running ones
             keep_best="val_accuracy",
-            flip=True,
         ),
         Recipe(
             "plain",

@@ -16,7 +16,7 @@ from fer.classifier import Classifier
 from fer.files import replacing
 from fer.images import InputSpec
 
-CHECKPOINT = "checkpoint.npz"
+CHECKPOINT, LOG, CURVES = "checkpoint.npz", "log.csv", "curves.png"
 
 
 class BestModel(keras.callbacks.Callback):
@@ -70,6 +70,11 @@ class RunFolder(keras.callbacks.Callback):
     def path(self) -> Path:
         return self.training.run_dir / CHECKPOINT
 
+    def clear(self) -> None:
+        """Removes what an earlier run left here, so that nothing of it can be taken for this one's."""
+        for path in (self.path, self.training.run_dir / LOG, self.training.run_dir / CURVES, self.training.output):
+            path.unlink(missing_ok=True)
+
     def restore(self, model: keras.Model) -> None:
         """Puts the checkpoint's weights, optimizer and scores back; the callbacks' when training begins.
 
@@ -80,16 +85,17 @@ class RunFolder(keras.callbacks.Callback):
             with np.load(self.path, allow_pickle=False) as archive:
                 state = json.loads(str(archive["state"]))
                 arrays = {name: archive[name] for name in archive.files if name != "state"}
+            differences = _differences(state["identity"], json.loads(json.dumps(self.identity)))
         except FileNotFoundError as error:
             raise FerError(f"{self.path}: there is no checkpoint to resume from") from error
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise FerError(f"{self.path}: the checkpoint is damaged ({error}); start again with --overwrite") from error
-        identity = json.loads(json.dumps(self.identity))
-        if differences := _differences(state["identity"], identity):
+        if differences:
             raise FerError(f"{self.path}: the checkpoint is of another training: {'; '.join(differences)}")
         model.optimizer.build(model.trainable_variables)
         variables = _variables(model)
-        if {name: array.shape for name, array in arrays.items()} != {name: tuple(v.shape) for name, v in variables.items()}:
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if {name: array.shape for name, array in arrays.items()} != shapes:
             raise FerError(f"{self.path}: the checkpoint is of another network; start again with --overwrite")
         for name, variable in variables.items():
             variable.assign(arrays[name])
@@ -113,9 +119,9 @@ class RunFolder(keras.callbacks.Callback):
         self.history.append(row | {"seconds": round(time.perf_counter() - self.started, 1)})
         self.finished = self.model.stop_training or epoch + 1 == self.training.recipe.epochs
         table = pd.DataFrame(self.history)
-        with replacing(self.training.run_dir / "log.csv") as path:
+        with replacing(self.training.run_dir / LOG) as path:
             table.to_csv(path, index=False)
-        plots.learning_curves(table.to_dict("list"), self.training.run_dir / "curves.png", title=self.training.output.stem)
+        plots.learning_curves(table.to_dict("list"), self.training.run_dir / CURVES, title=self.training.output.stem)
         self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest
 
     def _write_checkpoint(self):

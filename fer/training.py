@@ -1,6 +1,5 @@
 """Training: batches, class weights, compiling, callbacks and one call of `fit`, resumable after any epoch."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +112,7 @@ def fit(
     if resume:
         folder.restore(model)
     else:
-        folder.path.unlink(missing_ok=True)  # of an older run: nobody shall resume that as this one
+        folder.clear()
     if not folder.finished:
         model.fit(
             batches,
@@ -257,7 +256,7 @@ def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) 
             old = source.model.get_layer(layer.name).get_weights()
         except ValueError:  # no layer of that name
             continue
-        new = layer.get_weights()
+        new = _copies(layer)
         if not new:
             continue
         if layer.name == "logits" and old[0].shape[0] == new[0].shape[0]:
@@ -286,9 +285,16 @@ class Reseed(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.start(epoch)
+        if keras.backend.backend() == "torch":  # its dropout draws from the global generator, not from the layer's
+            keras.utils.set_random_seed(int(np.random.default_rng([self.seed, epoch]).integers(2**32)))
         for i, generator in enumerate(self.generators):
             state = np.random.default_rng([self.seed, epoch, i]).integers(0, 2**31, size=2)
             generator.state.assign(state.astype(np.dtype(keras.backend.standardize_dtype(generator.state.dtype))))
+
+
+def _copies(layer: keras.Layer) -> list[np.ndarray]:
+    """The weights as they are now: PyTorch's arrays would change with them, and JAX's cannot be written to."""
+    return [array.copy() for array in layer.get_weights()]
 
 
 class AveragedWeights(keras.callbacks.Callback):
@@ -304,8 +310,9 @@ class AveragedWeights(keras.callbacks.Callback):
         self.trained = None
 
     def on_test_begin(self, logs=None):
-        self.trained = self.network.get_weights()
+        self.trained = _copies(self.network)
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        self.network.set_weights(_copies(self.network))  # JAX: the average's own arrays would be consumed
         norms = [layer for layer in self.network.layers if isinstance(layer, keras.layers.BatchNormalization)]
         momenta = [layer.momentum for layer in norms]
         try:

@@ -101,7 +101,9 @@ def test_shear_leans_what_stands_and_leaves_what_lies():
 
 def test_the_edge_is_repeated_where_the_picture_was_moved_away():
     images = np.full((N, 12, 12, 1), 90, np.uint8)
-    np.testing.assert_allclose(augment(images, rotation=40.0, zoom=0.3, shift=0.3, shear=20.0, flip=True), 90, atol=1e-3)
+    np.testing.assert_allclose(
+        augment(images, rotation=40.0, zoom=0.3, shift=0.3, shear=20.0, flip=True), 90, atol=1e-3
+    )
 
 
 def test_all_channels_move_together():
@@ -197,4 +199,6 @@ def test_mixed_precision_changes_nothing(noise):
 def test_a_recipe_hands_over_every_amount():
     recipe = RECIPES["four-block-tuned"]
     layer = Augmentation.from_recipe(recipe, seed=1)
-    assert {name: getattr(layer, name) for name in AUGMENTATION} == {name: getattr(recipe, name) for name in AUGMENTATION}
+    assert {name: getattr(layer, name) for name in AUGMENTATION} == {
+        name: getattr(recipe, name) for name in AUGMENTATION
+    }

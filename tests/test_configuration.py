@@ -131,7 +131,13 @@ def test_impossible_values_are_refused_in_one_line(arguments, message):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--optimizer", "rmsprop"], ["--recipe", "vgg"], ["--epochs", "many"], ["--dropout", "0.1,x"], ["--channels", "2"]],
+    [
+        ["--optimizer", "rmsprop"],
+        ["--recipe", "vgg"],
+        ["--epochs", "many"],
+        ["--dropout", "0.1,x"],
+        ["--channels", "2"],
+    ],
 )
 def test_what_is_no_value_at_all_is_refused_by_the_parser(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -159,13 +165,25 @@ def test_default_places(arguments, output, run_dir):
 
 def test_other_defaults_and_their_flags():
     config = configure()
-    assert (config.data, config.votes, config.vote_mode, config.seed, config.validation_fraction) == ("demo", None, "shares", 42, 0.1)
+    assert (config.data, config.votes, config.vote_mode, config.seed, config.validation_fraction) == (
+        "demo",
+        None,
+        "shares",
+        42,
+        0.1,
+    )
     assert (config.precision, config.init) == ("auto", None)
     config = configure(
         *("--data", "a.csv", "--votes", "v.csv", "--vote-mode", "majority", "--seed", "3"),
         *("--validation-fraction", "0.2", "--precision", "bfloat16", "--init", "old.keras"),
     )
-    assert (config.data, config.votes, config.vote_mode, config.seed, config.validation_fraction) == ("a.csv", "v.csv", "majority", 3, 0.2)
+    assert (config.data, config.votes, config.vote_mode, config.seed, config.validation_fraction) == (
+        "a.csv",
+        "v.csv",
+        "majority",
+        3,
+        0.2,
+    )
     assert (config.precision, config.init) == ("bfloat16", "old.keras")
 
 
@@ -183,7 +201,8 @@ def test_run_json_holds_everything_that_was_asked_and_where_it_ran(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("data", "kept"), [("/home/someone/secret/fer2013", "fer2013"), ("demo", "demo"), ("kaggle:someone/faces", "kaggle:someone/faces")]
+    ("data", "kept"),
+    [("/home/someone/secret/fer2013", "fer2013"), ("demo", "demo"), ("kaggle:someone/faces", "kaggle:someone/faces")],
 )
 def test_notes_in_the_model_tell_the_data_but_no_folder_above_them(data, kept):
     notes = Configuration(RECIPES["plain"], data=data, output="/home/someone/x.keras").notes()
@@ -220,7 +239,21 @@ def test_a_diagram_needs_no_free_place():
     assert configure("--run-dir", "mine", "--diagram", "network.png").run_dir == "mine"
 
 
-RUN = ("--run-dir", "mine", "--recipe", "plain", "--data", "faces", "--dropout", "0.1,0.2", "--seed", "5", "--flip", "--ema", "0.9")
+RUN = (
+    "--run-dir",
+    "mine",
+    "--recipe",
+    "plain",
+    "--data",
+    "faces",
+    "--dropout",
+    "0.1,0.2",
+    "--seed",
+    "5",
+    "--flip",
+    "--ema",
+    "0.9",
+)
 
 
 def test_resume_takes_every_setting_from_the_run():
@@ -273,7 +306,9 @@ def test_resume_refuses_a_flag_that_contradicts_the_run(arguments, had):
 
 
 def test_resume_names_the_run_it_did_not_find(elsewhere):
-    with pytest.raises(FerError, match=r"nowhere/run.json: there is no run to resume; name it with --run-dir or --output"):
+    with pytest.raises(
+        FerError, match=r"nowhere/run.json: there is no run to resume; name it with --run-dir or --output"
+    ):
         configure("--resume", "--run-dir", "nowhere")
     (elsewhere / "file").write_text("x")
     with pytest.raises(FerError, match=r"file/run.json: there is no run to resume"):
@@ -286,7 +321,7 @@ def test_a_damaged_run_json_is_refused(elsewhere, text):
     path = elsewhere / "mine" / "run.json"
     path.parent.mkdir()
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(FerError, match="mine/run.json: not the configuration of a run"):
+    with pytest.raises(FerError, match=r"mine/run.json: not the configuration of a run"):
         configure("--resume", "--run-dir", "mine")
 
 
@@ -295,7 +330,10 @@ def test_list_recipes_names_each_with_its_numbers(capsys):
     output = capsys.readouterr().out
     for recipe in RECIPES.values():
         assert f"{recipe.name}: {recipe.summary}\n" in output
-    numbers = {line.split(":")[0]: following for line, following in zip(output.splitlines()[::2], output.splitlines()[1::2], strict=True)}
+    numbers = {
+        line.split(":")[0]: following
+        for line, following in zip(output.splitlines()[::2], output.splitlines()[1::2], strict=True)
+    }
     assert "network=plain epochs=100 batch_size=128 optimizer=adam learning_rate=0.001" in " ".join(
         word for word in numbers["plain"].split() if word.split("=")[0] in configuration._ALWAYS
     )

@@ -1,10 +1,12 @@
 """The networks: sizes, shapes, names, and what is refused."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
-
 import tiny
+
 from fer import FerError, networks, training
 from fer.images import InputSpec
 from fer.labels import FER2013
@@ -35,16 +37,29 @@ def test_the_reference_recipes_have_the_published_number_of_parameters(name):
     assert training.build(RECIPES[name], labels).count_params() == expected
 
 
-def test_the_tuned_recipe_trains_the_same_layers_on_a_crop(four_block):
+def test_the_tuned_recipe_trains_the_same_network(four_block):
     tuned = training.build(RECIPES["four-block-tuned"], FER2013)
-    names = [layer.name for layer in tuned.layers]
-    assert names == [layer.name for layer in four_block.layers][:1] + ["crop"] + [layer.name for layer in four_block.layers][1:]
-    assert tuned.get_layer("crop").output.shape == (None, 44, 44, 1)
+    assert [layer.name for layer in tuned.layers] == [layer.name for layer in four_block.layers]
+    assert tuned.count_params() == four_block.count_params()
+
+
+def test_a_crop_is_a_layer_of_the_same_network(four_block):
+    recipe = dataclasses.replace(RECIPES["four-block"], crop=44)
+    first, *others = [layer.name for layer in four_block.layers]
+    network = training.build(recipe, FER2013)
+    assert [layer.name for layer in network.layers] == [first, "crop", *others]
+    assert network.get_layer("crop").output.shape == (None, 44, 44, 1)
 
 
 @pytest.mark.parametrize(
     ("name", "size", "channels", "k"),
-    [("four-block", 32, 1, 2), ("plain", 48, 3, 7), ("rgb", 64, 3, 8), ("five-conv", 96, 1, 3), ("eight-emotions", 33, 3, 5)],
+    [
+        ("four-block", 32, 1, 2),
+        ("plain", 48, 3, 7),
+        ("rgb", 64, 3, 8),
+        ("five-conv", 96, 1, 3),
+        ("eight-emotions", 33, 3, 5),
+    ],
 )
 def test_any_size_channels_and_number_of_labels(name, size, channels, k):
     model = networks.build(name, tuple("abcdefgh"[:k]), InputSpec(size, channels))
@@ -94,7 +109,9 @@ def test_a_crop_of_the_whole_picture_is_no_layer():
 
 
 def test_an_unknown_network_is_refused_with_the_names_there_are():
-    with pytest.raises(FerError, match="unknown network 'vgg'; there are: plain, four-block, rgb, five-conv, eight-emotions"):
+    with pytest.raises(
+        FerError, match="unknown network 'vgg'; there are: plain, four-block, rgb, five-conv, eight-emotions"
+    ):
         networks.build("vgg", ("a", "b"), InputSpec())
 
 

@@ -188,7 +188,7 @@ def test_a_figure_replaces_the_old_one_only_when_it_is_complete(scores, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(plots.Figure, "savefig", fail)
-        with pytest.raises(FerError, match="c.png: cannot write the figure: No space left on device"):
+        with pytest.raises(FerError, match="c.png: cannot be written: No space left on device"):
             plots.reliability(scores, path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -198,7 +198,7 @@ def test_a_figure_replaces_the_old_one_only_when_it_is_complete(scores, tmp_path
 
 def test_a_file_in_place_of_the_folder_is_an_error_of_one_line(scores, tmp_path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(FerError, match="cannot write the figure"):
+    with pytest.raises(FerError, match="cannot be written"):
         plots.reliability(scores, tmp_path / "runs" / "c.png")
 
 

@@ -122,7 +122,9 @@ def test_the_reference_recipes_have_the_published_numbers(name):
 
 
 def test_every_recipe_names_itself_and_a_network_that_exists():
-    assert {recipe.name: recipe.network in networks.NETWORKS for recipe in RECIPES.values()} == dict.fromkeys(RECIPES, True)
+    assert {recipe.name: recipe.network in networks.NETWORKS for recipe in RECIPES.values()} == dict.fromkeys(
+        RECIPES, True
+    )
 
 
 def test_the_tuned_recipe_is_the_same_network():
@@ -135,7 +137,9 @@ def test_a_number_that_means_nothing_is_refused(name, value, expected):
         dataclasses.replace(RECIPES["four-block"], **{name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("erasing", 1.0), ("dropout", (0.0,)), ("patience", 0), ("plateau_patience", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("erasing", 1.0), ("dropout", (0.0,)), ("patience", 0), ("plateau_patience", 0)]
+)
 def test_the_extremes_that_mean_something_are_taken(name, value):
     assert getattr(dataclasses.replace(RECIPES["plain"], **{name: value}), name) == value
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 from sklearn.utils.class_weight import compute_class_weight
 
-import tiny
 from fer import FerError, training
 from fer.classifier import Classifier
 from fer.dataset import Dataset
@@ -136,7 +136,7 @@ def test_a_colour_network_with_two_labels_and_less_than_a_batch(tmp_path):
 
 
 def test_training_and_validation_must_share_labels(tmp_path):
-    with pytest.raises(FerError, match="training labels .* and validation labels .* differ"):
+    with pytest.raises(FerError, match=r"training labels .* and validation labels .* differ"):
         tiny.fit(tmp_path, pictures=(tiny.data(), tiny.data(labels=("angry", "sad", "happy"))))
 
 
@@ -233,8 +233,12 @@ def test_statistics_of_averaged_weights_are_estimated_anew(tmp_path):
     batches = Batches(tiny.data(64), tiny.recipe(), seed=7)
     convolved = [numpy(before(batches[i][0])) for i in range(len(batches))]
     norm = model.get_layer("block1_norm")
-    np.testing.assert_allclose(norm.moving_mean.numpy(), np.mean([x.mean(axis=(0, 1, 2)) for x in convolved], axis=0), rtol=1e-4)
-    np.testing.assert_allclose(norm.moving_variance.numpy(), np.mean([x.var(axis=(0, 1, 2)) for x in convolved], axis=0), rtol=1e-4)
+    np.testing.assert_allclose(
+        norm.moving_mean.numpy(), np.mean([x.mean(axis=(0, 1, 2)) for x in convolved], axis=0), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        norm.moving_variance.numpy(), np.mean([x.var(axis=(0, 1, 2)) for x in convolved], axis=0), rtol=1e-4
+    )
 
 
 # --- batches
@@ -279,7 +283,9 @@ def test_the_number_of_batches(n, batch_size, expected):
 def test_pictures_keep_their_targets_and_types(batches):
     images, targets = batches[0]
     assert (images.dtype, targets.dtype) == (np.uint8, np.float32)
-    known = {image.tobytes(): target for image, target in zip(batches.dataset.images, batches.dataset.targets, strict=True)}
+    known = {
+        image.tobytes(): target for image, target in zip(batches.dataset.images, batches.dataset.targets, strict=True)
+    }
     np.testing.assert_array_equal(targets, [known[image.tobytes()] for image in images])
 
 
@@ -446,7 +452,12 @@ def test_sgd_has_nesterov_momentum():
 def source(labels=tiny.LABELS, **changes):
     keras.utils.set_random_seed(5)
     model = tiny.build(labels, **changes)
-    model.set_weights([array + np.random.default_rng(1).normal(0, 1, array.shape).astype(np.float32) ** 2 for array in model.get_weights()])
+    model.set_weights(
+        [
+            array + np.random.default_rng(1).normal(0, 1, array.shape).astype(np.float32) ** 2
+            for array in model.get_weights()
+        ]
+    )
     return Classifier(model, labels, training.spec_of(tiny.recipe(**changes)))
 
 
@@ -462,7 +473,10 @@ def test_init_copies_layers_by_name_and_outputs_by_label():
     fresh = new.get_layer("logits").get_weights()
     training.transfer(old, new, labels)
     assert all(same(old.model, new, layer) for layer in ("block1_conv", "block1_norm", "dense1", "dense1_norm"))
-    (kernel, bias), (new_kernel, new_bias) = old.model.get_layer("logits").get_weights(), new.get_layer("logits").get_weights()
+    (kernel, bias), (new_kernel, new_bias) = (
+        old.model.get_layer("logits").get_weights(),
+        new.get_layer("logits").get_weights(),
+    )
     np.testing.assert_array_equal(new_kernel[:, [0, 2]], kernel[:, [2, 0]])
     np.testing.assert_array_equal(new_bias[[0, 2]], bias[[2, 0]])
     np.testing.assert_array_equal(new_kernel[:, 1], fresh[0][:, 1])  # a label the old model does not know
@@ -485,7 +499,9 @@ def test_init_skips_what_does_not_fit():
 
 def test_init_from_a_network_without_one_fitting_layer_is_refused():
     pixels = keras.Input((12, 12, 1))
-    stranger = keras.Model(pixels, keras.layers.Dense(3, activation="softmax", name="logits")(keras.layers.Flatten()(pixels)), name="vgg")
+    stranger = keras.Model(
+        pixels, keras.layers.Dense(3, activation="softmax", name="logits")(keras.layers.Flatten()(pixels)), name="vgg"
+    )
     with pytest.raises(FerError, match="no layer of vgg fits the network tiny; choose the same --network"):
         training.transfer(Classifier(stranger, tiny.LABELS, training.spec_of(tiny.RECIPE)), tiny.build(), tiny.LABELS)
 

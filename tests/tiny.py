@@ -73,10 +73,23 @@ def data(n=64, seed=0, *, labels=LABELS, size=SIZE, channels=1, noise=60) -> Dat
 
 
 def task(folder, *, seed=7, dtype="float32", tensorboard=False, **changes) -> training.Training:
-    return training.Training(recipe(**changes), seed, dtype, folder / "model.keras", folder, {"data": "tiny"}, tensorboard)
+    return training.Training(
+        recipe(**changes), seed, dtype, folder / "model.keras", folder, {"data": "tiny"}, tensorboard
+    )
 
 
-def fit(folder, *, pictures=None, resume=False, init=None, seed=7, dtype="float32", tensorboard=False, curves=False, **changes):
+def fit(
+    folder,
+    *,
+    pictures=None,
+    resume=False,
+    init=None,
+    seed=7,
+    dtype="float32",
+    tensorboard=False,
+    curves=False,
+    **changes,
+):
     """Trains in this process; `changes` are fields of the recipe. Returns the run folder.
 
     Drawing the curves would take longer than the training: they are left out unless asked for.

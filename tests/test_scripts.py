@@ -1,0 +1,426 @@
+"""train.py and evaluate.py from end to end: what they print, write and refuse."""
+
+import json
+import subprocess
+import sys
+from unittest import mock
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, log_loss
+
+import evaluate
+import train
+from fer import cli, dataset, training
+from fer.classifier import Classifier, average
+from fer.images import InputSpec
+
+PNG = b"\x89PNG"
+N = 257  # one more than a full batch of the network
+
+
+def script(module, *arguments):
+    """Runs a script in this process as if from the command line; returns its exit code."""
+    with tiny.known(), pytest.raises(SystemExit) as ended:
+        cli.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
+    return ended.value.code
+
+
+@pytest.fixture
+def refuse(capsys):
+    """refuse(module, *arguments): the one line with which a script must stop, exit code 2."""
+
+    def refuse(module, *arguments):
+        assert script(module, *arguments) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("error: ")
+        return lines[0].removeprefix("error: ")
+
+    return refuse
+
+
+# --- train.py as a program
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """One real run of train.py and one of evaluate.py with the default network, small: (folder, both outputs)."""
+    place = tmp_path_factory.mktemp("program")
+    faces, model = tiny.folders(place / "faces", train=66, validation=30, size=16), place / "models" / "mine.keras"
+    (faces / "train" / "happy" / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
+    trained = tiny.run(
+        *("--data", faces, "--size", "16", "--epochs", "2", "--batch-size", "32", "--output", model),
+        *("--run-dir", place / "run"),
+        script="train.py",
+    )
+    evaluated = tiny.run("--model", model, "--data", faces, "--report", place / "r.json", script="evaluate.py")
+    return place, trained, evaluated
+
+
+def test_train_says_what_it_read_where_it_runs_and_what_it_wrote(program):
+    place, output, _ = program
+    assert "train: 66 pictures (angry 22, happy 22, sad 22); 0 blank, 1 skipped" in output
+    assert f"  skipped {place / 'faces' / 'train' / 'happy' / 'broken.jpg'}: " in output
+    assert "validation: 30 pictures" in output
+    assert "training four-block (recipe four-block) on " in output
+    assert f"keras {keras.__version__}" in output
+    assert "2 epochs, " in output
+    assert "kept epoch" in output
+    assert (
+        f"model {place / 'models' / 'mine.keras'}, curves {place / 'run' / 'curves.png'}, log {place / 'run' / 'log.csv'}"
+        in output
+    )
+    assert "Traceback" not in output
+    assert "cuda" not in output.lower()  # TensorFlow's start-up notes stay out of the way
+
+
+def test_train_leaves_a_model_and_a_run_folder(program):
+    place, _, _ = program
+    assert {path.name for path in (place / "run").iterdir()} == {"run.json", "log.csv", "curves.png", "checkpoint.npz"}
+    assert (place / "run" / "curves.png").read_bytes().startswith(PNG)
+    notes = Classifier.load(place / "models" / "mine.keras").notes
+    assert notes["data"] == "faces"
+    assert notes["pictures"] == {"train": 66, "validation": 30}
+    assert notes["recipe"]["name"] == "four-block"
+    assert notes["recipe"]["epochs"] == 2
+    assert {
+        "seed",
+        "date",
+        "versions",
+        "revision",
+        "device",
+        "dtype",
+        "epoch",
+        "validation_while_training",
+    } <= notes.keys()
+    assert str(place) not in json.dumps(notes)
+
+
+def test_evaluate_prints_what_train_printed_at_its_end(program):
+    place, trained, evaluated = program
+
+    def table(text):
+        lines = text[text.index("emotion ") :].splitlines()
+        return lines[: next(i for i, line in enumerate(lines) if line.startswith("weighted average")) + 1]
+
+    assert table(evaluated) == table(trained)
+    assert json.loads((place / "r.json").read_text())["images"] == 30
+
+
+# --- train.py in this process
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return tiny.folders(tmp_path_factory.mktemp("data") / "faces", train=24, validation=12)
+
+
+QUICK = (*tiny.FLAGS, "--epochs", "1")
+
+
+def test_data_that_are_not_there_are_refused_before_keras_is_loaded(tmp_path):
+    """Also: neither --help nor a wrong flag waits for Keras."""
+    code = f"""
+import sys, train, evaluate
+from fer import FerError
+evaluate.parse_args(["--model", "m.keras", "--data", "x"])
+train.main(train.parse_args(["--list-recipes"]))
+for run in (lambda: train.main(train.parse_args(["--data", {str(tmp_path / "none")!r}])),
+            lambda: train.main(train.parse_args(["--epochs", "0"])),
+            lambda: evaluate.main(evaluate.parse_args(["--model", "none.keras", "--data", "demo"]))):
+    try:
+        run()
+    except FerError:
+        pass
+    else:
+        sys.exit("not refused")
+print("loaded:", *sorted({{"keras", "tensorflow", "torch", "jax"}} & set(sys.modules)))
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.endswith("loaded:\n")
+
+
+@pytest.mark.parametrize("name", ["train.py", "evaluate.py"])
+def test_help_begins_with_the_purpose_and_two_commands(name):
+    process = tiny.start("--help", script=name)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert output.count(f"    python {name} --") >= 2
+    assert "--data" in output
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--network", "vgg"], "unknown network 'vgg'; there are: plain, four-block"),
+        (["--network", "five-conv"], "a picture of 12 pixels is too small for the network 'five-conv'"),
+        (["--crop", "13"], "crop must lie between 1 and the picture size 12, not 13"),
+        (["--init", "none.keras"], "none.keras: there is no such model file"),
+        (["--data", "nowhere"], "nowhere: there is no such file or folder"),
+        (["--votes", "v.csv"], "votes belong to the rows of a fer2013.csv"),
+        (["--output", "model.h5"], "--output must end in .keras"),
+    ],
+)
+def test_a_training_that_cannot_start_leaves_nothing_behind(faces, tmp_path, monkeypatch, refuse, flags, message):
+    monkeypatch.chdir(tmp_path)
+    assert refuse(train, "--data", faces, *QUICK, "--run-dir", "run", *flags).startswith(message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_diverges_is_an_error_and_says_what_to_do(faces, tmp_path, refuse):
+    flags = ("--optimizer", "sgd", "--learning-rate", "1e38", "--epochs", "2", "--keep-best", "val_loss")
+    message = refuse(train, "--data", faces, *tiny.FLAGS, *flags, "--run-dir", tmp_path / "run")
+    assert message == "no epoch gave a finite val_loss; lower --learning-rate"
+    assert not (tmp_path / "run" / "model.keras").exists()
+    assert len(pd.read_csv(tmp_path / "run" / "log.csv")) == 2
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(PNG)
+
+
+def test_init_fine_tunes_and_a_stranger_is_refused(faces, tmp_path, refuse, capsys):
+    first, second = tmp_path / "first.keras", tmp_path / "second.keras"
+    still = ("--optimizer", "sgd", "--learning-rate", "1e-30")
+    assert script(train, "--data", faces, *QUICK, "--output", first, "--run-dir", tmp_path / "1", "--seed", "1") == 0
+    assert (
+        script(train, "--data", faces, *QUICK, *still, "--output", second, "--run-dir", tmp_path / "2", "--init", first)
+        == 0
+    )
+    kernels = [Classifier.load(path).model.get_layer("dense1").get_weights()[0] for path in (first, second)]
+    np.testing.assert_array_equal(*kernels)
+    assert json.loads((tmp_path / "2" / "run.json").read_text())["configuration"]["init"] == str(first)
+    capsys.readouterr()
+    pixels = keras.Input((12, 12, 1))
+    stranger = keras.Model(pixels, keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(pixels)), name="vgg")
+    Classifier(stranger, tiny.LABELS, InputSpec(12)).save(tmp_path / "stranger.keras")
+    message = refuse(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "3", "--init", tmp_path / "stranger.keras")
+    assert message.startswith("no layer of vgg fits the network tiny")
+
+
+def test_a_run_that_is_there_is_not_touched_without_being_asked(faces, tmp_path, refuse):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").write_bytes(b"precious")
+    message = refuse(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "run")
+    assert message.endswith(
+        "model.keras exists: go on with --resume, start again with --overwrite, or choose another place"
+    )
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.keras"]
+
+
+def test_ctrl_c_in_the_first_epoch_promises_nothing(faces, tmp_path, capsys):
+    (tmp_path / "old.keras").write_bytes(b"of another run")
+    flags = ("--output", tmp_path / "old.keras", "--run-dir", tmp_path / "run", "--overwrite")
+    with mock.patch.object(training, "fit", side_effect=KeyboardInterrupt):
+        assert script(train, "--data", faces, *QUICK, *flags) == 130
+    output = capsys.readouterr().out
+    assert "stopped within the first epoch" in output
+    assert "best model so far" not in output
+
+
+def test_an_idle_card_is_warned_of(faces, tmp_path, capsys):
+    with (
+        mock.patch("fer.hardware.nvidia_card", return_value="NVIDIA RTX 4090"),
+        mock.patch("fer.hardware.has_gpu", return_value=False),
+    ):
+        assert script(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "run") == 0
+    assert (
+        "warning: this machine has an NVIDIA card (NVIDIA RTX 4090) that tensorflow cannot use"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_diagram_comes_with_a_text_and_needs_no_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keras.utils, "plot_model", lambda model, to, **options: to.write_bytes(PNG))
+    assert script(train, "--network", "tiny", "--size", "12", "--data", "nowhere", "--diagram", "d.png") == 0
+    output = capsys.readouterr().out
+    assert "block1_conv" in output
+    assert "wrote d.png" in output
+    assert [path.name for path in tmp_path.iterdir()] == ["d.png"]
+
+
+def test_without_graphviz_the_text_is_there_and_a_hint(tmp_path, monkeypatch, capsys):
+    def missing(*args, **options):
+        raise ImportError("no pydot")
+
+    monkeypatch.setattr(keras.utils, "plot_model", missing)
+    assert script(train, "--network", "tiny", "--size", "12", "--diagram", tmp_path / "d.png") == 2
+    output = capsys.readouterr()
+    assert "block1_conv" in output.out
+    assert output.err.startswith(f"error: {tmp_path / 'd.png'}: drawing needs Graphviz: pip install pydot")
+
+
+# --- evaluate.py
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """257 validation pictures in folders with other words for the emotions; two models that know nothing much."""
+    place = tmp_path_factory.mktemp("measured")
+    words = {"angry": "Anger", "happy": "happiness", "sad": "sadness"}
+    faces = tiny.folders(place / "faces", train=6, validation=N)
+    for split in ("train", "validation"):
+        for label, word in words.items():
+            (faces / split / label).rename(faces / split / word)
+    models = []
+    for seed, labels in ((2, tiny.LABELS), (3, ("sad", "angry", "happy"))):
+        keras.utils.set_random_seed(seed)
+        path = place / f"model{len(models)}.keras"
+        model = tiny.build(labels)
+        model.get_layer("logits").set_weights([array * 3 for array in model.get_layer("logits").get_weights()])
+        Classifier(model, labels, InputSpec(tiny.SIZE)).save(path)
+        models.append(path)
+    return faces, models, dataset.load(faces, InputSpec(tiny.SIZE), splits=("validation",))["validation"]
+
+
+KEYS = {
+    *("images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "weighted", "per_class"),
+    *("confusion", "top2_accuracy", "ece", "nll", "model", "data", "split", "tta", "votes", "views"),
+}
+
+
+@pytest.fixture(scope="module")
+def evaluated(measured, tmp_path_factory):
+    """One evaluation with every file that can be asked for: (folder, report, printed text)."""
+    faces, models, _ = measured
+    place = tmp_path_factory.mktemp("evaluated")
+    names = ("report.json", "confusion.png", "reliability.png", "mistakes.csv")
+    files = [word for name in names for word in (f"--{name.partition('.')[0]}", place / name)]
+    printed = []
+    with mock.patch("builtins.print", lambda *text, sep=" ", **options: printed.append(sep.join(map(str, text)))):
+        assert script(evaluate, "--model", models[0], "--data", faces, *files) == 0
+    return place, json.loads((place / "report.json").read_text()), "\n".join(printed)
+
+
+def test_the_report_has_the_promised_keys(evaluated, measured):
+    _, report, _ = evaluated
+    assert report.keys() == KEYS
+    assert report["labels"] == list(tiny.LABELS)
+    assert report["model"] == [str(measured[1][0])]
+    assert (report["data"], report["split"], report["tta"], report["views"]) == (
+        str(measured[0]),
+        "validation",
+        "none",
+        1,
+    )
+    assert set(report["per_class"]) == set(tiny.LABELS)
+    assert set(report["per_class"]["sad"]) == {
+        "precision",
+        "recall",
+        "specificity",
+        "f1",
+        "support",
+        "tp",
+        "fp",
+        "fn",
+        "tn",
+    }
+
+
+def test_every_picture_counts_and_the_scores_are_those_of_predict(evaluated, measured):
+    _, report, printed = evaluated
+    _, models, validation = measured
+    probabilities = Classifier.load(models[0]).predict(validation.images)
+    true, said = validation.targets.argmax(axis=1), probabilities.argmax(axis=1)
+    assert report["images"] == N
+    assert sum(map(sum, report["confusion"])) == N
+    assert report["confusion"] == confusion_matrix(true, said, labels=[0, 1, 2]).tolist()
+    assert report["accuracy"] == pytest.approx(accuracy_score(true, said))
+    assert report["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(true, said))
+    assert report["macro_f1"] == pytest.approx(f1_score(true, said, average="macro"))
+    assert report["nll"] == pytest.approx(log_loss(true, probabilities), rel=1e-4)
+    assert 0.1 < report["accuracy"] < 0.9  # else this would prove little
+    assert f"accuracy            {report['accuracy']:.2%}  (95% interval " in printed
+    assert f", {N} images)" in printed
+
+
+def test_the_table_matrix_and_view_count_are_printed(evaluated):
+    _, report, printed = evaluated
+    assert "model0.keras on faces validation, 1 view\n" in printed
+    row = next(line.split() for line in printed.splitlines() if line.startswith("sad "))
+    scores = report["per_class"]["sad"]
+    assert [int(word) for word in row[1:6]] == [scores[name] for name in ("support", "tp", "fn", "fp", "tn")]
+    assert "true \\ predicted" in printed
+
+
+def test_plots_are_written(evaluated):
+    place, _, _ = evaluated
+    for name in ("confusion.png", "reliability.png", "mistakes.png"):
+        assert (place / name).read_bytes().startswith(PNG)
+
+
+def test_mistakes_are_all_there_the_most_confident_first(evaluated, measured):
+    place, report, _ = evaluated
+    _, models, validation = measured
+    table = pd.read_csv(place / "mistakes.csv")
+    assert list(table) == ["name", "true", "said", "confidence"]
+    assert len(table) == N - sum(report["confusion"][i][i] for i in range(3))
+    assert table["confidence"].is_monotonic_decreasing
+    assert (table["true"] != table["said"]).all()
+    first = table.iloc[0]
+    assert cv2.imread(first["name"]) is not None
+    row = validation.names.index(first["name"])
+    probabilities = Classifier.load(models[0]).predict(validation.images[row : row + 1])[0]
+    assert first["said"] == tiny.LABELS[probabilities.argmax()]
+    assert first["confidence"] == pytest.approx(probabilities.max(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("tta", "views"), [("none", 1), ("flip", 2), ("ten-crop", 10)])
+def test_an_ensemble_with_views(measured, tmp_path, capsys, tta, views):
+    faces, models, validation = measured
+    path = tmp_path / "r.json"
+    assert script(evaluate, "--model", *models, "--data", faces, "--tta", tta, "--report", path) == 0
+    report = json.loads(path.read_text())
+    probabilities = average([Classifier.load(model) for model in models], [validation.images] * 2, tta=tta)
+    right = probabilities.argmax(axis=1) == validation.targets.argmax(axis=1)
+    assert report["accuracy"] == pytest.approx(right.mean())
+    assert (report["views"], report["model"]) == (views, list(map(str, models)))
+    assert f"model0.keras + model1.keras on faces validation, {views} view" in capsys.readouterr().out
+
+
+def test_all_splits_together(measured, tmp_path):
+    faces, models, _ = measured
+    path = tmp_path / "r.json"
+    assert script(evaluate, "--model", models[0], "--data", faces, "--split", "all", "--report", path) == 0
+    assert json.loads(path.read_text())["images"] == N + 6
+
+
+def test_a_model_without_mistakes_has_an_empty_list_of_them(measured, tmp_path):
+    faces, models, validation = measured
+    with mock.patch.object(Classifier, "predict", return_value=validation.targets):
+        assert script(evaluate, "--model", models[0], "--data", faces, "--mistakes", tmp_path / "m.csv") == 0
+    assert pd.read_csv(tmp_path / "m.csv").empty
+
+
+def test_evaluate_refuses_in_one_line(measured, tmp_path, refuse):
+    faces, (model, _), _ = measured
+    keras_only, other = tmp_path / "plain.keras", tmp_path / "other.keras"
+    network = tiny.build()
+    network.save(keras_only)
+    Classifier(network, ("angry", "happy", "fear"), InputSpec(tiny.SIZE)).save(other)
+    assert refuse(evaluate, "--model", tmp_path / "none.keras", "--data", faces).endswith(
+        "none.keras: there is no such model file"
+    )
+    assert "it does not say its labels" in refuse(evaluate, "--model", keras_only, "--data", faces)
+    assert "there is no such file or folder" in refuse(evaluate, "--model", model, "--data", tmp_path / "nowhere")
+    assert "has no test split, only train, validation" in refuse(
+        evaluate, "--model", model, "--data", faces, "--split", "test"
+    )
+    message = refuse(evaluate, "--model", other, "--data", faces)
+    assert message == "the data have labels that the model does not know: sad; it knows angry, happy, fear"
+    assert "different labels cannot be averaged" in refuse(evaluate, "--model", model, other, "--data", faces)
+    assert "cannot be written" in refuse(evaluate, "--model", model, "--data", faces, "--report", keras_only / "r.json")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--model", "m.keras"], ["--data", "x"], ["--model", "m", "--data", "x", "--tta", "rotate"]]
+)
+def test_evaluate_explains_how_to_call_it(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        evaluate.parse_args(arguments)
+    assert ended.value.code == 2
+    assert "usage: " in capsys.readouterr().err
