@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer import classifier, cli, dataset, files, metrics, plots
+from fer import FerError, classifier, cli, dataset, files, metrics, plots
 from fer.images import InputSpec
 
 SHEET = 64  # pictures on the contact sheet of mistakes
@@ -31,12 +31,16 @@ def parse_args(argv=None):
 
 
 def main(args):
+    check_outputs(args)
+    cli.take_split(args, [classifier.describe(path)["notes"] for path in args.model])
     specs = [InputSpec(**classifier.describe(path)["spec"]) for path in args.model]  # refuses bad files at once
     data = {spec: cli.load_data(args, spec, (args.split,), "majority")[args.split] for spec in set(specs)}
     with cli.quiet():
         models = [classifier.Classifier.load(path) for path in args.model]
     labels = models[0].labels
     pictures = data[specs[0]].align(labels)
+    if any(part.names != pictures.names for part in data.values()):
+        raise FerError("these models cannot be averaged here: resized to what each takes, the data split differently")
     print(cli.describe_data(args.split, pictures))
     probabilities = classifier.average(models, [data[spec].images for spec in specs], tta=args.tta)
 
@@ -56,18 +60,28 @@ def main(args):
     return 0
 
 
+def check_outputs(args):
+    """Refuses two outputs in one file before the work is done, not after."""
+    if args.mistakes and Path(args.mistakes).suffix.lower() != ".csv":
+        raise FerError(f"{args.mistakes}: --mistakes writes a .csv, and a sheet of pictures as .png beside it")
+    sheet = args.mistakes and str(Path(args.mistakes).with_suffix(".png"))
+    paths = [Path(path) for path in (args.report, args.confusion, args.reliability, args.mistakes, sheet) if path]
+    if len(set(paths)) < len(paths):
+        raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
+
+
 def write_mistakes(path, pictures, probabilities, title):
     """A row for every wrong answer, and beside the table a sheet with the most confident ones."""
-    true, said = pictures.targets.argmax(axis=1), probabilities.argmax(axis=1)
+    true, predicted = pictures.targets.argmax(axis=1), probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(true != said)
+    wrong = np.flatnonzero(true != predicted)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     names = np.array(pictures.labels)
-    table = pd.DataFrame({"name": np.array(pictures.names)[wrong], "true": names[true[wrong]], "said": names[said[wrong]]})
+    table = pd.DataFrame({"name": np.array(pictures.names)[wrong], "true": names[true[wrong]], "predicted": names[predicted[wrong]]})
     table["confidence"] = confidence[wrong].round(4)
     with files.replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
-    captions = [f"true {row.true}\nsaid {row.said} {row.confidence:.0%}" for row in table[:SHEET].itertuples()]
+        table.to_csv(temporary, index=False, errors="backslashreplace")
+    captions = [f"true {row.true}\nsaid {row.predicted} {row.confidence:.0%}" for row in table[:SHEET].itertuples()]
     plots.contact_sheet(pictures.images[wrong[:SHEET]], captions, path.with_suffix(".png"), title=f"most confident mistakes: {title}")
 
 

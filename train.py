@@ -7,10 +7,12 @@ The epoch that validates best becomes the model file; log, curves and checkpoint
 a crash, `python train.py --resume --run-dir runs/mine` goes on after the last finished epoch.
 """
 
-import time
+import dataclasses
+import shlex
 from pathlib import Path
 
 from fer import FerError, cli, configuration
+from fer.classifier import describe
 from fer.images import InputSpec
 
 
@@ -27,6 +29,8 @@ def main(args):
         return 0
     config = configuration.resolve(args)
     recipe = config.recipe
+    if config.init:
+        describe(config.init)  # a bad file shows before the data are loaded
     if args.diagram:
         return draw(recipe, args.diagram)
     data = cli.load_data(config, InputSpec(recipe.size, recipe.channels), ("train", "validation"), config.vote_mode)
@@ -44,10 +48,11 @@ def main(args):
     init = Classifier.load(config.init) if config.init and not args.resume else None
     training.build(recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
     if not args.resume:
+        # What "auto" came to: another machine resumes with the same arithmetic.
+        config = dataclasses.replace(config, precision=dtype.removeprefix("mixed_"))
         config.write()
     notes = config.notes() | {"pictures": {split: len(part) for split, part in data.items()}, "device": device, "dtype": dtype}
     task = training.Training(recipe, config.seed, dtype, Path(config.output), Path(config.run_dir), notes, args.tensorboard)
-    started = time.perf_counter()
     try:
         run = training.fit(data["train"], data["validation"], task, init=init, resume=args.resume, verbose=cli.verbosity())
     except KeyboardInterrupt:
@@ -55,14 +60,14 @@ def main(args):
             print("\nstopped within the first epoch: there is nothing to keep yet")
             return 130
         kept = f"best model so far: {config.output}; " if Path(config.output).exists() else ""
-        print(f"\nstopped; {kept}go on with: python train.py --resume --run-dir {config.run_dir}")
+        print(f"\nstopped; {kept}go on with: python train.py --resume --run-dir {shlex.quote(config.run_dir)}")
         return 130
     if run.best.epoch is None:
         raise FerError(f"no epoch gave a finite {recipe.keep_best}; lower --learning-rate")
 
     classifier, validation = Classifier.load(config.output), data["validation"]
     report = metrics.report(classifier.predict(validation.images), validation.targets, classifier.labels)
-    print(f"\n{len(run.history)} epochs, {time.perf_counter() - started:.0f} s; kept epoch {run.best.epoch}; validation, single view:")
+    print(f"\n{len(run.history)} epochs, {sum(row['seconds'] for row in run.history):.0f} s; kept epoch {run.best.epoch}; validation, single view:")
     print(report.table(), report.summary(), sep="\n\n")
     print(f"\nmodel {config.output}, curves {Path(config.run_dir, 'curves.png')}, log {Path(config.run_dir, 'log.csv')}")
     return 0

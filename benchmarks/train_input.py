@@ -64,7 +64,7 @@ def prepare(recipe, dtype):
     from fer.hardware import JIT_COMPILE
 
     rng = np.random.default_rng(0)
-    n, k = 4096, len(labels.FER2013)
+    n, k = 8 * recipe.batch_size, len(labels.FER2013)
     images = rng.integers(0, 256, (n, recipe.size, recipe.size, recipe.channels), np.uint8)
     targets = np.eye(k, dtype=np.float32)[rng.integers(0, k, n)]
     batches = training.Batches(Dataset(images, targets, labels.FER2013, tuple(map(str, range(n)))), recipe, seed=0)

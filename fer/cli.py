@@ -27,17 +27,32 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = Fals
         metavar="SHARE",
         help="part of the training pictures to validate on, where the data have no validation split (0.1)",
     )
-    group.add_argument("--seed", type=int, help="of that choice, and of everything random in training (42)")
+    group.add_argument("--split-seed", type=int, metavar="N", help="of that choice (42)")
 
 
 def load_data(args, spec, splits: tuple[str, ...], vote_mode: str) -> dict:
     """Loads what the arguments of `add_data_arguments` name; see `dataset.load`."""
     from fer import dataset
 
-    given = {name: getattr(args, name) for name in ("validation_fraction", "seed") if getattr(args, name) is not None}
+    given = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
+    given = {name: value for name, value in given.items() if value is not None}
     return dataset.load(
         args.data, spec, splits=splits, votes=args.votes, vote_mode=vote_mode, progress=progress, **given
     )
+
+
+def take_split(args, notes: list[dict]) -> None:
+    """Where no flag says how the validation split was made, takes it from what the models say of their training.
+
+    Raises:
+        FerError: the models were validated on different splits.
+    """
+    for name in ("validation_fraction", "split_seed"):
+        if getattr(args, name) is None:
+            kept = {about["split"][name] for about in notes if "split" in about}
+            if len(kept) > 1:
+                raise FerError(f"the models differ in --{name.replace('_', '-')} ({', '.join(map(str, kept))}); choose one")
+            setattr(args, name, next(iter(kept), None))
 
 
 def progress(items: Iterable, total: int, text: str) -> Iterable:
@@ -84,6 +99,8 @@ def quiet() -> Iterator[None]:
 
 def run(main: Callable, arguments: Callable) -> None:
     """Runs a script: a `FerError` becomes one line and exit code 2, Ctrl-C exit code 130; a bug keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding lacks is no reason to stop
+        stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(main(arguments()))
     except FerError as error:

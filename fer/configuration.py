@@ -30,6 +30,7 @@ class Configuration:
     votes: str | None = None
     vote_mode: str = "shares"
     validation_fraction: float = 0.1
+    split_seed: int = 42
     seed: int = 42
     precision: str = "auto"
     init: str | None = None
@@ -42,9 +43,11 @@ class Configuration:
             object.__setattr__(self, "run_dir", str(Path("runs", stem)))
         if not self.output:
             object.__setattr__(self, "output", str(Path(self.run_dir, "model.keras")))
-        for name in ("data", "votes", "init", "output", "run_dir"):  # x/ and x are one place
-            if (place := getattr(self, name)) and not place.startswith("kaggle:"):
-                object.__setattr__(self, name, str(Path(place)))
+        for name in ("data", "votes", "init", "output", "run_dir"):  # x/ and x are one place, ./demo and demo are two
+            place = getattr(self, name)
+            if place and place != "demo" and not place.startswith("kaggle:"):
+                path = str(Path(place))
+                object.__setattr__(self, name, "./demo" if path == "demo" else path)
         if Path(self.output).suffix != ".keras":
             raise FerError(f"--output must end in .keras, not {self.output}")
         if not 0 <= self.seed < 2**32:
@@ -60,7 +63,8 @@ class Configuration:
         del about["command"]
         name = self.data if self.data.startswith("kaggle:") else Path(self.data).name
         data = {"data": name, "votes": self.vote_mode if self.votes else None}
-        return data | {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed} | about
+        split = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
+        return data | {"split": split, "recipe": dataclasses.asdict(self.recipe), "seed": self.seed} | about
 
     def write(self) -> None:
         """Keeps the configuration with versions, git revision and command line in the run folder."""
@@ -82,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("training")
     run.add_argument("--recipe", choices=RECIPES, help="(four-block)")
     run.add_argument("--vote-mode", choices=("shares", "majority"), help="what --votes become (shares)")
+    run.add_argument("--seed", type=int, help="of the weights, the order, augmentation and dropout (42)")
     run.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), help="arithmetic (auto)")
     run.add_argument("--augment", action=argparse.BooleanOptionalAction, help="all augmentation on or off")
     fields = parser.add_argument_group("recipe", "each overrides one number of the recipe")
@@ -90,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if item.type is bool:
             fields.add_argument(flag, action=argparse.BooleanOptionalAction, help=item.metadata["help"])
         else:
-            kind = _rates if item.name.endswith("dropout") else item.type
+            kind = rates if item.name.endswith("dropout") else item.type
             fields.add_argument(flag, type=kind, choices=item.metadata["choices"], help=item.metadata["help"])
 
 
@@ -103,6 +108,8 @@ def resolve(args: argparse.Namespace) -> Configuration:
     given = {name: value for name, value in vars(args).items() if value is not None}
     if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise FerError("--tensorboard needs a package of its own: pip install tensorboard")
+    if args.resume and args.overwrite:
+        raise FerError("--resume goes on with a run, --overwrite starts it again: choose one")
     if not args.resume:
         config = _configure(given)
         taken = [path for path in (config.path, Path(config.output)) if path.exists()]
@@ -113,7 +120,7 @@ def resolve(args: argparse.Namespace) -> Configuration:
     path = asked.path
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))["configuration"]
-        config = Configuration(**kept | {"recipe": _recipe(kept["recipe"])})
+        config = Configuration(**kept | {"recipe": _recipe(kept["recipe"]), "run_dir": asked.run_dir})
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FerError(f"{path}: there is no run to resume; name it with --run-dir or --output") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -149,7 +156,7 @@ def _recipe(kept: dict) -> Recipe:
     return Recipe(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
 
 
-def _rates(text: str) -> tuple[float, ...]:
+def rates(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 

@@ -169,6 +169,8 @@ def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Da
         raise FerError(f"the validation fraction must lie between 0 and 1, not {fraction}")
     keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in dataset.images]
     _, first, group = np.unique(np.array(keys), return_index=True, return_inverse=True)
+    by_place = np.argsort(first)  # not by hash: the choice must not change with the size a network wants
+    first, group = first[by_place], np.argsort(by_place)[group]
     codes = dataset.targets.argmax(axis=1)[first]
     present, counts = np.unique(codes, return_counts=True)
     if (counts < 2).any():

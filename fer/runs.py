@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
-import zipfile
+import warnings
 from pathlib import Path
 
 import keras
@@ -36,7 +36,8 @@ class BestModel(keras.callbacks.Callback):
     def on_test_end(self, logs=None):
         value = float(logs[self.monitor])
         sign = 1 if self.monitor == "accuracy" else -1
-        if not np.isfinite(value) or self.value is not None and sign * value <= sign * self.value:
+        finite = all(np.isfinite(score) for score in logs.values())  # accuracy is finite even where all else is NaN
+        if not finite or self.value is not None and sign * value <= sign * self.value:
             return
         self.epoch, self.value = self.current + 1, value
         self.twin.set_weights(self.network.get_weights())
@@ -71,8 +72,9 @@ class RunFolder(keras.callbacks.Callback):
         return self.training.run_dir / CHECKPOINT
 
     def clear(self) -> None:
-        """Removes what an earlier run left here, so that nothing of it can be taken for this one's."""
-        for path in (self.path, self.training.run_dir / LOG, self.training.run_dir / CURVES, self.training.output):
+        """Removes what an earlier run left here, so that nobody resumes it as this one; its model stays until a better
+        one replaces it."""
+        for path in (self.path, self.training.run_dir / LOG, self.training.run_dir / CURVES):
             path.unlink(missing_ok=True)
 
     def restore(self, model: keras.Model) -> None:
@@ -88,7 +90,7 @@ class RunFolder(keras.callbacks.Callback):
             differences = _differences(state["identity"], json.loads(json.dumps(self.identity)))
         except FileNotFoundError as error:
             raise FerError(f"{self.path}: there is no checkpoint to resume from") from error
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # what a damaged zip can raise has no common class
             raise FerError(f"{self.path}: the checkpoint is damaged ({error}); start again with --overwrite") from error
         if differences:
             raise FerError(f"{self.path}: the checkpoint is of another training: {'; '.join(differences)}")
@@ -117,11 +119,16 @@ class RunFolder(keras.callbacks.Callback):
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
         self.history.append(row | {"seconds": round(time.perf_counter() - self.started, 1)})
+        if not np.isfinite(row["loss"]):
+            self.model.stop_training = True
         self.finished = self.model.stop_training or epoch + 1 == self.training.recipe.epochs
         table = pd.DataFrame(self.history)
-        with replacing(self.training.run_dir / LOG) as path:
-            table.to_csv(path, index=False)
-        plots.learning_curves(table.to_dict("list"), self.training.run_dir / CURVES, title=self.training.output.stem)
+        try:
+            with replacing(self.training.run_dir / LOG) as path:
+                table.to_csv(path, index=False)
+            plots.learning_curves(table.to_dict("list"), self.training.run_dir / CURVES, title=self.training.output.stem)
+        except FerError as error:  # on Windows a program that shows the file locks it; the next epoch writes it again
+            warnings.warn(str(error), stacklevel=1)
         self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest
 
     def _write_checkpoint(self):

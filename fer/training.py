@@ -1,5 +1,6 @@
 """Training: batches, class weights, compiling, callbacks and one call of `fit`, resumable after any epoch."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def fit(
         verbose: as for `keras.Model.fit`: 0 silent, 1 a bar, 2 a line an epoch.
 
     Returns:
-        The run folder: `.history`, `.best_epoch`, `.best_value`.
+        The run folder: `.history`, and `.best.epoch` with `.best.value`.
 
     Raises:
         FerError: labels differ, fewer pictures than needed, or a checkpoint that is damaged or of another training.
@@ -88,6 +89,8 @@ def fit(
     recipe = training.recipe
     if train.labels != validation.labels:
         raise FerError(f"training labels {train.labels} and validation labels {validation.labels} differ")
+    if len(train.labels) < 2:
+        raise FerError(f"a single class ({', '.join(train.labels)}): there is nothing to tell apart")
     keras.utils.set_random_seed(training.seed)
     network = build(recipe, train.labels, training.dtype)
     if init is not None:
@@ -245,21 +248,19 @@ def loss(recipe: Recipe) -> keras.losses.Loss:
 
 
 def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) -> None:
-    """Copies weights by layer name where the shapes fit; the output layer by label name.
+    """Copies weights by layer name where the shapes fit, warning of layers that do not; the outputs by label name.
 
     Raises:
         FerError: not one layer with weights fits.
     """
-    copied = 0
-    for layer in network.layers:
+    copied, fresh = 0, []
+    for layer in (layer for layer in network.layers if layer.weights):
         try:
             old = source.model.get_layer(layer.name).get_weights()
         except ValueError:  # no layer of that name
-            continue
+            old = []
         new = _copies(layer)
-        if not new:
-            continue
-        if layer.name == "logits" and old[0].shape[0] == new[0].shape[0]:
+        if layer.name == "logits" and old and old[0].shape[0] == new[0].shape[0]:
             for i, label in enumerate(labels):
                 if label in source.labels:
                     for to, of in zip(new, old, strict=True):
@@ -267,11 +268,14 @@ def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) 
         elif [array.shape for array in old] == [array.shape for array in new]:
             new = old
         else:
+            fresh.append(layer.name)
             continue
         layer.set_weights(new)
         copied += 1
     if not copied:
         raise FerError(f"no layer of {source.model.name} fits the network {network.name}; choose the same --network")
+    if fresh:
+        warnings.warn(f"layers that do not fit {source.model.name} start fresh: {', '.join(fresh)}", stacklevel=2)
 
 
 class Reseed(keras.callbacks.Callback):

@@ -493,3 +493,9 @@ class TestRealFolders:
         assert errors.max() < 5
         same = files.align(rows.labels).targets.argmax(axis=1) == rows.targets[nearest].argmax(axis=1)
         assert same.mean() > 0.995  # some twins carry another label
+
+
+def test_the_made_split_is_the_same_whatever_size_and_colours_a_network_wants(class_folders):
+    root = class_folders({"happy": 9, "sad": 8}, side=40)
+    specs = (InputSpec(16, 1), InputSpec(24, 1), InputSpec(16, 3))
+    assert len({load(root, spec)["validation"].names for spec in specs}) == 1

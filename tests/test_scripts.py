@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 import evaluate
 import train
-from fer import cli, dataset, training
+from fer import FerError, cli, dataset, training
 from fer.classifier import Classifier, average
 from fer.images import InputSpec
 
@@ -357,15 +357,15 @@ def test_mistakes_are_all_there_the_most_confident_first(evaluated, measured):
     place, report, _ = evaluated
     _, models, validation = measured
     table = pd.read_csv(place / "mistakes.csv")
-    assert list(table) == ["name", "true", "said", "confidence"]
+    assert list(table) == ["name", "true", "predicted", "confidence"]
     assert len(table) == N - sum(report["confusion"][i][i] for i in range(3))
     assert table["confidence"].is_monotonic_decreasing
-    assert (table["true"] != table["said"]).all()
+    assert (table["true"] != table["predicted"]).all()
     first = table.iloc[0]
     assert cv2.imread(first["name"]) is not None
     row = validation.names.index(first["name"])
     probabilities = Classifier.load(models[0]).predict(validation.images[row : row + 1])[0]
-    assert first["said"] == tiny.LABELS[probabilities.argmax()]
+    assert first["predicted"] == tiny.LABELS[probabilities.argmax()]
     assert first["confidence"] == pytest.approx(probabilities.max(), abs=1e-4)
 
 
@@ -424,3 +424,51 @@ def test_evaluate_explains_how_to_call_it(arguments, capsys):
         evaluate.parse_args(arguments)
     assert ended.value.code == 2
     assert "usage: " in capsys.readouterr().err
+
+
+def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
+    faces, model = tiny.folders(tmp_path / "faces", train=60, validation=0), tmp_path / "m.keras"
+    flags = ("--validation-fraction", "0.3", "--split-seed", "5")
+    assert script(train, "--data", faces / "train", *QUICK, *flags, "--output", model, "--run-dir", tmp_path / "run") == 0
+    capsys.readouterr()
+    report = tmp_path / "r.json"
+    assert script(evaluate, "--model", model, "--data", faces / "train", "--report", report) == 0
+    made = dataset.load(faces / "train", InputSpec(tiny.SIZE), validation_fraction=0.3, seed=5)["validation"]
+    assert json.loads(report.read_text())["images"] == len(made)
+    assert Classifier.load(model).notes["split"] == {"validation_fraction": 0.3, "split_seed": 5}
+
+
+def test_models_of_different_splits_are_not_averaged_unasked():
+    args = evaluate.parse_args(["--model", "a", "b", "--data", "d"])
+    notes = [{"split": {"validation_fraction": 0.1, "split_seed": seed}} for seed in (1, 2)]
+    with pytest.raises(FerError, match="--split-seed"):
+        cli.take_split(args, notes)
+    args.split_seed = 3
+    cli.take_split(args, notes)
+    assert (args.validation_fraction, args.split_seed) == (0.1, 3)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (["--confusion", "r.png", "--mistakes", "r.csv"], "two outputs would be one file"),
+        (["--report", "a", "--reliability", "a"], "two outputs would be one file"),
+        (["--mistakes", "q.png"], "--mistakes writes a .csv"),
+    ],
+)
+def test_outputs_that_would_overwrite_each_other_are_refused(refuse, outputs, said):
+    assert said in refuse(evaluate, "--model", "m.keras", "--data", "demo", *outputs)
+
+
+def test_a_training_that_ends_in_nan_keeps_no_model(tmp_path, capsys):
+    faces, model = tiny.folders(tmp_path / "faces", train=30, validation=12), tmp_path / "m.keras"
+    flags = ("--optimizer", "sgd", "--learning-rate", "1e30", "--keep-best", "val_accuracy", "--epochs", "4")
+    assert script(train, "--data", faces, *QUICK, *flags, "--output", model, "--run-dir", tmp_path / "run") == 2
+    assert "lower --learning-rate" in capsys.readouterr().err
+    assert not model.exists()
+    assert len(pd.read_csv(tmp_path / "run" / "log.csv")) < 4
+
+
+def test_a_single_class_is_refused(tmp_path, refuse):
+    faces = tiny.folders(tmp_path / "faces", labels=("happy",))
+    assert "a single class (happy)" in refuse(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "run")

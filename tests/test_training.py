@@ -492,7 +492,8 @@ def test_init_takes_more_and_fewer_labels():
 def test_init_skips_what_does_not_fit():
     old, new = source(size=16), tiny.build()
     fresh = new.get_layer("dense1").get_weights()
-    training.transfer(old, new, tiny.LABELS)
+    with pytest.warns(UserWarning, match="start fresh: dense1$"):
+        training.transfer(old, new, tiny.LABELS)
     assert same(old.model, new, "block1_conv")
     np.testing.assert_array_equal(new.get_layer("dense1").get_weights()[0], fresh[0])
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -140,5 +141,6 @@ if __name__ == "__main__":
     import train
     from fer import cli
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
     with known():
         cli.run(train.main, train.parse_args)
