@@ -1,7 +1,5 @@
 """The networks: sizes, shapes, names, and what is refused."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
