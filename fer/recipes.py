@@ -128,7 +128,7 @@ RECIPES: dict[str, Recipe] = {
             schedule="plateau",
             flip=True,
             zoom=0.2,
-            shear=0.2,  # degrees: what the ImageDataGenerator of the original understood by shear_range=0.2
+            shear=0.2,  # degrees: what shear_range=0.2 meant in the original
         ),
         Recipe(
             "four-block-tuned",
