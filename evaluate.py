@@ -26,7 +26,7 @@ def parse_args(argv=None):
     outputs.add_argument("--report", metavar="JSON", help="every figure")
     outputs.add_argument("--confusion", metavar="PNG", help="the confusion matrix, counts and shares")
     outputs.add_argument("--reliability", metavar="PNG", help="whether the confidences can be believed")
-    outputs.add_argument("--mistakes", metavar="CSV", help="all mistakes, the most confident first; a sheet of them as PNG")
+    outputs.add_argument("--mistakes", metavar="CSV", help="all mistakes, most confident first; a sheet as PNG")
     return parser.parse_args(argv)
 
 
@@ -46,8 +46,10 @@ def main(args):
 
     report = metrics.report(probabilities, pictures.targets, labels)
     views = classifier.view_count(args.tta)
-    title = f"{' + '.join(Path(path).name for path in args.model)} on {Path(args.data).name} {args.split}, {views} view{'s' * (views > 1)}"
-    print(f"\n{title}", report.table(), "true (row) by predicted (column)\n" + report.confusion_table(), report.summary(), sep="\n\n")
+    names = " + ".join(Path(path).name for path in args.model)
+    title = f"{names} on {Path(args.data).name} {args.split}, {views} view{'s' * (views > 1)}"
+    confusion = "true (row) by predicted (column)\n" + report.confusion_table()
+    print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
     if args.report:
         asked = {"model": args.model, "data": args.data, "votes": args.votes, "split": args.split, "tta": args.tta}
         files.write_text(args.report, json.dumps(report.to_dict() | asked | {"views": views}, indent=1))
@@ -77,12 +79,13 @@ def write_mistakes(path, pictures, probabilities, title):
     wrong = np.flatnonzero(true != predicted)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     names = np.array(pictures.labels)
-    table = pd.DataFrame({"name": np.array(pictures.names)[wrong], "true": names[true[wrong]], "predicted": names[predicted[wrong]]})
-    table["confidence"] = confidence[wrong].round(4)
+    table = pd.DataFrame({"name": np.array(pictures.names)[wrong], "true": names[true[wrong]]})
+    table["predicted"], table["confidence"] = names[predicted[wrong]], confidence[wrong].round(4)
     with files.replacing(path) as temporary:
         table.to_csv(temporary, index=False, errors="backslashreplace")
     captions = [f"true {row.true}\nsaid {row.predicted} {row.confidence:.0%}" for row in table[:SHEET].itertuples()]
-    plots.contact_sheet(pictures.images[wrong[:SHEET]], captions, path.with_suffix(".png"), title=f"most confident mistakes: {title}")
+    sheet = path.with_suffix(".png")
+    plots.contact_sheet(pictures.images[wrong[:SHEET]], captions, sheet, title=f"most confident mistakes: {title}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-from fer import FerError, cli, configuration
+from fer import FerError, cli, configuration, files
 from fer.classifier import describe
 from fer.images import InputSpec
 
@@ -47,19 +47,23 @@ def main(args):
 
     init = Classifier.load(config.init) if config.init and not args.resume else None
     training.build(recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
+    files.check_writable(config.output)
     if not args.resume:
         # What "auto" came to: another machine resumes with the same arithmetic.
         config = dataclasses.replace(config, precision=dtype.removeprefix("mixed_"))
         config.write()
-    notes = config.notes() | {"pictures": {split: len(part) for split, part in data.items()}, "device": device, "dtype": dtype}
-    task = training.Training(recipe, config.seed, dtype, Path(config.output), Path(config.run_dir), notes, args.tensorboard)
+    pictures = {split: len(part) for split, part in data.items()}
+    notes = config.notes() | {"pictures": pictures, "device": device, "dtype": dtype}
+    output, run_dir = Path(config.output), Path(config.run_dir)
+    task = training.Training(recipe, config.seed, dtype, output, run_dir, notes, args.tensorboard)
+    options = {"init": init, "resume": args.resume, "verbose": cli.verbosity()}
     try:
-        run = training.fit(data["train"], data["validation"], task, init=init, resume=args.resume, verbose=cli.verbosity())
+        run = training.fit(data["train"], data["validation"], task, **options)
     except KeyboardInterrupt:
-        if not Path(config.run_dir, runs.CHECKPOINT).exists():
+        if not Path(run_dir, runs.CHECKPOINT).exists():
             print("\nstopped within the first epoch: there is nothing to keep yet")
             return 130
-        kept = f"best model so far: {config.output}; " if Path(config.output).exists() else ""
+        kept = f"best model so far: {output}; " if output.exists() else ""
         print(f"\nstopped; {kept}go on with: python train.py --resume --run-dir {shlex.quote(config.run_dir)}")
         return 130
     if run.best.epoch is None:
@@ -67,9 +71,10 @@ def main(args):
 
     classifier, validation = Classifier.load(config.output), data["validation"]
     report = metrics.report(classifier.predict(validation.images), validation.targets, classifier.labels)
-    print(f"\n{len(run.history)} epochs, {sum(row['seconds'] for row in run.history):.0f} s; kept epoch {run.best.epoch}; validation, single view:")
+    epochs = f"{len(run.history)} epochs, {sum(row['seconds'] for row in run.history):.0f} s"
+    print(f"\n{epochs}; kept epoch {run.best.epoch}; validation, single view:")
     print(report.table(), report.summary(), sep="\n\n")
-    print(f"\nmodel {config.output}, curves {Path(config.run_dir, 'curves.png')}, log {Path(config.run_dir, 'log.csv')}")
+    print(f"\nmodel {output}, curves {run_dir / runs.CURVES}, log {run_dir / runs.LOG}")
     return 0
 
 

@@ -18,9 +18,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer import cli, labels  # noqa: E402
-from fer.dataset import Dataset  # noqa: E402
-from fer.recipes import RECIPES  # noqa: E402
+from fer import cli, labels
+from fer.dataset import Dataset
+from fer.recipes import RECIPES
 
 
 def main():
@@ -104,7 +104,8 @@ def prepare(recipe, dtype):
             return tuple(fixed)
 
     def fitting(model, data):
-        return lambda seconds: repeat(lambda: model.fit(data, shuffle=False, verbose=0), len(data) * batches.batch_size, seconds)
+        pictures = len(data) * batches.batch_size
+        return lambda seconds: repeat(lambda: model.fit(data, shuffle=False, verbose=0), pictures, seconds)
 
     def augmenting():
         for i in range(len(batches)):

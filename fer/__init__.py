@@ -4,14 +4,12 @@ One module, one stage, in the order in which a picture travels: ``images`` -> ``
 ``recipes`` -> ``training`` -> ``classifier`` -> ``metrics`` -> ``plots``. Importing the package loads nothing heavy.
 """
 
-import logging
 import os
 
 # Keras asks for its backend once, when it is first imported. KERAS_BACKEND=jax or torch is respected.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # TensorFlow's start-up notes hide our own lines; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of every third model of an ensemble: "retracing"
 # Read by OpenCV when it is first imported: a few hundred bytes may claim to be a picture of gigabytes.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
 

@@ -40,7 +40,8 @@ class Classifier:
             raise FerError(f"a label stands twice among {', '.join(self.labels)}")
         outputs = self.model.output_shape
         if outputs != (None, len(self.labels)):
-            raise FerError(f"the network gives {outputs}, but there are {len(self.labels)} labels: {', '.join(self.labels)}")
+            given = f"{len(self.labels)} labels: {', '.join(self.labels)}"
+            raise FerError(f"the network gives {outputs}, but there are {given}")
         if self.model.input_shape[1:] != self.spec.shape:
             raise FerError(f"the network takes {self.model.input_shape[1:]}, but its InputSpec says {self.spec.shape}")
 
@@ -207,9 +208,8 @@ def average(classifiers: list[Classifier], images: list[np.ndarray], *, tta: str
     total = 0
     for classifier, pictures in zip(classifiers, images, strict=True):
         if set(classifier.labels) != set(first.labels):
-            raise FerError(
-                f"models with different labels cannot be averaged: {', '.join(first.labels)} and {', '.join(classifier.labels)}"
-            )
+            both = f"{', '.join(first.labels)} and {', '.join(classifier.labels)}"
+            raise FerError(f"models with different labels cannot be averaged: {both}")
         order = [classifier.labels.index(label) for label in first.labels]
         total = total + classifier.predict(pictures, tta=tta)[:, order]
     return (total / len(classifiers)).astype(np.float32)

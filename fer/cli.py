@@ -1,6 +1,7 @@
 """What the scripts share: arguments, one-line errors, progress."""
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -51,7 +52,8 @@ def take_split(args, notes: list[dict]) -> None:
         if getattr(args, name) is None:
             kept = {about["split"][name] for about in notes if "split" in about}
             if len(kept) > 1:
-                raise FerError(f"the models differ in --{name.replace('_', '-')} ({', '.join(map(str, kept))}); choose one")
+                values = ", ".join(map(str, kept))
+                raise FerError(f"the models differ in --{name.replace('_', '-')} ({values}); choose one")
             setattr(args, name, next(iter(kept), None))
 
 
@@ -99,10 +101,16 @@ def quiet() -> Iterator[None]:
 
 def run(main: Callable, arguments: Callable) -> None:
     """Runs a script: a `FerError` becomes one line and exit code 2, Ctrl-C exit code 130; a bug keeps its traceback."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of every third model of an ensemble: "retracing"
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding lacks is no reason to stop
         stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(main(arguments()))
+        code = main(arguments())
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        sys.exit(1)
     except FerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -114,7 +114,8 @@ def resolve(args: argparse.Namespace) -> Configuration:
         config = _configure(given)
         taken = [path for path in (config.path, Path(config.output)) if path.exists()]
         if taken and not args.overwrite and not args.diagram:
-            raise FerError(f"{taken[0]} exists: go on with --resume, start again with --overwrite, or choose another place")
+            choices = "go on with --resume, start again with --overwrite, or choose another place"
+            raise FerError(f"{taken[0]} exists: {choices}")
         return config
     asked = _configure(given)
     path = asked.path
@@ -145,7 +146,8 @@ def _configure(given: dict) -> Configuration:
     if "augment" in given:
         amounts = {name: getattr(recipe, name) for name in AUGMENTATION}
         on = amounts if recipe.augments else STANDARD_AUGMENTATION
-        recipe = dataclasses.replace(recipe, **(on if given["augment"] else {name: type(amounts[name])() for name in amounts}))
+        off = {name: type(amount)() for name, amount in amounts.items()}
+        recipe = dataclasses.replace(recipe, **(on if given["augment"] else off))
     names = {item.name for item in dataclasses.fields(Recipe)[2:]}
     recipe = dataclasses.replace(recipe, **{name: value for name, value in given.items() if name in names})
     names = {item.name for item in dataclasses.fields(Configuration)[1:]}
@@ -175,8 +177,10 @@ def circumstances() -> dict:
 def _revision() -> str | None:
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        revision = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout
+        revision, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
+            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
     except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
         return None
     return revision.strip() + (" with changes" if changed.strip() else "")

@@ -20,12 +20,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
         os.replace(temporary, path)
     except OSError as error:
         raise FerError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):  # it is gone after a good end; in a folder that is none, it never was
             temporary.unlink()
+
+
+class _Tried(Exception):
+    pass
+
+
+def check_writable(path: str | Path) -> None:
+    """Tries to write beside `path`, so that hours of work do not end with a file that cannot be kept.
+
+    Raises:
+        FerError: the folder or the file cannot be written.
+    """
+    if os.path.isdir(path):
+        raise FerError(f"{path}: cannot be written: it is a folder")
+    with suppress(_Tried), replacing(path) as temporary:
+        temporary.touch()
+        raise _Tried
 
 
 def write_text(path: str | Path, text: str) -> None:

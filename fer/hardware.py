@@ -55,8 +55,8 @@ def warning() -> str | None:
     if not card or has_gpu():
         return None
     return (
-        f"this machine has an NVIDIA card ({card}) that {keras.backend.backend()} cannot use: training runs on the CPU. "
-        'On Linux and WSL2: pip install "tensorflow[and-cuda]" (the README says more)'
+        f"this machine has an NVIDIA card ({card}) that {keras.backend.backend()} cannot use: "
+        'training runs on the CPU. On Linux and WSL2: pip install "tensorflow[and-cuda]" (the README says more)'
     )
 
 

@@ -114,7 +114,8 @@ def prepare(image: np.ndarray, spec: InputSpec) -> np.ndarray:
     Raises:
         FerError: the array is not such a picture.
     """
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.ndim == 3 and image.shape[2] != 3 or not image.size:
+    colours = {2: 1, 3: image.shape[-1]}.get(image.ndim) if image.size else None
+    if image.dtype != np.uint8 or (image.ndim, colours) not in ((2, 1), (3, 3)):
         raise FerError(f"expected a picture uint8 (H, W, 3) or (H, W), received {image.dtype} {image.shape}")
     if spec.channels == 1 and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)

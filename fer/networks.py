@@ -131,7 +131,8 @@ def diagram(model: keras.Model, path: str | Path) -> None:
         with replacing(path) as temporary:
             keras.utils.plot_model(model, temporary, show_shapes=True, show_layer_names=True)
     except ImportError as error:
-        raise FerError(f"{path}: drawing needs Graphviz: pip install pydot, and the program itself (apt install graphviz)") from error
+        needed = "pip install pydot, and the program itself (apt install graphviz)"
+        raise FerError(f"{path}: drawing needs Graphviz: {needed}") from error
 
 
 def _conv_block(x, name, filters, *, kernel=3, pool=2, padding="same", batch_norm="before", dropout):

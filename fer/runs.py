@@ -37,7 +37,7 @@ class BestModel(keras.callbacks.Callback):
         value = float(logs[self.monitor])
         sign = 1 if self.monitor == "accuracy" else -1
         finite = all(np.isfinite(score) for score in logs.values())  # accuracy is finite even where all else is NaN
-        if not finite or self.value is not None and sign * value <= sign * self.value:
+        if not finite or (self.value is not None and sign * value <= sign * self.value):
             return
         self.epoch, self.value = self.current + 1, value
         self.twin.set_weights(self.network.get_weights())
@@ -126,7 +126,8 @@ class RunFolder(keras.callbacks.Callback):
         try:
             with replacing(self.training.run_dir / LOG) as path:
                 table.to_csv(path, index=False)
-            plots.learning_curves(table.to_dict("list"), self.training.run_dir / CURVES, title=self.training.output.stem)
+            curves = self.training.run_dir / CURVES
+            plots.learning_curves(table.to_dict("list"), curves, title=self.training.output.stem)
         except FerError as error:  # on Windows a program that shows the file locks it; the next epoch writes it again
             warnings.warn(str(error), stacklevel=1)
         self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest

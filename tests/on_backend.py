@@ -40,9 +40,8 @@ def main(folder: Path) -> None:
             raise KeyboardInterrupt
         begin(reseed, epoch, logs)
 
-    with mock.patch.object(training.Reseed, "on_epoch_begin", interrupt):
-        with suppress(KeyboardInterrupt):
-            tiny.fit(folder / "resumed", **EVERYTHING)
+    with mock.patch.object(training.Reseed, "on_epoch_begin", interrupt), suppress(KeyboardInterrupt):
+        tiny.fit(folder / "resumed", **EVERYTHING)
     tiny.fit(folder / "resumed", resume=True, **EVERYTHING)
     tiny.fit(folder / "not averaged", **EVERYTHING | {"ema": 0.0})
     tiny.fit(folder / "focal", epochs=1, schedule="plateau", patience=2, loss="focal")

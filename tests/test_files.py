@@ -3,7 +3,7 @@
 import pytest
 
 from fer import FerError
-from fer.files import replacing, write_text
+from fer.files import check_writable, replacing, write_text
 
 
 def names(folder):
@@ -42,6 +42,8 @@ def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, name):
     (tmp_path / "file").write_text("a file, not a folder")
     with pytest.raises(FerError, match=r"c?\.txt: cannot be written: "):
         write_text(tmp_path / name, "text")
+    with pytest.raises(FerError, match=r"c?\.txt: cannot be written: "):
+        check_writable(tmp_path / name)
     assert names(tmp_path) == ["file"]
 
 
@@ -49,7 +51,17 @@ def test_a_folder_is_not_replaced(tmp_path):
     (tmp_path / "c.txt").mkdir()
     with pytest.raises(FerError, match=r"c\.txt: cannot be written"):
         write_text(tmp_path / "c.txt", "text")
+    with pytest.raises(FerError, match=r"c\.txt: cannot be written"):
+        check_writable(tmp_path / "c.txt")
     assert names(tmp_path) == ["c.txt"]
+
+
+def test_a_try_to_write_leaves_nothing_and_changes_nothing(tmp_path):
+    check_writable(tmp_path / "new.txt")
+    (tmp_path / "old.txt").write_text("old")
+    check_writable(tmp_path / "old.txt")
+    assert names(tmp_path) == ["old.txt"]
+    assert (tmp_path / "old.txt").read_text() == "old"
 
 
 def test_text_is_utf_8_with_a_line_break_at_its_end(tmp_path):

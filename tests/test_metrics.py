@@ -217,7 +217,7 @@ def test_table_shows_each_label_and_lines_up_with_long_and_wide_names():
     probabilities, true = random_case(6)
     scores = report(probabilities, one_hot(true), labels)
     head, *rows, blank, macro, weighted = scores.table().splitlines()
-    assert head.split() == "emotion support TP FN FP TN precision recall specificity F1".split()
+    assert head.split() == ["emotion", "support", "TP", "FN", "FP", "TN", "precision", "recall", "specificity", "F1"]
     assert blank == ""
     for label, row in zip(labels, rows, strict=True):
         values = scores.per_class[label]

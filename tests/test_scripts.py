@@ -146,6 +146,20 @@ print("loaded:", *sorted({{"keras", "tensorflow", "torch", "jax"}} & set(sys.mod
     assert process.stdout.endswith("loaded:\n")
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} train.py --list-recipes | head -n 1"
+    process = subprocess.run(command, shell=True, cwd=tiny.ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.count("\n") == 1
+    assert process.stderr == ""
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_first_epoch(faces, tmp_path, refuse):
+    (tmp_path / "file").write_text("a file, not a folder")
+    places = ["--output", tmp_path / "file" / "m.keras", "--run-dir", tmp_path / "run"]
+    assert "m.keras: cannot be written" in refuse(train, "--data", faces, *QUICK, *places)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["train.py", "evaluate.py"])
 def test_help_begins_with_the_purpose_and_two_commands(name):
     process = tiny.start("--help", script=name)
