@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,23 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = Fals
         help="part of the training pictures to validate on, where the data have no validation split (0.1)",
     )
     group.add_argument("--split-seed", type=int, metavar="N", help="of that choice (42)")
+
+
+def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name a classifier and a detector."""
+    parser.add_argument("--model", required=True, metavar="M.keras", help="a model file of this suite")
+    choices = ("auto", "haar", "mtcnn", "yunet", "none")
+    parser.add_argument("--detector", choices=choices, default="auto", help="how faces are found (auto)")
+    parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")
+
+
+def make_detectors(args, count: int) -> list:
+    """So many detectors of the kind that `add_recognition_arguments` names; "auto" is Haar."""
+    from fer.detectors import detector
+
+    if args.detector_model and args.detector != "yunet":
+        raise FerError("--detector-model is for --detector yunet")
+    return [detector("haar" if args.detector == "auto" else args.detector, args.detector_model) for _ in range(count)]
 
 
 def load_data(args, spec, splits: tuple[str, ...], vote_mode: str) -> dict:
@@ -64,6 +82,26 @@ def progress(items: Iterable, total: int, text: str) -> Iterable:
     return tqdm(items, total=total, desc=text, disable=not sys.stderr.isatty(), leave=False)
 
 
+def at_least(kind: type, least: float) -> Callable:
+    """A type for argparse: a number of this kind, not below `least`."""
+
+    def number(text):
+        value = kind(text)
+        if not least <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be {least} or more, not {text}")
+        return value
+
+    number.__name__ = "number"  # argparse names it where `kind` cannot read the text
+    return number
+
+
+def note(text: str) -> None:
+    """A line on stderr that leaves a progress bar whole."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
+
+
 def verbosity() -> int:
     """Keras' progress: a bar on a terminal, one line an epoch in a log."""
     return 1 if sys.stdout.isatty() else 2
@@ -97,6 +135,31 @@ def quiet() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether Ctrl-C, SIGTERM or SIGHUP has come; a second one interrupts at once.
+
+    An exception raised inside TensorFlow comes out as another one, or not at all: loops that call a network ask instead.
+    """
+    asked = False
+
+    def ask(*_):
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # a terminal that is closed
+    # What is ignored stays so: Ctrl-C by jobs in the background, the closed terminal under nohup.
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(main: Callable, arguments: Callable) -> None:

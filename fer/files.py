@@ -9,8 +9,12 @@ from fer import FerError
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary name beside `path` to write to; renamed to it when the block ends well, removed when it does not.
+
+    Args:
+        path: the file to be; its folders are made as needed.
+        durable: wait until the disk has it, or a power cut may leave the name with nothing in it.
 
     Raises:
         FerError: the folder or the file cannot be written.
@@ -20,8 +24,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise FerError(f"{path}: cannot be written: {error.strerror or error}") from error

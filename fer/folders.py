@@ -1,5 +1,7 @@
-"""Finds the pictures of a data set kept as class folders, without opening one."""
+"""Finds pictures in folders without opening one: those of a data set kept as class folders, or simply all."""
 
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,13 +73,58 @@ def children(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     folders, others = [], []
     try:
-        paths = sorted(folder.iterdir(), key=lambda path: path.name)
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise FerError(f"{folder}: cannot be read ({error.strerror})") from error
-    for path in paths:
-        is_folder = path.is_dir() and not path.name.startswith((".", "__"))
-        (folders if is_folder else others).append(path)
+    for entry in found:
+        # os.path.isdir, as it takes a link into a closed folder for a file, where others raise.
+        is_folder = os.path.isdir(entry) and not entry.name.startswith((".", "__"))
+        (folders if is_folder else others).append(Path(entry))
     return folders, others
+
+
+def find_pictures(folder: str | Path, *, on_error: Callable[[str], None]) -> Iterator[Path]:
+    """Picture files below `folder` at any depth, one at a time; of each folder first its files by name, then its
+    folders by name. Hidden files and folders are left out.
+
+    Args:
+        folder: or a single file, which is all there is then, whatever its name.
+        on_error: takes one line for each folder that cannot be read, or is a link (which may lead in a circle).
+
+    Raises:
+        FerError: there is no such file or folder, or it cannot be read; before the first picture is asked for.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise FerError(f"{folder}: no such file or folder")
+    if not folder.is_dir():
+        return iter([folder])
+    return _below(children(folder), on_error)
+
+
+def _below(listing: tuple[list[Path], list[Path]], on_error: Callable[[str], None]) -> Iterator[Path]:
+    waiting = []
+    while listing or waiting:
+        folders, others = listing or ([], [])
+        for path in others:
+            named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+            # A broken link is left to whoever reads it and says so; a pipe named x.jpg would keep them waiting.
+            if named and (os.path.isfile(path) or not os.path.exists(path)):
+                yield path
+        waiting += reversed(folders)
+        listing = _listing(waiting.pop(), on_error) if waiting else None
+
+
+def _listing(folder: Path, on_error: Callable[[str], None]) -> tuple[list[Path], list[Path]] | None:
+    if folder.is_symlink():
+        on_error(f"{folder}: a link to a folder is not followed")
+        return None
+    try:
+        return children(folder)
+    except FerError as error:
+        on_error(str(error))
+        return None
 
 
 def _base(root: Path) -> tuple[Path, dict[str, Path], list[Path]]:

@@ -8,7 +8,7 @@ numbers of a report can disagree. Only what needs the probabilities themselves i
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -233,6 +233,19 @@ def report(probabilities: np.ndarray, targets: np.ndarray, labels: Sequence[str]
         bin_confidence=confidence,
         bin_accuracy=accuracy,
     )
+
+
+def count_table(counts: Mapping[tuple[str, str], int], columns: Sequence[str], corner: str) -> str:
+    """A table of counts by (row, column): rows in alphabetical order, columns as given, those without a count left out.
+
+    Args:
+        counts: how often each pair came.
+        columns: names of the columns, in order.
+        corner: what stands over the names of the rows.
+    """
+    shown = [column for column in columns if any(column == name for _, name in counts)]
+    names = sorted({row for row, _ in counts})
+    return _aligned([[corner, *shown], *([row, *(str(counts.get((row, c), 0)) for c in shown)] for row in names)])
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ Every figure reads in a grey print: what matters differs in lightness, marker or
 """
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -42,6 +42,10 @@ LINE = 0.13  # inches: height of a line of caption
 CAPTION_CHARACTERS = 22  # what fits below a picture
 CAPTION_LINES = 4  # the rest of a longer caption is cut
 MOST_PICTURES = 200
+
+STRIP_COLUMNS = 600  # of a timeline
+MOST_STRIPS = 8  # faces on one
+PAUSE = 1.0  # seconds without a face that show as one
 
 
 def learning_curves(history: dict[str, list[float]], path: str | Path, *, title: str = "") -> None:
@@ -147,6 +151,55 @@ def reliability(report: Report, path: str | Path, *, title: str = "") -> None:
         bottom.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         figure.align_ylabels()
         _headline(figure, title, f"ECE {report.ece:.3f}, NLL {report.nll:.3f}, {report.images:,} images")
+        _save(figure, path)
+
+
+def timeline(
+    tracks: Mapping[int, tuple[np.ndarray, np.ndarray]], labels: Sequence[str], path: str | Path, *, title: str = ""
+) -> None:
+    """Draws the probabilities of every face over time, a strip a face: the darker, the more probable.
+
+    Args:
+        tracks: number of a face -> its times, float64 (n), rising, in seconds, and probabilities, float32 (n, k). A break
+            of more than `PAUSE` seconds stays white. Of many faces the `MOST_STRIPS` with most points are drawn.
+        labels: the k names.
+        path: file to write, in the format of its suffix. Folders are made as needed; an existing file is replaced.
+        title: line above the figure.
+
+    Raises:
+        FerError: if the file cannot be written.
+    """
+    drawn = sorted(sorted(tracks, key=lambda track: -len(tracks[track][0]))[:MOST_STRIPS])
+    begin = min((tracks[track][0][0] for track in drawn), default=0.0)
+    end = max((tracks[track][0][-1] for track in drawn), default=0.0)
+    edges = np.linspace(begin, max(end, begin + 0.1), STRIP_COLUMNS + 1)
+    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(10, 1 + max(1, len(drawn)) * (0.5 + 0.17 * len(labels))), layout="constrained")
+        strips = figure.subplots(max(1, len(drawn)), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, track in zip(strips, drawn, strict=False):
+            times, probabilities = tracks[track]
+            first, beyond = np.searchsorted(times, edges[:-1]), np.searchsorted(times, edges[1:])
+            beyond[-1] = len(times)  # the last point lies on the last edge
+            sums = np.vstack([np.zeros(len(labels)), np.cumsum(probabilities, axis=0, dtype=np.float64)])
+            means = (sums[beyond] - sums[first]) / np.maximum(beyond - first, 1)[:, None]
+            # Where points are further apart than columns, the one before holds until the next.
+            last, following = np.maximum(beyond - 1, 0), np.minimum(beyond, len(times) - 1)
+            between = (beyond > 0) & (beyond < len(times)) & (times[following] - times[last] <= PAUSE)
+            columns = np.where((beyond > first)[:, None], means, np.where(between[:, None], probabilities[last], np.nan)).T
+            mesh = axes.pcolormesh(edges, np.arange(len(labels) + 1), columns, cmap="Blues", vmin=0, vmax=1)
+            mesh.set_rasterized(True)
+            axes.set_yticks(np.arange(len(labels)) + 0.5, labels)
+            axes.invert_yaxis()
+            axes.tick_params(axis="y", length=0)
+            axes.set_title(f"face {track}", loc="left")
+        if drawn:
+            bar = figure.colorbar(mesh, ax=list(strips), shrink=min(1, 2 / len(drawn)), label="probability")
+            bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        else:
+            strips[0].text(0.5, 0.5, "no face", ha="center", va="center", transform=strips[0].transAxes)
+            strips[0].set_yticks([])
+        strips[-1].set_xlabel("seconds")
+        _headline(figure, title)
         _save(figure, path)
 
 
@@ -285,12 +338,15 @@ def _wrapped(caption: str) -> str:
     return "\n".join(lines)
 
 
+def check_format(path: str | Path) -> None:
+    """Raises FerError where the suffix names no format of figures."""
+    formats, suffix = Figure().canvas.get_supported_filetypes(), Path(path).suffix
+    if suffix[1:].lower() not in formats:
+        raise FerError(f"{path}: cannot write a figure as {suffix!r}; use one of .{', .'.join(sorted(formats))}")
+
+
 def _save(figure: Figure, path: str | Path) -> None:
     """Writes the figure under a temporary name in the same folder, then renames it: a reader never sees half a file."""
-    path = Path(path)
-    formats = figure.canvas.get_supported_filetypes()
-    suffix = path.suffix[1:].lower()
-    if suffix not in formats:
-        raise FerError(f"{path}: cannot write a figure as {path.suffix!r}; use one of .{', .'.join(sorted(formats))}")
+    check_format(path)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=suffix)
+        figure.savefig(temporary, format=Path(path).suffix[1:].lower())

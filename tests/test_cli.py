@@ -1,6 +1,8 @@
 """How a script ends, and what reaches the screen on the way."""
 
+import argparse
 import os
+import signal
 
 import pytest
 
@@ -94,3 +96,23 @@ def test_quiet_leaves_no_file_open():
 def test_progress_passes_everything_on_and_stays_silent_in_a_log(capfd):
     assert list(cli.progress(iter("abc"), 3, "train")) == ["a", "b", "c"]
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_loop_is_asked_to_stop_once_and_interrupted_the_second_time(sign):
+    before = signal.getsignal(sign)
+    with cli.stoppable() as stopped:
+        assert not stopped()
+        signal.raise_signal(sign)
+        assert stopped()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(sign)
+    assert stopped()
+    assert signal.getsignal(sign) == before
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "x", ""])
+def test_numbers_below_the_least_are_refused(text):
+    with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+        cli.at_least(float, 0)(text)
+    assert cli.at_least(int, 1)("1") == 1

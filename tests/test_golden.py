@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import tiny
 
-from fer import dataset, images
+from fer import dataset, folder, images, live, sources
 from fer.classifier import Classifier
+from fer.detectors import WholeImage
 from fer.images import InputSpec
 
 
-@pytest.fixture(params=[(48, 48), (231, 180), (30, 41)], ids=["as it is", "shrunk", "enlarged"])
+@pytest.fixture(params=[(48, 48), (230, 180), (30, 42)], ids=["as it is", "shrunk", "enlarged"])
 def picture(request, draw):
     return draw(4, *request.param)
 
@@ -57,3 +58,35 @@ def test_the_network_sees_the_pixels_that_it_was_trained_on(folders, tmp_path):
     np.testing.assert_allclose(served, trained, atol=1e-6)
     scaled = network.get_layer("scale")(data.images.astype(np.float32))
     assert float(np.max(scaled)) <= 1
+
+
+class Witness:
+    """A classifier that only remembers what it was given."""
+
+    def __init__(self, spec):
+        self.spec, self.labels, self.seen = spec, ("happy", "sad"), []
+
+    def predict(self, images):
+        self.seen += list(images)
+        return np.full((len(images), 2), 0.5, np.float32)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_folders_and_live_video_feed_the_tensor_that_was_trained_on(folders, picture, channels, tmp_path):
+    root, file = folders
+    spec = InputSpec(48, channels)
+    row = dataset.load(root, spec, splits=("all",))["all"]
+    trained = row.images[row.names.index(str(file))]
+    network = Witness(spec)
+    list(folder.recognize([file], network, [WholeImage()]))
+    film = tmp_path / "film.avi"  # a codec that loses nothing
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MPNG"), 10, picture.shape[1::-1])
+    writer.write(picture)
+    writer.release()
+    with sources.open_source(str(film), notify=print) as source:
+        for frame in source:
+            live.Session(network, WholeImage()).process(frame)
+    live.Session(network, WholeImage()).process(sources.Frame(picture, "camera", 0, 0.0))
+    assert len(network.seen) == 3
+    for served in network.seen:
+        np.testing.assert_array_equal(served, trained)

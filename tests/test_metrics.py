@@ -15,7 +15,7 @@ from sklearn.metrics import (
 )
 
 from fer import FerError
-from fer.metrics import BINS, RESAMPLES, Report, report
+from fer.metrics import BINS, RESAMPLES, Report, count_table, report
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -278,3 +278,12 @@ def test_a_report_checks_its_confusion_matrix(confusion):
     empty = np.zeros(BINS)
     with pytest.raises(FerError, match="report"):
         Report(("happy", "sad"), confusion, 1.0, 0.0, (1.0, 1.0), empty, empty, empty)
+
+
+def test_a_table_of_counts():
+    counts = {("sad", "happy"): 3, ("happy", "happy"): 12, ("happy", "no_face"): 1}
+    assert count_table(counts, ("happy", "sad", "no_face"), "true").splitlines() == [
+        "true   happy  no_face",
+        "happy     12        1",
+        "sad        3        0",
+    ]

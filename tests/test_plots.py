@@ -206,3 +206,47 @@ def test_plots_bring_in_neither_pyplot_nor_keras():
     code = "import sys, fer.plots; print([m for m in ('matplotlib.pyplot', 'keras', 'tensorflow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+class TestTimeline:
+    LABELS = ("happy", "sad")
+
+    def columns(self, monkeypatch, tmp_path, tracks):
+        """What is drawn of each face: (k, columns), NaN where nothing is known."""
+        drawn, original = [], plots.Axes.pcolormesh
+
+        def mesh(axes, x, y, values, **options):
+            if len(values) == len(self.LABELS):  # else it is the bar that explains the colours
+                drawn.append(np.array(values))
+            return original(axes, x, y, values, **options)
+
+        monkeypatch.setattr(plots.Axes, "pcolormesh", mesh)
+        plots.timeline(tracks, self.LABELS, tmp_path / "t.png", title="a film")
+        assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+        return drawn
+
+    def points(self, times, happy):
+        return np.array(times, float), np.stack([happy, 1 - np.asarray(happy)], axis=1).astype(np.float32)
+
+    def test_many_points_in_a_column_are_averaged(self, monkeypatch, tmp_path):
+        happy = np.ones(36_000)
+        happy[59::60] = 0  # the last of every column
+        (drawn,) = self.columns(monkeypatch, tmp_path, {1: self.points(np.arange(36_000) / 10, happy)})
+        np.testing.assert_allclose(drawn[0], 59 / 60, atol=0.02)
+
+    def test_few_points_hold_until_the_next_and_a_gap_stays_white(self, monkeypatch, tmp_path):
+        times = [*np.arange(0, 10, 0.1), *np.arange(20, 30, 0.1)]
+        (drawn,) = self.columns(monkeypatch, tmp_path, {1: self.points(times, np.ones(200))})
+        share = np.isnan(drawn[0]).mean()
+        assert share == pytest.approx(10 / 30, abs=0.02)
+        assert not np.isnan(drawn[0][:190]).any()
+
+    def test_faces_share_one_axis_of_time_and_only_the_longest_are_drawn(self, monkeypatch, tmp_path):
+        tracks = {i: self.points(np.arange(i, i + 5 + i, 0.1), np.ones(50 + 10 * i)) for i in range(12)}
+        drawn = self.columns(monkeypatch, tmp_path, tracks)
+        assert len(drawn) == plots.MOST_STRIPS
+        assert np.isnan(drawn[-1][0][:50]).all()  # the last face came late
+
+    @pytest.mark.parametrize("tracks", [{}, {1: (np.array([0.0]), np.float32([[1, 0]]))}])
+    def test_hardly_anything(self, monkeypatch, tmp_path, tracks):
+        assert len(self.columns(monkeypatch, tmp_path, tracks)) == len(tracks)

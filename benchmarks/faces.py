@@ -1,0 +1,161 @@
+"""Which detector finds the faces, how does it frame them, what does it cost? One table, one run.
+
+    python benchmarks/faces.py --data fer2013
+    python benchmarks/faces.py --data fer2013 --faces 100 --detectors mtcnn --json faces.json
+
+Every face of the validation split, a real one of 48x48 pixels, is enlarged to 2.5 to 3.5 times its size and set at a
+random place of a 384x288 frame over another of the faces, enlarged and blurred beyond recognition. It is found if a box
+overlaps its square by at least 0.4 (intersection over union); all other boxes count as false, also those around a part
+of the face. `without` are boxes in pictures without a face, all false: scikit-learn's and scikit-image's samples. The
+milliseconds are processor time a frame, the median over the frames of the faces, OpenCV on one thread.
+
+Haar's framing and MTCNN's are adjusted so that the median of the sizes found is that of the squares: see `detectors`.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from fer import cli, dataset
+from fer.detectors import NAMES, SMALLEST, Haar, detector
+from fer.faces import Box
+from fer.images import InputSpec
+
+WIDTH, HEIGHT = 384, 288
+PLAIN = {  # cascade, step from one size of window to the next, neighbours
+    "alt2 1.1/3, plain": ("frontalface_alt2", 1.1, 3),
+    "default 1.1/5, plain": ("frontalface_default", 1.1, 5),
+    "default 1.3/5, plain": ("frontalface_default", 1.3, 5),
+}
+SAMPLES = ("chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field", "moon", "page", "rocket", "text")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, metavar="PATH", help="FER2013 as class folders or as a table")
+    parser.add_argument("--faces", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of faces and of their places (0)")
+    searching = [name for name in NAMES if name != "none"]
+    parser.add_argument("--detectors", nargs="+", choices=searching, default=["haar"], help="haar brings five rows")
+    parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for yunet")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as well")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    with cli.quiet():
+        from fer import hardware
+
+        searches, device = make_searches(args), hardware.describe()
+    faces = dataset.load(args.data, InputSpec(), splits=("validation",))["validation"].images[..., 0]
+    frames = list(scenes(faces, args.faces, args.seed))
+    people, without = samples()
+    print(f"{device}, opencv {cv2.__version__}; {len(frames):,} faces of {Path(args.data).name}, seed {args.seed}")
+    print(
+        f"{'detector':24} found missed false   {'size ratio (5 to 95 %)':24} {'offset x, y':14} {'ms':>6}"
+        f"   without ({len(without)} pictures)  astronaut"
+    )
+    rows = {}
+    for name, boxes in searches.items():
+        rows[name] = row = measure(boxes, frames) | {
+            "false_without": sum(len(boxes(image)) for image in without),
+            "astronaut": any(box.overlap(place) >= 0.4 for image, place in people for box in boxes(image)),
+        }
+        low, middle, high = row["size_ratio"]
+        print(
+            f"{name:24} {row['found']:5} {row['missed']:6} {row['false']:5}   {middle:.3f} ({low:.2f} to {high:.2f})"
+            f"{'':9} {row['offset'][0]:+.3f}, {row['offset'][1]:+.3f} {row['ms']:6.1f}   {row['false_without']:21}"
+            f"  {'found' if row['astronaut'] else 'missed' if people else '-'}",
+            flush=True,
+        )
+    if args.json:
+        about = {"device": device, "opencv": cv2.__version__, "faces": len(frames), "seed": args.seed}
+        Path(args.json).write_text(json.dumps(about | {"detectors": rows}, indent=1))
+
+
+def make_searches(args):
+    """Name -> a function from a picture to boxes."""
+    searches = {name: finder(detector(name, args.detector_model)) for name in args.detectors}
+    if "haar" in searches:
+        searches["haar, no second looks"] = finder(Haar(second_looks=False))
+        searches |= {name: plain(*settings) for name, settings in PLAIN.items()}
+    return searches
+
+
+def finder(made):
+    return lambda image: [face.box for face in made.find(image)]
+
+
+def plain(name, step, neighbours):
+    """A cascade alone, as classroom programs call it: boxes neither framed nor merged."""
+    cascade = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{name}.xml")
+
+    def boxes(image):
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        found = cascade.detectMultiScale(grey, step, neighbours, minSize=(SMALLEST, SMALLEST))
+        return [Box(*map(int, box)) for box in found]
+
+    return boxes
+
+
+def scenes(faces, count, seed):
+    """Frames uint8 (288, 384, 3), each with the square of its one face."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(faces))[:count]
+    for face, other in zip(faces[chosen], faces[np.roll(chosen, 1)], strict=True):
+        side = int(rng.integers(120, 169))
+        x, y = int(rng.integers(WIDTH - side + 1)), int(rng.integers(HEIGHT - side + 1))
+        frame = cv2.GaussianBlur(cv2.resize(other, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), (0, 0), 20)
+        frame[y : y + side, x : x + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+        yield cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), Box(x, y, side, side)
+
+
+def samples():
+    """Photographs that come with libraries: with a face (the picture and its square), and without."""
+    from sklearn.datasets import load_sample_image
+
+    people, without = [], [load_sample_image(name)[..., ::-1] for name in ("china.jpg", "flower.jpg")]
+    try:
+        from skimage import data
+    except ImportError:
+        print("scikit-image is not installed: fewer photographs")
+    else:
+        people.append((bgr(data.astronaut()), Box(173, 63, 104, 104)))
+        without += [bgr(getattr(data, name)()) for name in SAMPLES]
+    return people, [np.ascontiguousarray(image) for image in without]
+
+
+def bgr(image):
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
+
+
+def measure(boxes, frames):
+    sizes, offsets, times, false = [], [], [], 0
+    boxes(frames[0][0])  # warms up
+    for image, place in frames:
+        begun = time.process_time()
+        found = boxes(image)
+        times.append(time.process_time() - begun)
+        best = max(found, key=place.overlap, default=None)
+        hit = best is not None and best.overlap(place) >= 0.4
+        false += len(found) - hit
+        if hit:
+            sizes.append(best.width / place.width)
+            offsets.append(np.subtract(best.centre, place.centre) / place.width)
+    return {
+        "found": len(sizes),
+        "missed": len(frames) - len(sizes),
+        "false": false,
+        "size_ratio": [round(float(value), 3) for value in np.percentile(sizes or [np.nan], [5, 50, 95])],
+        "offset": [round(float(value), 3) for value in np.median(offsets or [(np.nan, np.nan)], axis=0)],
+        "ms": round(1000 * float(np.median(times)), 2),
+    }
+
+
+if __name__ == "__main__":
+    main()

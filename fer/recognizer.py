@@ -1,0 +1,68 @@
+"""Expressions of the faces in a picture: what the network says of each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer.classifier import Classifier
+from fer.faces import Face, crop
+from fer.images import prepare
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one face.
+
+    Attributes:
+        face: where it is.
+        probabilities: float32 (k), sum 1; smoothed over time where a tracker has seen to it.
+        labels: k names, in the order of the probabilities.
+        track: the number under which the face is followed through a video; None in a single picture.
+        chosen: index of the label shown, where that is not simply the most probable one (hysteresis); else None.
+    """
+
+    face: Face
+    probabilities: np.ndarray
+    labels: tuple[str, ...]
+    track: int | None = None
+    chosen: int | None = None
+
+    @property
+    def label(self) -> str:
+        return self.labels[self._index]
+
+    @property
+    def confidence(self) -> float:
+        return float(self.probabilities[self._index])
+
+    @property
+    def _index(self) -> int:
+        return int(self.probabilities.argmax()) if self.chosen is None else self.chosen
+
+
+def recognize(classifier: Classifier, image: np.ndarray, faces: list[Face]) -> list[Prediction]:
+    """The expressions of the faces that a detector found, in one call of the network.
+
+    Args:
+        classifier: names them.
+        image: uint8 (H, W, 3) BGR.
+        faces: in this picture.
+
+    Returns:
+        A prediction for each face, in the same order.
+    """
+    return predict(classifier, rows(classifier, image, faces), faces)
+
+
+def rows(classifier: Classifier, image: np.ndarray, faces: list[Face]) -> list[np.ndarray]:
+    """The network's input for each face, uint8 (size, size, channels)."""
+    spec = classifier.spec
+    return [prepare(crop(image, face, spec.margin), spec) for face in faces]
+
+
+def predict(classifier: Classifier, rows: list[np.ndarray], faces: list[Face]) -> list[Prediction]:
+    """Predictions for prepared faces, which may come from many pictures."""
+    if not rows:
+        return []
+    probabilities = classifier.predict(np.stack(rows))
+    return [Prediction(face, row, classifier.labels) for face, row in zip(faces, probabilities, strict=True)]

@@ -1,0 +1,245 @@
+"""What people see: boxes, labels and bars on a copy of a picture, and a recorded video of them."""
+
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fer import FerError
+from fer.faces import Box
+from fer.files import check_writable
+from fer.recognizer import Prediction
+
+# BGR; lightness differs too, so that tracks can be told apart in a grey print. A track keeps its colour.
+COLORS = ((80, 200, 255), (255, 170, 60), (120, 230, 120), (200, 140, 255), (230, 230, 90), (110, 130, 255))
+INK, PAPER = (20, 20, 20), (245, 245, 245)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+LETTER = 22  # pixels: height of a capital of this font at scale 1
+WIDEST = 32  # pixels of picture height for each pixel of letter height
+LEGIBLE = 240  # pixels: the short side of an annotated copy at least
+MARGIN = 0.5  # of the letter height, around text
+RATED = 10  # frames from which a camera's rate is taken
+SLOWEST, FASTEST = 30.0, 120.0  # frames a second of a camera's video
+LONGEST_STILL = 2.0  # seconds for which a recorded video shows one frame
+
+
+def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "", bars: bool = True) -> np.ndarray:
+    """Draws every face's box, label with confidence, and a bar for each label's probability.
+
+    Args:
+        image: uint8 (H, W, 3) BGR; it is not changed.
+        predictions: the faces in it.
+        caption: a line in the upper left corner, such as the frames per second.
+        bars: False leaves the bars out.
+
+    Returns:
+        uint8 (H, W, 3), a new array.
+    """
+    canvas = np.array(image, order="C")
+    letter = max(8, min(canvas.shape[:2]) // WIDEST)
+    for number, prediction in enumerate(predictions):
+        color = COLORS[(prediction.track or number) % len(COLORS)]
+        box = prediction.face.box
+        corner = (box.x + box.width - 1, box.y + box.height - 1)
+        cv2.rectangle(canvas, (box.x, box.y), corner, color, max(1, letter // 6))
+        track = f"{prediction.track}: " if prediction.track is not None else ""
+        text = f"{track}{prediction.label} {prediction.confidence:.0%}"
+        above = box.y - _line(letter)
+        _text(canvas, text, (box.x, above if above >= 0 else box.y), letter, background=color)
+        if bars:
+            _bars(canvas, prediction, letter, color)
+    if caption or not predictions:
+        _text(canvas, caption if predictions else f"{caption}  no face".strip(), (0, 0), letter, background=PAPER)
+    return canvas
+
+
+def annotate(image: np.ndarray, predictions: list[Prediction]) -> np.ndarray:
+    """A picture for people: a small one enlarged to `LEGIBLE` pixels, a face that fills it with its bars beside it."""
+    factor = max(1.0, LEGIBLE / min(image.shape[:2]))
+    if factor > 1:
+        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+        predictions = [_scaled(prediction, factor) for prediction in predictions]
+    filled = any(prediction.face.box.width > 0.8 * image.shape[1] for prediction in predictions)
+    if filled:
+        image = cv2.copyMakeBorder(image, 0, 0, 0, round(0.8 * LEGIBLE), cv2.BORDER_CONSTANT, value=PAPER)
+    return draw(image, predictions)
+
+
+def _scaled(prediction, factor):
+    box = prediction.face.box
+    box = Box(*(round(factor * value) for value in (box.x, box.y, box.width, box.height)))
+    return replace(prediction, face=replace(prediction.face, box=box))
+
+
+def mirrored(image: np.ndarray, predictions: list[Prediction]) -> tuple[np.ndarray, list[Prediction]]:
+    """A picture as a mirror shows it, and the boxes where the faces are in it; words drawn on it read as ever."""
+    width = image.shape[1]
+
+    def flip(prediction):
+        box = prediction.face.box
+        face = replace(prediction.face, box=replace(box, x=width - box.x - box.width))
+        return replace(prediction, face=face)
+
+    return image[:, ::-1], [flip(prediction) for prediction in predictions]
+
+
+def _bars(canvas, prediction, letter, color):
+    """A bar a label beside the box, or inside it where the picture ends."""
+    letter = max(6, letter * 2 // 3)
+    box, line = prediction.face.box, _line(letter)
+    texts = [_ascii(label) for label in prediction.labels]
+    text_width = max(_width(text, letter) for text in texts) + letter
+    width = text_width + 5 * letter
+    rows, columns = canvas.shape[:2]
+    right, left = box.x + box.width + letter // 2, box.x - letter // 2 - width
+    x = right if right + width <= columns else left if left >= 0 else max(0, columns - width)
+    y = max(0, min(box.y, rows - line * len(texts)))
+    panel = canvas[y : y + line * len(texts), x : x + width]
+    panel[:] = panel // 3  # darker, so that bars and words stand out from any picture
+    for i, (text, probability) in enumerate(zip(texts, prediction.probabilities, strict=True)):
+        top = y + i * line
+        shown = text == _ascii(prediction.label)
+        _text(canvas, text, (x, top), letter, color=color if shown else PAPER)
+        end = x + text_width + round(float(probability) * (width - text_width - letter // 2))
+        cv2.rectangle(canvas, (x + text_width, top + line // 4), (end, top + line * 3 // 4), color, cv2.FILLED)
+
+
+def _text(canvas, text, corner, letter, *, color=INK, background=None):
+    """A line of text with its upper left corner at `corner`, moved inside the picture."""
+    text, line = _ascii(text), _line(letter)
+    width = _width(text, letter) + letter
+    x = max(0, min(corner[0], canvas.shape[1] - width))
+    y = max(0, min(corner[1], canvas.shape[0] - line))
+    if background is not None:
+        cv2.rectangle(canvas, (x, y), (x + width, y + line - 1), background, cv2.FILLED)
+    at = (x + letter // 2, y + round(letter * (1 + MARGIN)))
+    cv2.putText(canvas, text, at, FONT, letter / LETTER, color, max(1, letter // 9), cv2.LINE_AA)
+
+
+def _width(text, letter):
+    return cv2.getTextSize(text, FONT, letter / LETTER, max(1, letter // 9))[0][0]
+
+
+def _line(letter):
+    return round(letter * (1 + 2 * MARGIN)) + 1
+
+
+def _ascii(text):
+    """OpenCV's fonts hold ASCII alone: letters lose their accents, what has no such letter becomes "?"."""
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(char if char.isascii() else "?" for char in plain if not unicodedata.combining(char))
+
+
+def encode(image: np.ndarray, suffix: str) -> bytes:
+    """A picture file's bytes, in the format of the suffix (".jpg", ".png", ...).
+
+    Raises:
+        FerError: OpenCV writes no such format.
+    """
+    try:
+        done, data = cv2.imencode(suffix, image)
+    except cv2.error as error:
+        raise FerError(f"pictures cannot be written as {suffix}") from error
+    if not done:
+        raise FerError(f"pictures cannot be written as {suffix}")
+    return data.tobytes()
+
+
+class Recorder:
+    """Writes frames to a video that plays at the speed at which they came. Use it as a context manager.
+
+    Every frame is written. Cameras do not keep time, so a frame is repeated until the next one's moment; an outage is
+    shortened to `LONGEST_STILL` seconds. The video has the size of the first frame: others are scaled to it, their sides
+    kept in proportion.
+
+    Args:
+        path: .mp4, .avi or .mkv; replaced if it exists.
+        fps: frames a second of the video; None for those of the first frames, `SLOWEST` at least.
+
+    Raises:
+        FerError: the format is another, or OpenCV cannot write it.
+    """
+
+    CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "MJPG"}  # noqa: RUF012 -- a constant
+
+    def __init__(self, path: str | Path, fps: float | None = None):
+        check_video_format(path)
+        check_writable(path)
+        self.path, self.fps, self.writer = Path(path), fps, None
+        self.first: list[tuple[np.ndarray, float]] = []  # frames that wait until the rate is known
+        self.written, self.skipped, self.last = 0, 0.0, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.first:
+            self._open()
+        if self.writer:
+            self.writer.release()
+
+    def write(self, image: np.ndarray, seconds: float) -> None:
+        """Adds a frame.
+
+        Args:
+            image: uint8 (H, W, 3) BGR.
+            seconds: its time; only differences count.
+        """
+        if self.writer:
+            self._place(image, seconds)
+            return
+        self.first.append((image, seconds))
+        if self.fps or len(self.first) == RATED:
+            self._open()
+
+    def _open(self):
+        fps = self.fps
+        if not fps:
+            intervals = np.diff([seconds for _, seconds in self.first])
+            fps = float(np.clip(1 / max(np.median(intervals), 1e-3), SLOWEST, FASTEST)) if len(intervals) else SLOWEST
+        self.fps = round(fps, 3 if fps < 65 else 1)  # MPEG-4 counts time in 65,535ths at most
+        self.begun = self.first[0][1]
+        self.size = self.first[0][0].shape[1::-1]
+        code = cv2.VideoWriter.fourcc(*self.CODECS[self.path.suffix.lower()])
+        self.writer = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
+        if not self.writer.isOpened():
+            raise FerError(f"{self.path}: OpenCV cannot write this video")
+        first, self.first = self.first, []
+        for image, seconds in first:
+            self._place(image, seconds)
+
+    def _place(self, image, seconds):
+        image = fit(image, self.size)
+        if self.last is not None:
+            passed = seconds - self.begun
+            self.skipped += max(0.0, passed - self.skipped - self.written / self.fps - LONGEST_STILL)
+            for _ in range(round((passed - self.skipped) * self.fps) - self.written):
+                self._add(self.last)
+        self._add(image)
+        self.last = image
+
+    def _add(self, image):
+        self.writer.write(image)
+        self.written += 1
+
+
+def check_video_format(path: str | Path) -> None:
+    """Raises FerError where the suffix is not one that `Recorder` writes."""
+    if Path(path).suffix.lower() not in Recorder.CODECS:
+        raise FerError(f"{path}: videos are written as {', '.join(Recorder.CODECS)}")
+
+
+def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scales a picture into width x height, with black beside it where the proportions differ."""
+    width, height = size
+    if image.shape[:2] == (height, width):
+        return image
+    scale = min(width / image.shape[1], height / image.shape[0])
+    inner = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    image = cv2.resize(image, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[y : y + inner[1], x : x + inner[0]] = image
+    return canvas
