@@ -21,6 +21,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import scenes
+
 from fer import cli, demo, records
 from fer.detectors import Haar
 
@@ -40,7 +42,7 @@ def main():
         from fer.classifier import Classifier
 
         model = Classifier.load(args.model)
-    cores = os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"{hardware.describe()}, opencv {cv2.__version__}, {Path(args.model).name}")
     with tempfile.TemporaryDirectory() as folder:
         faces = write(Path(folder, "faces"), draw_faces(args.faces, model.spec.size))
@@ -84,21 +86,9 @@ def draw_faces(count, size):
 
 
 def photograph(count):
-    """A person somewhere in a blurred street."""
-    from skimage.data import astronaut
-    from sklearn.datasets import load_sample_image
-
-    person = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)[:400, 80:400]
-    scene = cv2.resize(load_sample_image("china.jpg")[:, :, ::-1], (640, 480))
-    rng, pictures = np.random.default_rng(0), []
-    for _ in range(count):
-        scale = rng.uniform(0.5, 1.1)
-        x, y = rng.uniform(0, 640 - 320 * scale), rng.uniform(0, 480 - 400 * scale)
-        picture = cv2.GaussianBlur(scene, (0, 0), 2)
-        move = np.float32([[scale, 0, x], [0, scale, y]])
-        cv2.warpAffine(person, move, (640, 480), picture, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
-        pictures.append(picture)
-    return pictures
+    """A person somewhere in a street."""
+    rng = np.random.default_rng(0)
+    return [scenes.scene(*rng.uniform((0.5, -50, 0), (1.1, 350, 100)))[0] for _ in range(count)]
 
 
 def write(folder, pictures):
@@ -142,11 +132,11 @@ def detector(pictures):
 
 def walk(model, paths, folder):
     """Pictures a second from files to written rows, as predict_folder.py does it."""
-    from fer.folder import recognize
+    from fer.folder import cores, recognize
 
     begun = time.perf_counter()
     with records.Writer(Path(folder, "rows.csv"), model.labels, overwrite=True) as writer:
-        for result in recognize(paths, model, Haar, auto=True):
+        for result in recognize(paths, model, [Haar() for _ in range(cores())], auto=True):
             writer.write(records.rows(str(result.path), result.predictions))
     return len(paths) / (time.perf_counter() - begun)
 

@@ -141,7 +141,7 @@ def quiet() -> Iterator[None]:
 def stoppable() -> Iterator[Callable[[], bool]]:
     """Gives a function that says whether Ctrl-C, SIGTERM or SIGHUP has come; a second one interrupts at once.
 
-    An exception raised inside TensorFlow comes out as another one, or not at all: loops that call a network ask instead.
+    An exception raised inside TensorFlow comes out as another one, or not at all: loops with networks ask instead.
     """
     asked = False
 

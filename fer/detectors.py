@@ -60,7 +60,7 @@ STEP = 1.1  # from one size of window to the next
 # them and takes half as long again.
 SMALLEST = 24
 FIRST_LOOK = Look("frontalface_alt2", neighbours=3)
-DOUBTFUL = 5  # windows; a face on which no more agree is believed only if a second look shows it, where there is one
+DOUBTFUL = 5  # windows; a face on which no more agree must show in a second look too, if there are any and it is large
 # At half the size, for a quarter of the time, until one of the lines finds something. The profile cascade knows faces
 # that look to the left only. At full size they find no more, and see faces where there are none.
 SECOND_LOOKS = (
@@ -104,15 +104,33 @@ class Haar:
         Raises:
             FerError: the array is not such a picture.
         """
-        grey = _small(image, PIXELS, cv2.COLOR_BGR2GRAY)
+        grey = _small(image, cv2.COLOR_BGR2GRAY)
         whole = Box(0, 0, image.shape[1], image.shape[0])
         found = self._look(grey, FIRST_LOOK, whole, image.shape)
         if second_looks and self.second_looks:
-            found = [face for face in found if face.score > DOUBTFUL]
+            small = 2 * SMALLEST * image.shape[1] / grey.shape[1]  # what no second look can see
+            found = [face for face in found if face.score > DOUBTFUL or face.box.width < small]
             grey = _shrink(grey, 0.5)
             for line in self.second_looks:
                 found = found or [face for look in line for face in self._look(grey, look, whole, image.shape)]
         return distinct(found)
+
+    def glance(self, image: np.ndarray, turn: int) -> list[Face]:
+        """One of the looks of `find`, for video: those of the turns 0, 1, 2 ... make up all of them in the end.
+
+        Even turns are the first look at half the size, in a quarter of its time; turn 1 is the first look at full size,
+        and the other odd ones are the second looks, one by one.
+
+        Args:
+            image: uint8 (H, W, 3) BGR.
+            turn: 0 or more.
+        """
+        grey = _small(image, cv2.COLOR_BGR2GRAY)
+        second = [look for line in self.second_looks[1:] for look in line]
+        turn %= 2 * (len(second) + 1)
+        look = FIRST_LOOK if turn % 2 == 0 or turn == 1 else second[turn // 2 - 1]
+        grey = grey if turn == 1 else _shrink(grey, 0.5)
+        return distinct(self._look(grey, look, Box(0, 0, image.shape[1], image.shape[0]), image.shape))
 
     def near(self, image: np.ndarray, box: Box) -> Face | None:
         """The face that lies about where one was a moment ago and is about as large, in a tenth of the time of `find`.
@@ -125,7 +143,7 @@ class Haar:
             The face that overlaps the box most, by at least 0.3; None if there is none.
         """
         _check(image)
-        side = max(box.width, box.height)
+        side = max(box.width, box.height, 1)
         left, top = max(box.x - side // 2, 0), max(box.y - side // 2, 0)
         part = image[top : max(box.y + box.height + side // 2, 0), left : max(box.x + box.width + side // 2, 0)]
         if not part.size:
@@ -222,7 +240,7 @@ class Mtcnn:
         Raises:
             FerError: the array is not such a picture.
         """
-        small = _small(image, PIXELS, cv2.COLOR_BGR2RGB)
+        small = _small(image, cv2.COLOR_BGR2RGB)
         rows = self._networks.detect_faces(
             small, fit_to_image=False, box_format="xyxy", output_type="numpy", threshold_onet=MTCNN_SCORE
         )
@@ -261,7 +279,7 @@ class YuNet:
         Raises:
             FerError: the array is not such a picture, or the file is a network of another kind.
         """
-        small = _small(image, PIXELS)
+        small = _small(image)
         try:
             self._network.setInputSize((small.shape[1], small.shape[0]))
             rows = self._network.detect(small)[1]
@@ -319,11 +337,11 @@ def _check(image):
         raise FerError(f"a detector takes a picture uint8 (H, W, 3), received {image.dtype} {image.shape}")
 
 
-def _small(image, pixels, colours=None):
-    """The copy that is searched: other colours, and no more than so many pixels."""
+def _small(image, colours=None):
+    """The copy that is searched: perhaps in other colours, and of `PIXELS` at most."""
     _check(image)
     image = image if colours is None else cv2.cvtColor(image, colours)
-    return _shrink(image, min(1.0, math.sqrt(pixels / (image.shape[0] * image.shape[1]))))
+    return _shrink(image, min(1.0, math.sqrt(PIXELS / (image.shape[0] * image.shape[1]))))
 
 
 def _shrink(image, factor):

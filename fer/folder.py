@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer import FerError, images, metrics, records, recognizer, render
+from fer import FerError, images, metrics, recognizer, records, render
 from fer.classifier import Classifier
 from fer.detectors import WholeImage
 from fer.faces import Detector, Face

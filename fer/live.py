@@ -15,7 +15,8 @@ from fer.recognizer import Prediction
 from fer.sources import Frame
 from fer.tracking import KEEP, SMOOTHING, Tracker
 
-FULL_LOOK = 0.5  # seconds between two looks over the whole frame while every face known is found near its last box
+FULL_LOOK = 0.75  # seconds between two looks over the whole frame while every face known is found near its last box
+FULL_SIZE = 4  # every so many of them is at full size, for small faces
 LONGEST_INTERVAL = 10.0  # seconds between two analysed frames that can be usual; a longer one is an outage
 FPS_MEMORY = 20  # frames over which the frames per second are averaged
 SAMPLE = 0.1  # seconds between two points of a timeline at least
@@ -50,13 +51,20 @@ class Watch:
             if 0 <= seconds - self.looked < FULL_LOOK:
                 return distinct(found)
             self.looked, self.checks = seconds, self.checks + 1
-            return distinct([*found, *self.detector.glance(image, self.checks % 2)])
+            return self._with(found, self.detector.glance(image, int(self.checks % FULL_SIZE == 0)), image)
         if self.thorough:
-            found += self.detector.find(image, second_looks=False)
+            found = self._with(found, self.detector.find(image, second_looks=False), image)
         if not found or not self.thorough:
             # With a face in sight only its like is looked for: the looks at profiles err more often.
-            found += self.detector.glance(image, self.turn % 2 if found else self.turn)
+            found = self._with(found, self.detector.glance(image, self.turn % 2 if found else self.turn), image)
             self.turn += 1
+        return distinct(found)
+
+    def _with(self, found, others, image):
+        """Adds faces that a look over the whole frame gave, if a near look agrees: most wrong boxes fail there."""
+        for face in others:
+            if len(distinct([*found, face])) > len(distinct(found)) and (face := self.detector.near(image, face.box)):
+                found = distinct([*found, face])
         return distinct(found)
 
 

@@ -160,8 +160,8 @@ def timeline(
     """Draws the probabilities of every face over time, a strip a face: the darker, the more probable.
 
     Args:
-        tracks: number of a face -> its times, float64 (n), rising, in seconds, and probabilities, float32 (n, k). A break
-            of more than `PAUSE` seconds stays white. Of many faces the `MOST_STRIPS` with most points are drawn.
+        tracks: number of a face -> its times, float64 (n), rising, seconds; probabilities, float32 (n, k). A break of
+            more than `PAUSE` seconds stays white. Of many faces the `MOST_STRIPS` with most points are drawn.
         labels: the k names.
         path: file to write, in the format of its suffix. Folders are made as needed; an existing file is replaced.
         title: line above the figure.
@@ -185,7 +185,8 @@ def timeline(
             # Where points are further apart than columns, the one before holds until the next.
             last, following = np.maximum(beyond - 1, 0), np.minimum(beyond, len(times) - 1)
             between = (beyond > 0) & (beyond < len(times)) & (times[following] - times[last] <= PAUSE)
-            columns = np.where((beyond > first)[:, None], means, np.where(between[:, None], probabilities[last], np.nan)).T
+            held = np.where(between[:, None], probabilities[last], np.nan)
+            columns = np.where((beyond > first)[:, None], means, held).T
             mesh = axes.pcolormesh(edges, np.arange(len(labels) + 1), columns, cmap="Blues", vmin=0, vmax=1)
             mesh.set_rasterized(True)
             axes.set_yticks(np.arange(len(labels)) + 0.5, labels)

@@ -63,7 +63,7 @@ def annotate(image: np.ndarray, predictions: list[Prediction]) -> np.ndarray:
         predictions = [_scaled(prediction, factor) for prediction in predictions]
     filled = any(prediction.face.box.width > 0.8 * image.shape[1] for prediction in predictions)
     if filled:
-        image = cv2.copyMakeBorder(image, 0, 0, 0, round(0.8 * LEGIBLE), cv2.BORDER_CONSTANT, value=PAPER)
+        image = cv2.copyMakeBorder(image, 0, 0, 0, round(0.4 * LEGIBLE), cv2.BORDER_CONSTANT, value=PAPER)
     return draw(image, predictions)
 
 
@@ -151,8 +151,7 @@ class Recorder:
     """Writes frames to a video that plays at the speed at which they came. Use it as a context manager.
 
     Every frame is written. Cameras do not keep time, so a frame is repeated until the next one's moment; an outage is
-    shortened to `LONGEST_STILL` seconds. The video has the size of the first frame: others are scaled to it, their sides
-    kept in proportion.
+    shortened to `LONGEST_STILL` seconds. The video has the size of the first frame; others are fitted into it.
 
     Args:
         path: .mp4, .avi or .mkv; replaced if it exists.

@@ -20,8 +20,8 @@ class FakeDetector:
 
     name = "fake"
 
-    def __init__(self, boxes=()):
-        self.boxes, self.looks = list(boxes), []
+    def __init__(self, boxes=(), hidden=()):
+        self.boxes, self.hidden, self.looks = list(boxes), list(hidden), []  # hidden: only a near look sees these
 
     def find(self, image, second_looks=True):
         self.looks.append("whole, long" if second_looks else "whole")
@@ -33,7 +33,7 @@ class FakeDetector:
 
     def near(self, image, box):
         self.looks.append("near")
-        return next((Face(b, 1.0) for b in self.boxes if b.overlap(box) > 0.3), None)
+        return next((Face(b, 1.0) for b in (*self.boxes, *self.hidden) if b.overlap(box) > 0.3), None)
 
 
 class FakeClassifier:
@@ -65,11 +65,11 @@ class TestWatch:
     def test_a_known_face_is_looked_for_near_its_place_and_everywhere_now_and_then(self):
         detector = FakeDetector([A])
         watched = session(detector)
-        for i in range(2 * FPS + 1):
+        for i in range(4 * FPS):
             (prediction,) = watched.process(frame(i))
             assert prediction.face.box == A
-        assert detector.looks.count("near") == 2 * FPS
-        assert [look for look in detector.looks if look != "near"] == [0, 1, 0, 1, 0]  # at first, then every half second
+        assert detector.looks.count("near") == 4 * FPS
+        assert [look for look in detector.looks if look != "near"] == [0, 0, 0, 0, 1, 0, 0]  # at first, then now and then
 
     @pytest.mark.parametrize("thorough", [False, True])
     def test_a_lost_face_is_looked_for_everywhere_at_once(self, thorough):
@@ -85,10 +85,15 @@ class TestWatch:
         detector = FakeDetector([A])
         watched = session(detector)
         watched.process(frame(0))
-        detector.glance = lambda image, turn: [Face(B, 1.0)]  # the whole frame shows another one only
+        detector.boxes, detector.hidden = [B], [A]  # the whole frame shows another one only
         boxes = [p.face.box for i in range(1, FPS) for p in watched.process(frame(i))]
         assert A in boxes
         assert B in boxes
+
+    def test_a_box_with_which_the_near_look_does_not_agree_is_none(self):
+        detector = FakeDetector([A])
+        detector.near = lambda image, box: None
+        assert session(detector).process(frame(0)) == []
 
     def test_one_face_is_not_reported_twice(self):
         detector = FakeDetector([A])

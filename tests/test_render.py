@@ -187,7 +187,7 @@ class TestAnnotate:
         face = draw(1, 48, 48)
         drawn = render.annotate(face, [prediction(Box(0, 0, 48, 48))])
         assert drawn.shape[0] == render.LEGIBLE
-        assert drawn.shape[1] > 1.5 * render.LEGIBLE
+        assert drawn.shape[1] > 1.3 * render.LEGIBLE
         enlarged = cv2.resize(face, (render.LEGIBLE,) * 2, interpolation=cv2.INTER_LINEAR)
         inner = slice(60, 200)
         np.testing.assert_array_equal(drawn[inner, inner], enlarged[inner, inner])  # the face stays visible
