@@ -46,8 +46,8 @@ def main(args):
         recorder = args.record and stack.enter_context(render.Recorder(args.record, fps))
         screen = screen and stack.enter_context(screen)
         stopped = stack.enter_context(cli.stoppable())
-        for frame in cli.progress(source, source.total, "frames"):  # None while a camera has nothing new
-            if frame:
+        for frame in source if source.live else cli.progress(source, source.total, "frames"):
+            if frame:  # None while a camera has nothing new
                 predictions = session.process(frame)
                 if log:
                     log.write(records.rows(frame.name, predictions, index=frame.index, seconds=frame.seconds))

@@ -477,3 +477,32 @@ def test_mtcnn_frames_real_faces_alike(fer2013, mtcnn):
     assert row["found"] >= 20
     assert row["size_ratio"][1] == pytest.approx(1, abs=0.08)
     np.testing.assert_allclose(row["offset"], 0, atol=0.04)
+
+
+class TestGlance:
+    def test_in_turn_they_are_all_looks_of_find(self, haar, monkeypatch):
+        taken = []
+        monkeypatch.setattr(haar, "_look", lambda grey, look, *_: taken.append((look, grey.shape[1])) or [])
+        image = np.zeros((480, 640, 3), np.uint8)
+        for turn in range(14):
+            haar.glance(image, turn)
+        assert taken[0] == taken[2] == taken[12] == (detectors.FIRST_LOOK, 320)
+        assert taken[1] == (detectors.FIRST_LOOK, 640)
+        glanced = {look for look, _ in taken}
+        assert glanced == {look for line in detectors.SECOND_LOOKS for look in line}
+        assert all(width == 320 for turn, (_, width) in enumerate(taken) if turn != 1)
+        haar.glance(image, 14)
+        assert taken[14] == taken[0]
+
+    @pytest.mark.parametrize("turn_number", [0, 1])
+    def test_a_face_is_seen(self, haar, astronaut, turn_number):
+        assert_at(haar.glance(astronaut, turn_number), PLACE)
+
+    def test_a_leaning_head_is_seen_in_its_turn(self, haar, astronaut):
+        leaning = turn(astronaut, 30)
+        seen = [haar.glance(leaning, number) for number in range(14)]
+        assert any(any(face.box.overlap(PLACE) > 0.4 for face in faces) for faces in seen)
+
+    def test_without_second_looks_there_are_two(self, astronaut):
+        plain = Haar(second_looks=False)
+        assert [face.box for face in plain.glance(astronaut, 3)] == [face.box for face in plain.glance(astronaut, 1)]
