@@ -16,7 +16,7 @@ from fer.sources import Frame
 from fer.tracking import KEEP, SMOOTHING, Tracker
 
 FULL_LOOK = 0.75  # seconds between two looks over the whole frame while every face known is found near its last box
-FULL_SIZE = 4  # every so many of them is at full size, for small faces
+FULL_SIZE = 6  # every so many of them is at full size, for small faces
 LONGEST_INTERVAL = 10.0  # seconds between two analysed frames that can be usual; a longer one is an outage
 FPS_MEMORY = 20  # frames over which the frames per second are averaged
 SAMPLE = 0.1  # seconds between two points of a timeline at least
@@ -56,7 +56,8 @@ class Watch:
             found = self._with(found, self.detector.find(image, second_looks=False), image)
         if not found or not self.thorough:
             # With a face in sight only its like is looked for: the looks at profiles err more often.
-            found = self._with(found, self.detector.glance(image, self.turn % 2 if found else self.turn), image)
+            turn = int(self.turn % FULL_SIZE == 1) if found else self.turn
+            found = self._with(found, self.detector.glance(image, turn), image)
             self.turn += 1
         return distinct(found)
 

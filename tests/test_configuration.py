@@ -338,7 +338,7 @@ def test_list_recipes_names_each_with_its_numbers(capsys):
         word for word in numbers["plain"].split() if word.split("=")[0] in configuration._ALWAYS
     )
     assert "dense_dropout=0.4,0.3" in numbers["plain"]
-    assert "ema=0.998" in numbers["four-block-tuned"]
+    assert "ema=0.995" in numbers["four-block-tuned"]
     assert "ema" not in numbers["four-block"]
 
 
