@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tiny
+from mjpeg import Camera
 
 from fer import FerError, screen
 from fer.classifier import Classifier
@@ -145,6 +146,27 @@ def test_a_film_plays_at_its_own_speed(player):
     played.press("Escape")
     played.end()
     assert 5 < speed < 13  # 10 frames a second
+
+
+def test_a_window_without_a_face_is_alive(player):
+    played = player("--detector", "haar")
+    assert played.snapshot(1).shape == (120, 160, 3)
+    played.press("q")
+    output, _ = played.end()
+    frames, _, empty = output.splitlines()[-1].partition(" frames, ")
+    assert empty == f"{frames} without a face; 0 faces, 0 followed"
+
+
+def test_a_window_outlives_its_camera(player):
+    camera = Camera(lambda i: np.full((120, 160, 3), i % 200, np.uint8), fps=20)
+    camera.start()
+    played = player("--source", camera.address())
+    camera.stop()
+    time.sleep(1)
+    played.snapshot(1)  # keys are heard while there is no picture
+    played.press("q")
+    _, errors = played.end()
+    assert "lost" in errors
 
 
 def test_a_window_that_is_closed_ends_the_loop(display):
