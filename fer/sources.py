@@ -12,15 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 
-from fer import FerError
+from fer import FerError, captures
+from fer.captures import Capture, without_secrets
 
 SCHEMES = ("http://", "https://", "rtsp://", "rtmp://")
 PATIENCE = 5.0  # seconds without a picture after which a camera counts as lost; also FFmpeg's own time limits
@@ -29,12 +27,8 @@ START = 20.0  # seconds a camera that could be opened has for its first picture
 TICK = 0.05  # seconds between two `None` of a camera without news
 FAREWELL = 1.5  # seconds that closing waits for a read that hangs
 FAILED_READS = 10  # in a row, 30 ms apart, end a camera's connection: cheap cameras drop one now and then
-MAX_FPS = 500.0  # files without a rate say 1000 (WebM out of browsers) or 90000
 USUAL_FPS = 25.0
 
-# Opens a numbered series of pictures for "img_001.jpg", and a device for a file name: neither is meant here.
-_NOT_FOR_STREAMS = (cv2.CAP_IMAGES, cv2.CAP_V4L2)
-_SECRET = re.compile(r"(?i)(\w*(?:user|usr|login|pas|pwd|psw|token|key|auth|secret|sig)\w*=)[^&#]*")
 
 
 @dataclass(frozen=True)
@@ -55,16 +49,6 @@ class Frame:
     seconds: float
 
 
-class Capture(Protocol):
-    """What is used of `cv2.VideoCapture`."""
-
-    def read(self) -> tuple[bool, np.ndarray | None]: ...
-
-    def get(self, what: int) -> float: ...
-
-    def release(self) -> None: ...
-
-
 def open_source(text: str, *, notify: Callable[[str], None]) -> "VideoFile | LiveSource":
     """Opens a video of any kind. Returns when its first picture has come.
 
@@ -81,29 +65,16 @@ def open_source(text: str, *, notify: Callable[[str], None]) -> "VideoFile | Liv
         number = int(device[1])
         if number > 99:  # to OpenCV 200 is camera 0 by way of V4L2
             raise FerError(f"cameras have numbers from 0 to 99, not {number}")
-        return LiveSource(str(number), lambda: _open_camera(number), notify=notify)
+        return LiveSource(str(number), lambda: captures.open_camera(number), notify=notify)
     if text.lower().startswith(SCHEMES):
-        return LiveSource(without_secrets(text), lambda: _open_address(text), notify=notify)
+        return LiveSource(without_secrets(text), lambda: captures.open_address(text, PATIENCE), notify=notify)
     if os.path.isdir(text):
         raise FerError(f"{text}: is a folder; a video file is needed here, a camera's number or an address")
     if os.path.exists(text):
-        return VideoFile(text, lambda: _open_file(text), notify=notify)
+        return VideoFile(text, lambda: captures.open_file(text), notify=notify)
     raise FerError(
         f"{without_secrets(text)!r} is no camera's number (0 to 99), no address ({', '.join(SCHEMES)}) and no file"
     )
-
-
-def without_secrets(text: str) -> str:
-    """A source as it may be printed: the login of an address becomes ***, in front of its host and behind `user=`,
-    `password=` and the like."""
-    scheme, mark, rest = text.partition("://")
-    if not mark:
-        scheme, rest = "", text
-    login, at, host = rest.rpartition("@")
-    # A password may itself hold @, / or #: better a name with too little in it than one with too much.
-    if at and (":" in login or (mark and "@" in re.split("[/?#]", rest)[0])):
-        rest = f"***@{host}"
-    return scheme + mark + (_SECRET.sub(r"\1***", rest) if mark else rest)
 
 
 class VideoFile:
@@ -127,7 +98,7 @@ class VideoFile:
             self._ahead = self._read()
             if self._ahead is None:
                 raise FerError(f"{name}: not one frame can be read; the file is cut short or damaged")
-            self.fps = _rate(self._capture)
+            self.fps = captures.rate(self._capture)
             total = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
             self.total = int(total) if 1 <= total < 1e9 else None
             self.size = self._ahead[0].shape[1::-1]
@@ -174,7 +145,7 @@ class VideoFile:
         with self._lock:
             if self._capture is None:
                 return None
-            image = _read(self._capture)
+            image = captures.read(self._capture)
             position = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         return None if image is None else (image, position if 0 <= position < 1e7 else math.nan)
 
@@ -290,7 +261,7 @@ class LiveSource:
 
     def _work(self) -> None:
         try:
-            with _quiet():
+            with captures.quiet():
                 self._capture_until_closed()
         except BaseException as error:  # the reader is told, whatever it is
             with self._news:
@@ -326,7 +297,7 @@ class LiveSource:
     def _read_until_lost(self, capture: Capture) -> None:
         failed = 0
         while failed < FAILED_READS and not self._closing.is_set():
-            image = _read(capture)
+            image = captures.read(capture)
             if image is None:
                 failed += 1
                 self._closing.wait(0.03)
@@ -335,7 +306,7 @@ class LiveSource:
             with self._news:
                 now = time.monotonic()
                 if self._last is None:
-                    self.fps, self.size = _rate(capture), image.shape[1::-1]
+                    self.fps, self.size = captures.rate(capture), image.shape[1::-1]
                 if self._lost:
                     self._lost = False
                     self._lines.append(f"camera is back after {now - self._last:.1f} s ({self._label})")
@@ -351,117 +322,3 @@ class LiveSource:
     @property
     def _label(self) -> str:
         return f"camera {self.name}" if self.name.isdecimal() else self.name
-
-
-def _open_camera(number: int) -> Capture:
-    capture, tried = _try(number, cv2.videoio_registry.getCameraBackends())
-    if capture is None:
-        raise FerError(f"camera {number} cannot be opened (tried {tried}); {_devices(number)}")
-    return capture
-
-
-def _devices(number: int, folder: str = "/dev") -> str:
-    """What may be the matter with a camera that cannot be opened."""
-    if not os.path.isdir("/sys/class"):  # no Linux
-        return "is it plugged in, and may this program use it?"
-    found = sorted(Path(folder).glob("video[0-9]*"), key=lambda path: (len(path.name), path.name))
-    device = Path(folder, f"video{number}")
-    if device not in found:
-        return f"this machine has {', '.join(map(str, found)) or f'no {folder}/video*, so no camera'}"
-    if not os.access(device, os.R_OK | os.W_OK):
-        return f"{device} is there, but this user may not read it (group video)"
-    return f"{device} is there; does another program use it, or is it no camera?"
-
-
-def _open_address(address: str) -> Capture:
-    capture, tried = _try(address, _stream_backends(), round(1000 * PATIENCE))
-    if capture is None:
-        raise FerError(
-            f"{without_secrets(address)}: no video can be opened there (tried {tried}, for {PATIENCE:g} s at most); "
-            "is the camera on, and are host, port, path and login right?"
-        )
-    return capture
-
-
-def _open_file(path: str) -> Capture:
-    if os.path.isfile(path):  # and no pipe, which would wait for a writer
-        try:
-            with open(path, "rb") as file:
-                empty = not file.read(1)
-        except OSError as error:
-            raise FerError(f"{path}: cannot be opened ({error.strerror or error})") from error
-        if empty:
-            raise FerError(f"{path}: the file is empty (0 bytes)")
-    # With its folder in front, no name looks like an address ("a:b.mp4") to FFmpeg.
-    capture, tried = _try(os.path.abspath(path), _stream_backends())
-    if capture is not None and capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*"ansi"):
-        capture.release()  # FFmpeg draws the letters of a text file
-        capture = None
-    if capture is None:
-        raise FerError(f"{path}: not a video that OpenCV can read (tried {tried}): cut short, or another kind of file")
-    return capture
-
-
-def _stream_backends() -> list[int]:
-    return [backend for backend in cv2.videoio_registry.getStreamBackends() if backend not in _NOT_FOR_STREAMS]
-
-
-def _try(target: int | str, backends: list[int], milliseconds: int = 0) -> tuple[Capture | None, str]:
-    """The capture of the first backend of this OpenCV that can open the target, if any; the names of those tried."""
-    registry = cv2.videoio_registry
-    tried = []
-    with _quiet():
-        for backend in filter(registry.hasBackend, backends):
-            tried.append(registry.getBackendName(backend))
-            limits = []
-            if milliseconds and backend == cv2.CAP_FFMPEG:  # others refuse to open with a limit they do not know
-                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
-            capture = cv2.VideoCapture(target, backend, limits)
-            if capture.isOpened():
-                return capture, ", ".join(tried)
-            capture.release()
-    return None, ", ".join(tried) or "nothing: this OpenCV was built without video"
-
-
-def _read(capture: Capture) -> np.ndarray | None:
-    """The next picture as uint8 (H, W, 3) BGR, or None."""
-    try:
-        ok, image = capture.read()
-    except cv2.error:  # a half picture out of a camera
-        return None
-    if not ok or image is None or not image.size:
-        return None
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    if image.ndim == 2 or image.shape[2] == 1:  # infrared and thermal cameras
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    return image
-
-
-def _rate(capture: Capture) -> float | None:
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    return fps if 0 < fps <= MAX_FPS else None
-
-
-_quiet_lock = threading.Lock()
-_quiet_blocks = 0
-_level_before = 0
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the lines off stderr that OpenCV writes about what cannot be opened or read: ours say it, and theirs may
-    hold a password (`fer/__init__.py` silences FFmpeg's). OpenCV has one level for all threads, so the last block to
-    end sets it back."""
-    global _quiet_blocks, _level_before
-    with _quiet_lock:
-        if not _quiet_blocks:
-            _level_before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        _quiet_blocks += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_blocks -= 1
-            if not _quiet_blocks:
-                cv2.utils.logging.setLogLevel(_level_before)

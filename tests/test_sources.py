@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from mjpeg import Camera
 
-from fer import FerError, sources
-from fer.sources import LiveSource, VideoFile, open_source, without_secrets
+from fer import FerError, captures, sources
+from fer.captures import without_secrets
+from fer.sources import LiveSource, VideoFile, open_source
 
 BITS, BAR = 12, 16
 ROOT = Path(__file__).resolve().parents[1]
@@ -293,7 +294,7 @@ class TestWhatCannotBeOpened:
 
     def test_what_is_said_of_the_devices(self, tmp_path, monkeypatch):
         def said():
-            return sources._devices(2, str(tmp_path)).replace(f"{tmp_path}/", "")
+            return captures._devices(2, str(tmp_path)).replace(f"{tmp_path}/", "")
 
         if sys.platform != "linux":
             pytest.skip("devices are files on Linux only")
