@@ -95,8 +95,9 @@ class Haar:
 
     def __init__(self, second_looks: bool = True):
         self.second_looks = SECOND_LOOKS if second_looks else ()
-        looks = [FIRST_LOOK, *(look for line in self.second_looks for look in line)]
-        self._cascades = {name: _cascade(name) for name in sorted({look.cascade for look in looks})}
+        self._other_looks = [look for line in self.second_looks for look in line if look != FIRST_LOOK]
+        names = {look.cascade for look in (FIRST_LOOK, *self._other_looks)}
+        self._cascades = {name: _cascade(name) for name in sorted(names)}
 
     def find(self, image: np.ndarray, second_looks: bool = True) -> list[Face]:
         """Faces in uint8 (H, W, 3) BGR, the largest first; `second_looks=False` leaves those out this time.
@@ -126,7 +127,7 @@ class Haar:
             turn: 0 or more.
         """
         grey = _small(image, cv2.COLOR_BGR2GRAY)
-        second = [look for line in self.second_looks[1:] for look in line]
+        second = self._other_looks
         turn %= 2 * (len(second) + 1)
         look = FIRST_LOOK if turn % 2 == 0 or turn == 1 else second[turn // 2 - 1]
         grey = grey if turn == 1 else _shrink(grey, 0.5)
@@ -151,7 +152,7 @@ class Haar:
         grey = _shrink(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), min(1.0, NEAR_SIDE / side))
         usual = min(side, NEAR_SIDE) / self.FRAMING
         place = Box(left, top, part.shape[1], part.shape[0])
-        for look in (FIRST_LOOK, *(look for line in self.second_looks[1:] for look in line)):
+        for look in (FIRST_LOOK, *self._other_looks):
             found = self._look(grey, look, place, image.shape, sides=(usual / NEAR_SIZES, usual * NEAR_SIZES))
             best = max(found, key=lambda face: (face.box.overlap(box), face.score), default=None)
             if best and best.box.overlap(box) >= 0.3:

@@ -63,10 +63,11 @@ class Watch:
 
     def _with(self, found, others, image):
         """Adds faces that a look over the whole frame gave, if a near look agrees: most wrong boxes fail there."""
+        found = distinct(found)
         for face in others:
-            if len(distinct([*found, face])) > len(distinct(found)) and (face := self.detector.near(image, face.box)):
+            if len(distinct([*found, face])) > len(found) and (face := self.detector.near(image, face.box)):
                 found = distinct([*found, face])
-        return distinct(found)
+        return found
 
 
 class Session:
