@@ -34,6 +34,10 @@ def main(args):
     if args.diagram:
         return draw(recipe, args.diagram)
     data = cli.load_data(config, InputSpec(recipe.size, recipe.channels), ("train", "validation"), config.vote_mode)
+    if recipe.drop_blank:
+        data["train"] = data["train"].without_blank()
+    if recipe.average_twins:
+        data["train"] = data["train"].averaging_twins()
     for split, part in data.items():
         print(cli.describe_data(split, part))
     with cli.quiet():  # Keras takes seconds to import: flags and data are checked by now

@@ -17,7 +17,11 @@ class Augmentation(keras.layers.Layer):
     All geometry is one affine map with a single bilinear resampling: faster than a layer each, and a picture is
     blurred once, not five times. Amounts have the meaning of the fields of the same name in `fer.recipes.Recipe`.
 
-    Call: pixels (n, size, size, channels) valued 0..255 -> float32 of the same shape, valued 0..255.
+    Attributes:
+        side: height and width in training, pixels, part of the same map; None for the pictures' own.
+
+    Call: pixels (n, size, size, channels) valued 0..255 -> float32 of the same shape (in training `side` x `side`),
+        valued 0..255.
     """
 
     def __init__(self, *, seed: int = 0, flip=False, rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, brightness=0.0,
@@ -27,6 +31,7 @@ class Augmentation(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.flip, self.rotation, self.zoom, self.shift, self.shear = flip, rotation, zoom, shift, shear
         self.brightness, self.contrast, self.erasing = brightness, contrast, erasing
+        self.side = None
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, *, seed: int) -> "Augmentation":
@@ -39,8 +44,10 @@ class Augmentation(keras.layers.Layer):
         images = ops.cast(images, "float32")
         if not training:
             return images
-        if self.flip or self.rotation or self.zoom or self.shift or self.shear:
+        if self.flip or self.rotation or self.zoom or self.shift or self.shear or self.side:
             images = ops.image.affine_transform(images, self._affine(images), fill_mode="nearest")
+        if self.side:
+            images = images[:, : self.side, : self.side]
         if self.contrast or self.brightness:
             images = self._relight(images)
         if self.erasing:
@@ -60,11 +67,13 @@ class Augmentation(keras.layers.Layer):
         scale_y = self._uniform(n, 1 - self.zoom, 1 + self.zoom)
         if self.flip:
             scale_x = ops.where(self._uniform(n, 0.0, 1.0) < 0.5, -scale_x, scale_x)
+        side_x, side_y = self.side or width, self.side or height
+        scale_x, scale_y = scale_x * (width / side_x), scale_y * (height / side_y)
         a0, a1 = ops.cos(angle) * scale_x, -ops.sin(angle + slant) * scale_y
         b0, b1 = ops.sin(angle) * scale_x, ops.cos(angle + slant) * scale_y
-        x, y = (width - 1) / 2, (height - 1) / 2
-        a2 = x - a0 * x - a1 * y + self._uniform(n, -1.0, 1.0) * self.shift * width
-        b2 = y - b0 * x - b1 * y + self._uniform(n, -1.0, 1.0) * self.shift * height
+        x, y = (side_x - 1) / 2, (side_y - 1) / 2  # the centre of the output lies on the centre of the input
+        a2 = (width - 1) / 2 - a0 * x - a1 * y + self._uniform(n, -1.0, 1.0) * self.shift * width
+        b2 = (height - 1) / 2 - b0 * x - b1 * y + self._uniform(n, -1.0, 1.0) * self.shift * height
         zeros = ops.zeros_like(a0)
         return ops.concatenate([a0, a1, a2, b0, b1, b2, zeros, zeros], axis=1)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fer import FerError
 from fer.files import write_text
-from fer.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Recipe
+from fer.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Rates, Recipe, Sides
 
 FILE = "run.json"
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-contrib-python", "pandas", "scikit-learn")
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if item.type is bool:
             fields.add_argument(flag, action=argparse.BooleanOptionalAction, help=item.metadata["help"])
         else:
-            kind = rates if item.name.endswith("dropout") else item.type
+            kind = {Rates: rates, Sides: sides}.get(item.type, item.type)
             fields.add_argument(flag, type=kind, choices=item.metadata["choices"], help=item.metadata["help"])
 
 
@@ -160,6 +160,10 @@ def _recipe(kept: dict) -> Recipe:
 
 def rates(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
+
+
+def sides(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",") if part)
 
 
 def circumstances() -> dict:

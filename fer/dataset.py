@@ -67,12 +67,28 @@ class Dataset:
     @property
     def blank(self) -> int:
         """Pictures of one single colour."""
-        return int((self.images.max(axis=(1, 2)) == self.images.min(axis=(1, 2))).all(axis=1).sum())
+        return int(self._blank().sum())
+
+    def _blank(self) -> np.ndarray:
+        return (self.images.max(axis=(1, 2)) == self.images.min(axis=(1, 2))).all(axis=1)
 
     def select(self, rows: np.ndarray) -> "Dataset":
         """The given rows, in that order."""
         names = tuple(self.names[i] for i in rows)
         return Dataset(self.images[rows], self.targets[rows], self.labels, names, self.skipped)
+
+    def without_blank(self) -> "Dataset":
+        """The pictures of more than one colour; the others join `skipped`."""
+        blank = self._blank()
+        dropped = tuple((self.names[i], "blank") for i in np.flatnonzero(blank))
+        return replace(self.select(np.flatnonzero(~blank)), skipped=(*self.skipped, *dropped))
+
+    def averaging_twins(self) -> "Dataset":
+        """The same pictures, where pixel-identical ones share the mean of their targets."""
+        _, group = identical(self.images)
+        sums = np.zeros((group.max(initial=-1) + 1, len(self.labels)))
+        np.add.at(sums, group, self.targets)
+        return replace(self, targets=(sums / np.bincount(group)[:, None])[group].astype(np.float32))
 
     def align(self, order: tuple[str, ...]) -> "Dataset":
         """The same pictures with the columns of `targets` in a model's order; labels match by name.
@@ -156,6 +172,21 @@ def join(parts: list[Dataset]) -> Dataset:
     )
 
 
+def identical(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Groups pictures with the same pixels; groups are numbered in the order of their first picture.
+
+    Args:
+        pictures: uint8 (n, ...).
+
+    Returns:
+        first, int64 (groups): row of each group's first picture; group, int64 (n): the group of each picture.
+    """
+    keys = [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures]
+    _, first, group = np.unique(np.array(keys), return_index=True, return_inverse=True)
+    by_place = np.argsort(first)  # not by hash: a split must not change with the size a network wants
+    return first[by_place], np.argsort(by_place)[group]
+
+
 def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
     """Splits pictures in two, stratified by label, identical pictures never on both sides.
 
@@ -167,10 +198,7 @@ def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Da
     """
     if not 0 < fraction < 1:
         raise FerError(f"the validation fraction must lie between 0 and 1, not {fraction}")
-    keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in dataset.images]
-    _, first, group = np.unique(np.array(keys), return_index=True, return_inverse=True)
-    by_place = np.argsort(first)  # not by hash: the choice must not change with the size a network wants
-    first, group = first[by_place], np.argsort(by_place)[group]
+    first, group = identical(dataset.images)
     codes = dataset.targets.argmax(axis=1)[first]
     present, counts = np.unique(codes, return_counts=True)
     if (counts < 2).any():

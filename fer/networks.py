@@ -4,6 +4,7 @@ Every network takes uint8-valued pixels `(n, size, size, channels)` and gives pr
 scaling is its first layer, so that a saved model needs no scaling from outside.
 """
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,12 +56,26 @@ def eight_emotions(pixels, *, dropout=0.25, dense_dropout=0.25):
     return _dense_head(x, (256, 512), dropout=dense_dropout)
 
 
+def vgg(pixels, *, width=32, dropout=(0.1, 0.15, 0.2, 0.25), dense_dropout=0.3):
+    """Four blocks of two 3x3 convolutions, each block twice as wide as the one before; global average pooling."""
+    x = pixels
+    for i in range(4):
+        for j in range(2):
+            name = f"block{i + 1}_{'ab'[j]}"
+            x = _normed_conv(x, name, width * 2**i)
+            x = keras.layers.ReLU(name=f"{name}_relu")(x)
+        x = keras.layers.MaxPooling2D(name=f"block{i + 1}_pool")(x)
+        x = keras.layers.Dropout(_rate(dropout, i), name=f"block{i + 1}_dropout")(x)
+    return _pooled(x, dense_dropout)
+
+
 NETWORKS: dict[str, Callable] = {
     "plain": plain,
     "four-block": four_block,
     "rgb": rgb,
     "five-conv": five_conv,
     "eight-emotions": eight_emotions,
+    "vgg": vgg,
 }
 
 
@@ -70,6 +85,8 @@ def build(
     spec: InputSpec,
     *,
     crop: int | None = None,
+    width: int | None = None,
+    any_size: bool = False,
     dropout: float | tuple[float, ...] | None = None,
     dense_dropout: float | tuple[float, ...] | None = None,
     dtype: str = "float32",
@@ -82,6 +99,8 @@ def build(
         spec: size and channels of the input.
         crop: side in pixels of the centre that the network looks at; None for the whole picture. Shifted pictures
             then give exactly the classic corner crops (see `classifier.views`).
+        width: channels of the first block, for a network that has a choice; None for its own.
+        any_size: leave height and width of the input open, for a network that ends in global pooling.
         dropout: rate after every convolution block, or one rate a block; None for the network's own.
         dense_dropout: the same for the dense layers.
         dtype: Keras dtype policy, such as "float32" or "mixed_bfloat16"; the output is always float32.
@@ -90,23 +109,29 @@ def build(
         A Keras model from uint8-valued pixels (n, size, size, channels) to probabilities float32 (n, k).
 
     Raises:
-        FerError: an unknown name, or a picture too small for the network's pooling.
+        FerError: an unknown name, a width or an open size for a network without a choice, or a picture too small for
+            the network's pooling.
     """
     if name not in NETWORKS:
         raise FerError(f"unknown network {name!r}; there are: {', '.join(NETWORKS)}")
     if crop is not None and not 0 < crop <= spec.size:
         raise FerError(f"crop must lie between 1 and the picture size {spec.size}, not {crop}")
-    rates = {"dropout": dropout, "dense_dropout": dense_dropout}
-    rates = {key: rate for key, rate in rates.items() if rate is not None}
+    options = {"width": width, "dropout": dropout, "dense_dropout": dense_dropout}
+    options = {key: option for key, option in options.items() if option is not None}
+    has_width = "width" in inspect.signature(NETWORKS[name]).parameters
+    if width is not None and not has_width:
+        raise FerError(f"the network {name!r} has no width to choose")
+    if any_size and (crop is not None or not has_width):
+        raise FerError(f"the network {name!r}{f' with crop {crop}' if crop else ''} takes pictures of one size only")
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
-        pixels = keras.Input(spec.shape, name="pixels", dtype="float32")
+        pixels = keras.Input((None, None, spec.channels) if any_size else spec.shape, name="pixels", dtype="float32")
         x = pixels
         if crop is not None and crop < spec.size:
             x = keras.layers.CenterCrop(crop, crop, name="crop", dtype="float32")(x)
         x = keras.layers.Rescaling(1 / 255, name="scale", dtype="float32")(x)
-        x = NETWORKS[name](x, **rates)
+        x = NETWORKS[name](x, **options)
         x = keras.layers.Dense(len(labels), name="logits", dtype="float32")(x)
         probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(x)
     except ValueError as error:
@@ -141,6 +166,20 @@ def _conv_block(x, name, filters, *, kernel=3, pool=2, padding="same", batch_nor
     x = _relu(x, name, batch_norm)
     x = keras.layers.MaxPooling2D(pool, name=f"{name}_pool")(x)
     return keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+
+
+def _normed_conv(x, name, filters, *, kernel=3, strides=1):
+    """Conv -> BN; the batch normalization's offset makes a bias needless."""
+    x = keras.layers.Conv2D(
+        filters, kernel, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)  # fmt: skip
+    return keras.layers.BatchNormalization(name=f"{name}_norm")(x)
+
+
+def _pooled(x, dropout):
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.layers.Dropout(_rate(dropout, 0), name="pool_dropout")(x)
 
 
 def _dense_head(x, units, *, batch_norm="before", dropout):

@@ -11,6 +11,7 @@ CLASS_WEIGHTS = ("none", "balanced", "sqrt")
 MONITORS = ("val_loss", "val_accuracy")
 
 Rates = tuple[float, ...]
+Sides = tuple[int, ...]
 
 
 def _field(default, text, choices=None):
@@ -27,10 +28,15 @@ class Recipe:
     size: int = _field(48, "side of the input picture, pixels")
     channels: int = _field(1, "1 = grey, 3 = colour", (1, 3))
     crop: int = _field(0, "side of the part of the picture the network looks at, pixels; 0 = all of it")
+    width: int = _field(0, "channels of the first block, where the network has a choice; 0 = its own")
     dropout: Rates = _field((0.25,), "dropout rate after the convolution blocks; one, or one a block: 0.1,0.2")
     dense_dropout: Rates = _field((0.25,), "the same for the dense layers")
 
+    drop_blank: bool = _field(False, "leave training pictures of one single colour out")
+    average_twins: bool = _field(False, "pixel-identical training pictures share the mean of their labels")
+
     epochs: int = _field(48, "epochs at most")
+    growth: Sides = _field((), "sides at which training begins, pixels: 32,40; they share the first half of the epochs")
     batch_size: int = _field(128, "pictures a step")
     optimizer: str = _field("adam", "optimizer; sgd uses Nesterov momentum 0.9", OPTIMIZERS)
     learning_rate: float = _field(1e-3, "learning rate; the peak one for cosine and one-cycle")
@@ -69,6 +75,7 @@ class Recipe:
         _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _require(all(0 < side <= self.size for side in self.growth), "growth", self.growth, f"sides up to {self.size}")
         for name in ("dropout", "dense_dropout"):
             rates = getattr(self, name)
             _require(rates and all(0 <= rate < 1 for rate in rates), name, rates, "rates from 0 to below 1")
@@ -79,6 +86,11 @@ class Recipe:
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         _require(0 < self.plateau_factor < 1, "plateau_factor", self.plateau_factor, "between 0 and 1")
 
+    def side(self, epoch: int) -> int:
+        """Side in pixels of the training pictures in an epoch, counted from 0."""
+        stage = epoch * 2 * len(self.growth) // self.epochs
+        return self.growth[stage] if stage < len(self.growth) else self.size
+
     @property
     def augments(self) -> bool:
         return any(getattr(self, name) for name in AUGMENTATION)
@@ -87,7 +99,7 @@ class Recipe:
 AUGMENTATION = ("flip", "rotation", "zoom", "shift", "shear", "brightness", "contrast", "erasing")
 _NOT_NEGATIVE = (
     *("patience", "plateau_patience", "min_learning_rate", "weight_decay", "focal_gamma", "mixup"),
-    *("rotation", "shear", "crop"),
+    *("rotation", "shear", "crop", "width"),
 )
 STANDARD_AUGMENTATION = {"flip": True, "rotation": 10.0, "zoom": 0.1, "shift": 0.1}  # --augment, for a recipe without
 
@@ -147,6 +159,32 @@ RECIPES: dict[str, Recipe] = {
             shift=0.05,
             brightness=0.1,
             contrast=0.1,
+        ),
+        Recipe(
+            "vgg",
+            "eight 3x3 convolutions, global average pooling, small pictures first: what two CPU cores train in hours",
+            network="vgg",
+            width=32,
+            dropout=(0.1, 0.15, 0.2, 0.25),
+            dense_dropout=(0.3,),
+            drop_blank=True,
+            average_twins=True,
+            epochs=84,
+            growth=(32, 40),
+            optimizer="sgd",
+            learning_rate=0.1,
+            weight_decay=3e-3,
+            schedule="cosine",
+            label_smoothing=0.1,
+            ema=0.998,
+            keep_best="val_accuracy",
+            flip=True,
+            rotation=12.0,
+            zoom=0.2,
+            shift=0.1,
+            brightness=0.1,
+            contrast=0.2,
+            erasing=0.2,
         ),
         Recipe(
             "rgb",

@@ -48,13 +48,17 @@ def spec_of(recipe: Recipe) -> InputSpec:
     return InputSpec(recipe.size, recipe.channels)
 
 
-def build(recipe: Recipe, labels: tuple[str, ...], dtype: str = "float32") -> keras.Model:
+def build(
+    recipe: Recipe, labels: tuple[str, ...], dtype: str = "float32", *, any_size: bool = False
+) -> keras.Model:
     """The recipe's network for these labels, with fresh weights."""
     return networks.build(
         recipe.network,
         labels,
         spec_of(recipe),
         crop=recipe.crop or None,
+        width=recipe.width or None,
+        any_size=any_size,
         dropout=recipe.dropout,
         dense_dropout=recipe.dense_dropout,
         dtype=dtype,
@@ -92,12 +96,12 @@ def fit(
     if len(train.labels) < 2:
         raise FerError(f"a single class ({', '.join(train.labels)}): there is nothing to tell apart")
     keras.utils.set_random_seed(training.seed)
-    network = build(recipe, train.labels, training.dtype)
+    network = build(recipe, train.labels, training.dtype, any_size=bool(recipe.growth))
     if init is not None:
         transfer(init, network, train.labels)
     batches = Batches(train, recipe, training.seed)
     augmentation = Augmentation.from_recipe(recipe, seed=training.seed)
-    model = keras.Sequential([keras.Input(network.input_shape[1:]), augmentation, network], name="training")
+    model = keras.Sequential([keras.Input(spec_of(recipe).shape), augmentation, network], name="training")
     model.compile(
         optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=training.dtype),
         loss=loss(recipe),
@@ -107,6 +111,7 @@ def fit(
     best = BestModel(network, build(recipe, train.labels), train.labels, training)
     callbacks = [
         Reseed(batches, network, augmentation, training.seed),
+        *([Growth(augmentation, recipe)] if recipe.growth else []),
         best,
         *([AveragedWeights(network, batches)] if recipe.ema else []),
         *_keras_callbacks(training),
@@ -294,6 +299,20 @@ class Reseed(keras.callbacks.Callback):
         for i, generator in enumerate(self.generators):
             state = np.random.default_rng([self.seed, epoch, i]).integers(0, 2**31, size=2)
             generator.state.assign(state.astype(np.dtype(keras.backend.standardize_dtype(generator.state.dtype))))
+
+
+class Growth(keras.callbacks.Callback):
+    """Begins with smaller pictures, where a step costs less (Howard 2018, the DAWNBench training of ImageNet)."""
+
+    def __init__(self, augmentation: Augmentation, recipe: Recipe):
+        super().__init__()
+        self.augmentation, self.recipe = augmentation, recipe
+
+    def on_epoch_begin(self, epoch, logs=None):
+        side = self.recipe.side(epoch)
+        if side != self.augmentation.side:
+            self.augmentation.side = side
+            self.model.make_train_function(force=True)  # the compiled step holds the old side
 
 
 def _copies(layer: keras.Layer) -> list[np.ndarray]:
