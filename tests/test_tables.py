@@ -261,8 +261,8 @@ class TestReadVotes:
             read_votes(votes([("Training", {"fear": 9})]), None)
 
 
-LOADS = """
-import json, resource, sys, time
+LOADS = r"""
+import json, re, sys, time
 from fer import dataset, tables
 from fer.images import InputSpec
 
@@ -272,7 +272,10 @@ def load(**votes):
 
 before = time.process_time()
 found = {"plain": load(), "seconds": time.process_time() - before}
-found["gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+# Not getrusage: on Linux its maximum survives exec, and so would be that of the process which runs the tests.
+status = tables.Path("/proc/self/status")
+peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+found["gigabytes"] = peak and int(peak[1]) / 1e6
 table = tables.read(tables.Path(sys.argv[1]))
 tables.read = lambda *_: table
 found["majority"] = load(votes=sys.argv[2])
@@ -298,10 +301,11 @@ class TestRealData:
         assert blank + validation_blank == 12
         assert skipped == 0
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's own peak of memory")
     def test_time_and_memory(self, real_loads):
         """Seconds of the processor, so that a busy machine does not fail the test."""
         assert real_loads["seconds"] < 20
-        assert real_loads["gigabytes"] < 1.5
+        assert 0.1 < real_loads["gigabytes"] < 1.5
 
     @pytest.mark.parametrize("mode", ["majority", "shares"])
     def test_fer_plus_keeps_exactly_the_published_pictures(self, real_loads, mode):
