@@ -1,0 +1,80 @@
+"""Serve the web page: webcam, network cameras, pictures and videos in the browser, and a JSON endpoint.
+
+    python app.py --model models/four-block.keras
+    python app.py --model models/four-block.keras --camera door=rtsp://10.0.0.7/live --camera lobby=0
+
+Then open http://127.0.0.1:7860. Programs post a picture to /predict; /docs describes it. Ctrl-C ends the server.
+"""
+
+import re
+import socket
+from contextlib import suppress
+
+from fer import FerError, classifier, cli
+
+
+def parse_args(argv=None):
+    parser = cli.parser(__doc__)
+    cli.add_recognition_arguments(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
+    parser.add_argument("--port", type=cli.at_least(int, 0), default=7860, help="0 takes a free one (7860)")
+    parser.add_argument(
+        "--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)"
+    )
+    parser.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other strangers")
+    parser.add_argument("--key", metavar="PEM", help="the certificate's private key, if it is in a file of its own")
+    return parser.parse_args(argv)
+
+
+def main(args):
+    try:
+        import uvicorn
+
+        from fer.web import guard, server
+    except ModuleNotFoundError as error:
+        raise FerError(f"the page needs {error.name}: pip install -r requirements-app.txt") from error
+
+    classifier.describe(args.model)  # a bad file shows at once
+    cameras = dict(map(named, args.camera))
+    with listen(args.host, args.port) as place:
+        with cli.quiet():
+            model = classifier.Classifier.load(args.model)
+            cli.make_detectors(args, 1)  # one that is not installed shows now
+        local = args.host in guard.LOOPBACK
+        application = server.create(
+            model,
+            re.sub(r"\.\w+$", "", args.model.replace("\\", "/").rpartition("/")[2]),
+            lambda: cli.make_detectors(args, 1)[0],
+            auto=args.detector == "auto",
+            cameras=cameras,
+            hosts=guard.LOOPBACK if local else None,
+            notify=cli.note,
+        )
+        scheme = "https" if args.certificate else "http"
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        print(f"{args.model}: {', '.join(model.labels)}", f"{scheme}://{host}:{place.getsockname()[1]}/", sep="\n")
+        print("" if local else "everyone who reaches this address can use it\n", end="", flush=True)
+        with suppress(KeyboardInterrupt):  # uvicorn has closed everything before it raises this
+            uvicorn.Server(server.settings(application, args.certificate, args.key)).run(sockets=[place])
+    return 0
+
+
+def named(text):
+    """ "door=http://10.0.0.7/live" -> ("door", "http://10.0.0.7/live")."""
+    name, _, address = text.partition("=")
+    if not re.fullmatch(r"[\w -]{1,40}", name) or not address:
+        raise FerError(f"--camera {text}: expected NAME=URL, the name of letters, digits, spaces, - and _")
+    return name, address
+
+
+def listen(host, port):
+    """A socket that listens; a port that is taken shows before the model is loaded."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FerError(f"{host}:{port} cannot be served ({reason}); choose another --host or --port") from error
+
+
+if __name__ == "__main__":
+    cli.run(main, parse_args)

@@ -1,0 +1,81 @@
+"""How much one visitor, and all of them together, may ask of the server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fastapi import HTTPException
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused beyond; see each entry.
+
+    Attributes:
+        picture_bytes, picture_pixels: of an uploaded picture.
+        video_bytes, video_seconds, video_pixels: of an uploaded video: its file, its length, one of its frames.
+        frame_bytes, frame_pixels: of one picture of a visitor's webcam.
+        stall: seconds an upload may pause.
+        picture_time, video_time: seconds an upload may take in all.
+        work_time: seconds labelling a picture may take; and for a video, so many times its allowed length.
+        uploads: pictures on their way at once; what is beyond gets 429, as for the next four.
+        pictures: pictures being labelled or waiting for it at once.
+        visitors: webcams at once.
+        viewers: pages that watch a named camera at once.
+        videos: videos at once, uploads and results that nobody has deleted yet included.
+        keep: seconds for which a video's results can be fetched.
+    """
+
+    picture_bytes: int = 10 * 2**20
+    picture_pixels: int = 50_000_000
+    video_bytes: int = 200 * 2**20
+    video_seconds: int = 600
+    video_pixels: int = 3840 * 2160
+    frame_bytes: int = 2**20
+    frame_pixels: int = 1920 * 1080
+    stall: float = 10.0
+    picture_time: float = 30.0
+    video_time: float = 600.0
+    work_time: float = 30.0
+    uploads: int = 64
+    pictures: int = 16
+    visitors: int = 8
+    viewers: int = 16
+    videos: int = 6
+    keep: float = 900.0
+
+
+class Slots:
+    """So many at once; the next one is told to come back. For one event loop: it takes no lock.
+
+    Args:
+        count: how many.
+        what: for the message, as in "8 webcams".
+    """
+
+    def __init__(self, count: int, what: str):
+        self.count, self.what, self.taken = count, what, 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Holds a place while the block runs.
+
+        Raises:
+            HTTPException: 429, all are taken.
+        """
+        if self.taken >= self.count:
+            refuse(429, f"busy: {self.count} {self.what} at once are served; try again in a moment", retry=1)
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+
+def refuse(status: int, detail: str, *, retry: int | None = None) -> None:
+    """Raises the HTTPException of a status with one line for a person."""
+    raise HTTPException(status, detail, headers={"Retry-After": str(retry)} if retry else None)
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 2**20:.0f} MB"

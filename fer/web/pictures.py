@@ -1,0 +1,129 @@
+"""One uploaded picture: checked by its header, decoded in memory, labelled."""
+
+import io
+import queue
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from fastapi import HTTPException
+from PIL import Image
+from pydantic import BaseModel, Field
+
+from fer import FerError, images, recognizer
+from fer.classifier import Classifier
+from fer.detectors import WholeImage
+from fer.faces import Detector
+from fer.folder import is_cropped_face
+from fer.recognizer import Prediction
+from fer.web.limits import Limits
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+
+
+class LabelledFace(BaseModel):
+    """A face: its box in pixels of the upright picture, and what the network says of it."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    label: str
+    confidence: float = Field(ge=0, le=1)
+    probabilities: dict[str, float]
+
+
+class Answer(BaseModel):
+    """What `/predict` says of a picture."""
+
+    emotion: str | None = Field(description="label of the largest face; null where no face is found")
+    faces: list[LabelledFace] = Field(description="the largest first")
+    width: int = Field(description="of the upright picture, pixels")
+    height: int
+
+
+def answer(predictions: list[Prediction], image: np.ndarray) -> dict:
+    """Predictions in the shape of `Answer`, and the number of each face that is followed."""
+    faces = [_face(one) for one in sorted(predictions, key=lambda one: -one.face.box.width * one.face.box.height)]
+    height, width = image.shape[:2]
+    return {"emotion": faces[0]["label"] if faces else None, "faces": faces, "width": width, "height": height}
+
+
+def _face(prediction):
+    box = prediction.face.box
+    shares = (round(float(share), 4) for share in prediction.probabilities)
+    return {
+        **{"x": box.x, "y": box.y, "width": box.width, "height": box.height},
+        "label": prediction.label,
+        "confidence": round(prediction.confidence, 4),
+        "probabilities": dict(zip(prediction.labels, shares, strict=True)),
+        **({} if prediction.track is None else {"track": prediction.track}),
+    }
+
+
+def decode(data: bytes, most_pixels: int, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
+    """Decodes a picture whose kind and size its header has shown to be acceptable.
+
+    Args:
+        data: a file's bytes.
+        most_pixels: of the picture.
+        formats: names of Pillow's.
+
+    Returns:
+        uint8 (H, W, 3) BGR, upright.
+
+    Raises:
+        HTTPException: 413 for too many pixels, 415 for another kind of file, 422 for a damaged one.
+    """
+    if not data:
+        raise HTTPException(422, "the file is empty (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(data), formats=formats) as header:  # reads no pixels
+            width, height = header.size
+    except Image.DecompressionBombError:
+        raise HTTPException(413, f"the picture has more than {most_pixels:,} pixels") from None
+    except Exception:  # its readers of headers raise nearly anything at hostile ones
+        raise HTTPException(415, f"not a picture of these kinds: {', '.join(formats)}") from None
+    if width * height > most_pixels:
+        raise HTTPException(413, f"the picture has {width:,} x {height:,} pixels; {most_pixels:,} are the most")
+    try:
+        return images.decode(data)
+    except FerError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+class Pictures:
+    """Labels pictures, in as many threads at once as it has detectors.
+
+    Args:
+        classifier: names the expressions.
+        new_detector: makes a face detector.
+        count: of detectors.
+        auto: take small square pictures as cropped faces, as `folder.recognize` does.
+        limits: see `Limits`.
+    """
+
+    def __init__(
+        self, classifier: Classifier, new_detector: Callable[[], Detector], *, count: int, auto: bool, limits: Limits
+    ):
+        self.classifier, self.auto, self.limits = classifier, auto, limits
+        self.detectors = queue.SimpleQueue()
+        for _ in range(count):
+            self.detectors.put(new_detector())
+
+    def label(self, data: bytes) -> dict:
+        """The faces of a picture file, in the shape of `Answer`.
+
+        Raises:
+            HTTPException: see `decode`; 422 also for a shape that cannot be searched.
+        """
+        image = decode(data, self.limits.picture_pixels)
+        detector = self.detectors.get()
+        try:
+            cropped = self.auto and is_cropped_face(image)
+            faces = (WholeImage() if cropped else detector).find(image)
+        except cv2.error as error:  # shapes that OpenCV's filters refuse
+            raise HTTPException(422, f"this picture cannot be searched for faces ({error.err})") from None
+        finally:
+            self.detectors.put(detector)
+        return answer(recognizer.recognize(self.classifier, image, faces), image)
