@@ -11,7 +11,7 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-from fer import FerError, cli, configuration, files
+from fer import FerError, cli, configuration, dataset, files
 from fer.classifier import describe
 from fer.images import InputSpec
 
@@ -29,8 +29,8 @@ def main(args):
         return 0
     config = configuration.resolve(args)
     recipe = config.recipe
-    if config.init:
-        describe(config.init)  # a bad file shows before the data are loaded
+    for path in (*([config.init] if config.init else []), *config.teacher):
+        describe(path)  # a bad file shows before the data are loaded
     if args.diagram:
         return draw(recipe, args.diagram)
     data = cli.load_data(config, InputSpec(recipe.size, recipe.channels), ("train", "validation"), config.vote_mode)
@@ -38,10 +38,13 @@ def main(args):
         data["train"] = data["train"].without_blank()
     if recipe.average_twins:
         data["train"] = data["train"].averaging_twins()
+    if config.refit:
+        data["train"] = dataset.join([data["train"], data["validation"]])
+        print("--refit: the validation pictures are trained on as well; what is said of them is no validation score")
     for split, part in data.items():
         print(cli.describe_data(split, part))
     with cli.quiet():  # Keras takes seconds to import: flags and data are checked by now
-        from fer import hardware, metrics, runs, training
+        from fer import calibration, hardware, metrics, runs, training
         from fer.classifier import Classifier
 
         device, warning, dtype = hardware.describe(), hardware.warning(), hardware.dtype_policy(config.precision)
@@ -50,6 +53,7 @@ def main(args):
         print(f"warning: {warning}")
 
     init = Classifier.load(config.init) if config.init and not args.resume else None
+    teachers = [Classifier.load(path) for path in config.teacher]
     training.build(recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
     files.check_writable(config.output)
     if not args.resume:
@@ -59,8 +63,8 @@ def main(args):
     pictures = {split: len(part) for split, part in data.items()}
     notes = config.notes() | {"pictures": pictures, "device": device, "dtype": dtype}
     output, run_dir = Path(config.output), Path(config.run_dir)
-    task = training.Training(recipe, config.seed, dtype, output, run_dir, notes, args.tensorboard)
-    options = {"init": init, "resume": args.resume, "verbose": cli.verbosity()}
+    task = training.Training(recipe, config.seed, dtype, output, run_dir, notes, args.tensorboard, config.refit)
+    options = {"init": init, "teachers": teachers, "resume": args.resume, "verbose": cli.verbosity()}
     try:
         run = training.fit(data["train"], data["validation"], task, **options)
     except KeyboardInterrupt:
@@ -73,10 +77,16 @@ def main(args):
     if run.best.epoch is None:
         raise FerError(f"no epoch gave a finite {recipe.keep_best}; lower --learning-rate")
 
+    print(f"\n{len(run.history)} epochs, {sum(row['seconds'] for row in run.history):.0f} s; ", end="")
+    if config.refit:
+        print(f"kept the last epoch\n\nmodel {output}, log {run_dir / runs.LOG}")
+        return 0
     classifier, validation = Classifier.load(config.output), data["validation"]
+    if recipe.calibrate and "temperature" not in classifier.notes:
+        classifier = calibration.calibrate(classifier, validation.images, validation.targets)
+        classifier.save(output)
     report = metrics.report(classifier.predict(validation.images), validation.targets, classifier.labels)
-    epochs = f"{len(run.history)} epochs, {sum(row['seconds'] for row in run.history):.0f} s"
-    print(f"\n{epochs}; kept epoch {run.best.epoch}; validation, single view:")
+    print(f"kept epoch {run.best.epoch}; validation, single view:")
     print(report.table(), report.summary(), sep="\n\n")
     print(f"\nmodel {output}, curves {run_dir / runs.CURVES}, log {run_dir / runs.LOG}")
     return 0

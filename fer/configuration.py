@@ -34,6 +34,8 @@ class Configuration:
     seed: int = 42
     precision: str = "auto"
     init: str | None = None
+    teacher: tuple[str, ...] = ()
+    refit: bool = False
     output: str = ""
     run_dir: str = ""
 
@@ -48,6 +50,13 @@ class Configuration:
             if place and place != "demo" and not place.startswith("kaggle:"):
                 path = str(Path(place))
                 object.__setattr__(self, name, "./demo" if path == "demo" else path)
+        object.__setattr__(self, "teacher", tuple(str(Path(path)) for path in self.teacher))
+        if self.refit:
+            if self.recipe.patience or self.recipe.schedule == "plateau" or self.recipe.calibrate:
+                raise FerError(
+                    "--refit leaves no pictures to validate on: give it --schedule cosine, --patience 0, --no-calibrate"
+                )
+            object.__setattr__(self, "recipe", dataclasses.replace(self.recipe, keep_best="last"))
         if Path(self.output).suffix != ".keras":
             raise FerError(f"--output must end in .keras, not {self.output}")
         if not 0 <= self.seed < 2**32:
@@ -64,7 +73,9 @@ class Configuration:
         name = self.data if self.data.startswith("kaggle:") else Path(self.data).name
         data = {"data": name, "votes": self.vote_mode if self.votes else None}
         split = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
-        return data | {"split": split, "recipe": dataclasses.asdict(self.recipe), "seed": self.seed} | about
+        training = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed, "refit": self.refit}
+        training["teachers"] = [Path(path).name for path in self.teacher]
+        return data | {"split": split} | training | about
 
     def write(self) -> None:
         """Keeps the configuration with versions, git revision and command line in the run folder."""
@@ -80,12 +91,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     places.add_argument("--resume", action="store_true", help="go on with the run in --run-dir, with its own settings")
     places.add_argument("--overwrite", action="store_true", help="start again where a run or an output already is")
     places.add_argument("--init", metavar="MODEL.keras", help="start from this model's weights (fine-tuning)")
+    places.add_argument("--teacher", nargs="+", metavar="MODEL.keras", help="learn from these models' answers as well")
     places.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs into the run folder")
     places.add_argument("--diagram", metavar="PNG", help="write a picture of the network and stop")
     places.add_argument("--list-recipes", action="store_true", help="print the recipes and stop")
     run = parser.add_argument_group("training")
     run.add_argument("--recipe", choices=RECIPES, help="(four-block)")
     run.add_argument("--vote-mode", choices=("shares", "majority"), help="what --votes become (shares)")
+    run.add_argument(
+        "--refit",
+        action="store_true",
+        default=None,
+        help="train on the validation pictures too, with settings chosen before; leaves nothing to score on them",
+    )
     run.add_argument("--seed", type=int, help="of the weights, the order, augmentation and dropout (42)")
     run.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), help="arithmetic (auto)")
     run.add_argument("--augment", action=argparse.BooleanOptionalAction, help="all augmentation on or off")

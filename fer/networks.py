@@ -69,6 +69,17 @@ def vgg(pixels, *, width=32, dropout=(0.1, 0.15, 0.2, 0.25), dense_dropout=0.3):
     return _pooled(x, dense_dropout)
 
 
+def se_resnet(pixels, *, width=64, dropout=0.2, dense_dropout=0.2):
+    """A narrow ResNet with squeeze-and-excitation: stages of width x 1, 2, 4 and 4, two residual blocks each."""
+    x = keras.layers.ReLU(name="stem_relu")(_normed_conv(pixels, "stem", width))
+    for i, factor in enumerate((1, 2, 4, 4)):
+        for j in range(2):
+            name = f"block{i + 1}_{'ab'[j]}"
+            x = _residual(x, name, width * factor, strides=2 if i and not j else 1)
+            x = keras.layers.Dropout(_rate(dropout, i), name=f"{name}_dropout")(x)
+    return _pooled(x, dense_dropout)
+
+
 NETWORKS: dict[str, Callable] = {
     "plain": plain,
     "four-block": four_block,
@@ -76,6 +87,7 @@ NETWORKS: dict[str, Callable] = {
     "five-conv": five_conv,
     "eight-emotions": eight_emotions,
     "vgg": vgg,
+    "se-resnet": se_resnet,
 }
 
 
@@ -118,11 +130,10 @@ def build(
         raise FerError(f"crop must lie between 1 and the picture size {spec.size}, not {crop}")
     options = {"width": width, "dropout": dropout, "dense_dropout": dense_dropout}
     options = {key: option for key, option in options.items() if option is not None}
-    has_width = "width" in inspect.signature(NETWORKS[name]).parameters
-    if width is not None and not has_width:
+    if width is not None and "width" not in inspect.signature(NETWORKS[name]).parameters:
         raise FerError(f"the network {name!r} has no width to choose")
-    if any_size and (crop is not None or not has_width):
-        raise FerError(f"the network {name!r}{f' with crop {crop}' if crop else ''} takes pictures of one size only")
+    if any_size and crop is not None:
+        raise FerError("a network with a crop takes pictures of one size only")
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
@@ -135,6 +146,8 @@ def build(
         x = keras.layers.Dense(len(labels), name="logits", dtype="float32")(x)
         probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(x)
     except ValueError as error:
+        if any_size:  # dense layers must know how many numbers they get
+            raise FerError(f"the network {name!r} takes pictures of one size only") from error
         if "negative dimension" in str(error).lower() or "computed output size" in str(error).lower():
             raise FerError(f"a picture of {crop or spec.size} pixels is too small for the network {name!r}") from error
         raise
@@ -175,6 +188,20 @@ def _normed_conv(x, name, filters, *, kernel=3, strides=1):
         name=f"{name}_conv",
     )(x)  # fmt: skip
     return keras.layers.BatchNormalization(name=f"{name}_norm")(x)
+
+
+def _residual(x, name, filters, *, strides, ratio=16):
+    """Two 3x3 convolutions beside a short cut; before they meet, each channel is weighed (Hu et al. 2018)."""
+    shortcut = x
+    if strides > 1 or x.shape[-1] != filters:
+        shortcut = _normed_conv(x, f"{name}_short", filters, kernel=1, strides=strides)
+    y = _normed_conv(x, f"{name}_1", filters, strides=strides)
+    y = _normed_conv(keras.layers.ReLU(name=f"{name}_1_relu")(y), f"{name}_2", filters)
+    weights = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(y)
+    weights = keras.layers.Conv2D(max(8, filters // ratio), 1, activation="relu", name=f"{name}_narrow")(weights)
+    weights = keras.layers.Conv2D(filters, 1, activation="sigmoid", name=f"{name}_excite")(weights)
+    y = keras.layers.Multiply(name=f"{name}_weigh")([y, weights])
+    return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([shortcut, y]))
 
 
 def _pooled(x, dropout):

@@ -9,6 +9,7 @@ SCHEDULES = ("constant", "plateau", "cosine", "one-cycle")
 LOSSES = ("crossentropy", "focal")
 CLASS_WEIGHTS = ("none", "balanced", "sqrt")
 MONITORS = ("val_loss", "val_accuracy")
+KEPT = (*MONITORS, "last")
 
 Rates = tuple[float, ...]
 Sides = tuple[int, ...]
@@ -49,13 +50,16 @@ class Recipe:
     min_learning_rate: float = _field(0.0, "plateau: never below this")
     patience: int = _field(0, "early stopping after this many epochs without improvement; 0 = never")
     monitor: str = _field("val_loss", "early stopping: what is watched", MONITORS)
-    keep_best: str = _field("val_loss", "the epoch with the best of this becomes the model", MONITORS)
+    keep_best: str = _field("val_loss", "the epoch with the best of this becomes the model", KEPT)
+    calibrate: bool = _field(False, "fit the temperature of the confidences on the validation pictures in the end")
 
     loss: str = _field("crossentropy", "loss", LOSSES)
     focal_gamma: float = _field(2.0, "focal loss: exponent (Lin et al. 2017)")
     label_smoothing: float = _field(0.0, "share of the target spread evenly over all labels")
     class_weights: str = _field("none", "weight of a class: inverse of its share, or the root of that", CLASS_WEIGHTS)
     mixup: float = _field(0.0, "mixup: alpha of the beta distribution (Zhang et al. 2018); 0 = off")
+    teacher_share: float = _field(0.6, "with --teacher: share of the loss that compares with the teachers' answers")
+    teacher_temperature: float = _field(2.0, "with --teacher: softens the answers that are compared")
     ema: float = _field(0.0, "decay a step of the running average of the weights, such as 0.999; 0 = off")
 
     flip: bool = _field(False, "augmentation: mirror half of the pictures")
@@ -81,7 +85,9 @@ class Recipe:
             _require(rates and all(0 <= rate < 1 for rate in rates), name, rates, "rates from 0 to below 1")
         for name in ("label_smoothing", "ema", "zoom", "shift", "contrast", "brightness", "warmup"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
-        _require(0 <= self.erasing <= 1, "erasing", self.erasing, "from 0 to 1")
+        for name in ("erasing", "teacher_share"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
+        _require(self.teacher_temperature > 0, "teacher_temperature", self.teacher_temperature, "above 0")
         for name in _NOT_NEGATIVE:
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         _require(0 < self.plateau_factor < 1, "plateau_factor", self.plateau_factor, "between 0 and 1")
@@ -144,7 +150,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "four-block-tuned",
-            "trains a four-block model on (--init): SGD, cosine decay, soft labels, more augmentation, averaged weights",
+            "trains a four-block model on (--init): SGD, cosine decay, soft labels, augmentation, averaged weights",
             epochs=9,
             optimizer="sgd",
             learning_rate=0.02,
@@ -169,6 +175,7 @@ RECIPES: dict[str, Recipe] = {
             dense_dropout=(0.3,),
             drop_blank=True,
             average_twins=True,
+            calibrate=True,
             epochs=84,
             growth=(32, 40),
             optimizer="sgd",

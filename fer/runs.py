@@ -34,16 +34,20 @@ class BestModel(keras.callbacks.Callback):
 
     # At the end of validation, not of the epoch: averaged weights are in the network only until then.
     def on_test_end(self, logs=None):
-        value = float(logs[self.monitor])
-        sign = 1 if self.monitor == "accuracy" else -1
+        value = float(logs["accuracy" if self.monitor == "last" else self.monitor])
+        sign = -1 if self.monitor == "loss" else 1
         finite = all(np.isfinite(score) for score in logs.values())  # accuracy is finite even where all else is NaN
-        if not finite or (self.value is not None and sign * value <= sign * self.value):
+        if not finite:
+            return
+        if self.monitor != "last" and self.value is not None and sign * value <= sign * self.value:
             return
         self.epoch, self.value = self.current + 1, value
         self.twin.set_weights(self.network.get_weights())
         recipe = self.training.recipe
         scores = {f"val_{name}": float(score) for name, score in logs.items()}
-        notes = self.training.notes | {"epoch": self.epoch, "validation_while_training": scores}
+        notes = self.training.notes | {"epoch": self.epoch}
+        if not self.training.refit:
+            notes["validation_while_training"] = scores
         Classifier(self.twin, self.labels, InputSpec(recipe.size, recipe.channels), notes).save(self.training.output)
 
 
@@ -116,6 +120,8 @@ class RunFolder(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
+        if self.training.refit:  # Keras calls them so
+            logs = {name.replace("val_", "fitted_"): value for name, value in logs.items()}
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
         self.history.append(row | {"seconds": round(time.perf_counter() - self.started, 1)})

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from fer import FerError, networks
+from fer import FerError, distillation, networks
 from fer.augmentation import Augmentation
 from fer.classifier import Classifier
 from fer.dataset import Dataset
@@ -32,6 +32,7 @@ class Training:
         output: the .keras file that gets the best epoch.
         run_dir: folder of log, curves and checkpoint.
         notes: kept in the model file.
+        refit: the validation pictures are trained on too: what is measured on them is no validation score.
         tensorboard: also write TensorBoard logs into the run folder.
     """
 
@@ -42,6 +43,7 @@ class Training:
     run_dir: Path
     notes: dict
     tensorboard: bool = False
+    refit: bool = False
 
 
 def spec_of(recipe: Recipe) -> InputSpec:
@@ -71,6 +73,7 @@ def fit(
     training: Training,
     *,
     init: Classifier | None = None,
+    teachers: list[Classifier] | None = None,
     resume: bool = False,
     verbose: int = 2,
 ) -> RunFolder:
@@ -81,6 +84,7 @@ def fit(
         validation: pictures that decide about rate, stop and best epoch; the same labels in the same order.
         training: recipe, seed and places.
         init: start from this classifier's weights where the layers fit.
+        teachers: classifiers whose answers to the same augmented pictures are part of the loss; see `distillation`.
         resume: continue after the last finished epoch of the run folder.
         verbose: as for `keras.Model.fit`: 0 silent, 1 a bar, 2 a line an epoch.
 
@@ -101,7 +105,13 @@ def fit(
         transfer(init, network, train.labels)
     batches = Batches(train, recipe, training.seed)
     augmentation = Augmentation.from_recipe(recipe, seed=training.seed)
-    model = keras.Sequential([keras.Input(spec_of(recipe).shape), augmentation, network], name="training")
+    layers = [keras.Input(spec_of(recipe).shape), augmentation, network]
+    if teachers:
+        teach = distillation.mean_of(teachers, train.labels)
+        options = {"share": recipe.teacher_share, "temperature": recipe.teacher_temperature}
+        model = distillation.Student(layers, teach, **options, name="training")
+    else:
+        model = keras.Sequential(layers, name="training")
     model.compile(
         optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=training.dtype),
         loss=loss(recipe),

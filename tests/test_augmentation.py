@@ -202,3 +202,30 @@ def test_a_recipe_hands_over_every_amount():
     assert {name: getattr(layer, name) for name in AUGMENTATION} == {
         name: getattr(recipe, name) for name in AUGMENTATION
     }
+
+
+def test_a_smaller_side_shrinks_about_the_centre():
+    layer = Augmentation(seed=1)
+    layer.side = SIDE // 3
+    result = keras.ops.convert_to_numpy(layer(spots(6, -3, n=2), training=True))
+    assert result.shape == (2, SIDE // 3, SIDE // 3, 1)
+    row, column = np.unravel_index(result[0, ..., 0].argmax(), result.shape[1:3])
+    centre = SIDE // 3 // 2
+    assert (column - centre, row - centre) == (2, -1)  # a third of where it was
+
+
+def test_a_smaller_side_is_for_training_only(noise):
+    layer = Augmentation(seed=1, flip=True)
+    layer.side = 8
+    np.testing.assert_array_equal(layer(noise), noise)
+
+
+def test_a_smaller_side_shows_the_same_part_whatever_else_is_done():
+    """Both sizes draw the same numbers: the small result is the large one, sampled more coarsely."""
+    amounts = {"rotation": 20.0, "zoom": 0.2, "shift": 0.1}
+    picture = spots(3, 2, n=8)
+    large = augment(picture, seed=5, **amounts)
+    layer = Augmentation(seed=5, **amounts)
+    layer.side = SIDE // 3
+    small = keras.ops.convert_to_numpy(layer(picture, training=True))
+    np.testing.assert_allclose(small, large[:, 1::3, 1::3], atol=1.0)

@@ -20,9 +20,13 @@ FLAGS = {
     "size": ("64", 64),
     "channels": ("3", 3),
     "crop": ("44", 44),
+    "width": ("24", 24),
     "dropout": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
     "dense_dropout": ("0.5", (0.5,)),
+    "drop_blank": (None, True),
+    "average_twins": (None, True),
     "epochs": ("7", 7),
+    "growth": ("32,40", (32, 40)),
     "batch_size": ("32", 32),
     "optimizer": ("sgd", "sgd"),
     "learning_rate": ("3e-2", 0.03),
@@ -36,11 +40,14 @@ FLAGS = {
     "patience": ("11", 11),
     "monitor": ("val_accuracy", "val_accuracy"),
     "keep_best": ("val_accuracy", "val_accuracy"),
+    "calibrate": (None, True),
     "loss": ("focal", "focal"),
     "focal_gamma": ("1.5", 1.5),
     "label_smoothing": ("0.1", 0.1),
     "class_weights": ("sqrt", "sqrt"),
     "mixup": ("0.2", 0.2),
+    "teacher_share": ("0.3", 0.3),
+    "teacher_temperature": ("4", 4.0),
     "ema": ("0.99", 0.99),
     "flip": (None, True),
     "rotation": ("15", 15.0),
@@ -133,7 +140,7 @@ def test_impossible_values_are_refused_in_one_line(arguments, message):
     "arguments",
     [
         ["--optimizer", "rmsprop"],
-        ["--recipe", "vgg"],
+        ["--recipe", "resnet-152"],
         ["--epochs", "many"],
         ["--dropout", "0.1,x"],
         ["--channels", "2"],
@@ -361,3 +368,24 @@ def test_arguments_are_plain_data():
     args = train.parse_args([])
     assert isinstance(args, argparse.Namespace)
     assert not os.listdir()
+
+
+@pytest.mark.parametrize("flags", [["--patience", "3"], ["--schedule", "plateau"], ["--calibrate"]])
+def test_refit_needs_a_recipe_that_watches_nothing(flags):
+    with pytest.raises(FerError, match="--refit leaves no pictures to validate on"):
+        configure("--recipe", "quick", "--refit", *flags)
+
+
+def test_refit_keeps_the_last_epoch():
+    config = configure("--recipe", "quick", "--refit")
+    assert config.recipe.keep_best == "last"
+    assert config.notes()["refit"]
+
+
+def test_teachers_are_kept_and_named_without_their_folders(tmp_path):
+    config = configure("--teacher", "a/one.keras", "b/two.keras")
+    assert config.teacher == ("a/one.keras", "b/two.keras")
+    assert config.notes()["teachers"] == ["one.keras", "two.keras"]
+    config.write()
+    resumed = resolve(train.parse_args(["--resume", "--run-dir", config.run_dir]))
+    assert resumed.teacher == config.teacher

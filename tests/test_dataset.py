@@ -1,5 +1,6 @@
 """From files on disk to `Dataset`: every source through `load`, splits without leaks, labels matched by name."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -499,3 +500,29 @@ def test_the_made_split_is_the_same_whatever_size_and_colours_a_network_wants(cl
     root = class_folders({"happy": 9, "sad": 8}, side=40)
     specs = (InputSpec(16, 1), InputSpec(24, 1), InputSpec(16, 3))
     assert len({load(root, spec)["validation"].names for spec in specs}) == 1
+
+
+def test_blank_pictures_can_be_left_out_and_are_named():
+    data = make([0, 1, 0])
+    images = data.images.copy()
+    images[1] = 9
+    rest = dataclasses.replace(data, images=images).without_blank()
+    assert rest.names == (data.names[0], data.names[2])
+    assert rest.skipped == ((data.names[1], "blank"),)
+    np.testing.assert_array_equal(rest.targets, data.targets[[0, 2]])
+
+
+def test_identical_pictures_share_the_mean_of_their_targets():
+    data = make([0, 1, 0, 1])
+    images = data.images.copy()
+    images[3] = images[0]
+    averaged = dataclasses.replace(data, images=images).averaging_twins()
+    np.testing.assert_array_equal(averaged.targets, [[0.5, 0.5], [0, 1], [1, 0], [0.5, 0.5]])
+    np.testing.assert_array_equal(averaged.images, images)
+
+
+def test_identical_pictures_are_grouped_in_the_order_of_their_first():
+    pictures = np.array([[5], [3], [5], [4], [3]], np.uint8)
+    first, group = dataset.identical(pictures)
+    np.testing.assert_array_equal(first, [0, 1, 3])
+    np.testing.assert_array_equal(group, [0, 1, 0, 2, 1])

@@ -49,6 +49,8 @@ def test_the_tuned_recipe_trains_the_same_layers(four_block):
         ("rgb", 64, 3, 8),
         ("five-conv", 96, 1, 3),
         ("eight-emotions", 33, 3, 5),
+        ("vgg", 40, 3, 7),
+        ("se-resnet", 24, 1, 8),
     ],
 )
 def test_any_size_channels_and_number_of_labels(name, size, channels, k):
@@ -100,9 +102,53 @@ def test_a_crop_of_the_whole_picture_is_no_layer():
 
 def test_an_unknown_network_is_refused_with_the_names_there_are():
     with pytest.raises(
-        FerError, match="unknown network 'vgg'; there are: plain, four-block, rgb, five-conv, eight-emotions"
+        FerError, match="unknown network 'lenet'; there are: plain, four-block, rgb, five-conv, eight-emotions, vgg"
     ):
-        networks.build("vgg", ("a", "b"), InputSpec())
+        networks.build("lenet", ("a", "b"), InputSpec())
+
+
+@pytest.mark.parametrize(("width", "expected"), [(32, 1_176_360), (16, 296_200)])
+def test_the_width_of_a_vgg_scales_every_layer(width, expected):
+    """Weights by hand: 9 x in x out for each of eight convolutions, four numbers a channel of normalization, a dense layer."""
+    widths = [width * factor for factor in (1, 1, 2, 2, 4, 4, 8, 8)]
+    convolutions = sum(9 * a * b + 4 * b for a, b in zip([1, *widths[:-1]], widths, strict=True))
+    model = networks.build("vgg", FER2013, InputSpec(), width=width)
+    assert model.count_params() == convolutions + widths[-1] * 7 + 7
+    assert model.count_params() == pytest.approx(expected, rel=0.01)
+
+
+def test_a_network_without_a_width_refuses_one():
+    with pytest.raises(FerError, match="the network 'four-block' has no width to choose"):
+        networks.build("four-block", ("a", "b"), InputSpec(), width=32)
+
+
+@pytest.mark.parametrize("name", ["vgg", "se-resnet"])
+def test_pooled_networks_take_pictures_of_any_size_with_the_same_weights(name):
+    fixed = networks.build(name, ("a", "b"), InputSpec(48), width=8)
+    free = networks.build(name, ("a", "b"), InputSpec(48), width=8, any_size=True)
+    free.set_weights(fixed.get_weights())
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1), np.uint8)
+    np.testing.assert_allclose(fixed(pixels), free(pixels), atol=1e-6)
+    assert free(pixels[:, :32, :32]).shape == (2, 2)
+
+
+def test_networks_with_dense_layers_take_one_size_only():
+    with pytest.raises(FerError, match="the network 'four-block' takes pictures of one size only"):
+        networks.build("four-block", ("a", "b"), InputSpec(), any_size=True)
+    with pytest.raises(FerError, match="a network with a crop takes pictures of one size only"):
+        networks.build("vgg", ("a", "b"), InputSpec(), crop=44, any_size=True)
+
+
+def test_squeeze_and_excitation_weighs_channels():
+    """With the last layer before the sigmoid at -100 every residual vanishes, and the short cuts alone remain."""
+    model = networks.build("se-resnet", ("a", "b"), InputSpec(16), width=8)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 1), np.uint8)
+    inside = keras.Model(model.input, [model.get_layer(f"block1_a_{part}").output for part in ("weigh", "add")])
+    model.get_layer("block1_a_excite").bias.assign([-100.0] * 8)
+    weighed, added = inside(pixels)
+    stem = keras.Model(model.input, model.get_layer("stem_relu").output)(pixels)
+    assert np.abs(weighed).max() < 1e-6
+    np.testing.assert_allclose(added, stem, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,11 @@ REFUSED = [
     ("shear", -5.0, "0 or more"),
     ("crop", -1, "0 or more"),
     ("focal_gamma", -1.0, "0 or more"),
+    ("growth", (32, 50), "sides up to 48"),
+    ("growth", (0,), "sides up to 48"),
+    ("width", -1, "0 or more"),
+    ("teacher_share", 1.5, "from 0 to 1"),
+    ("teacher_temperature", 0.0, "above 0"),
     ("plateau_factor", 1.0, "between 0 and 1"),
     ("plateau_factor", 0.0, "between 0 and 1"),
 ]
@@ -149,6 +154,21 @@ def test_any_amount_of_augmentation_counts_as_augmentation(name):
     plain = Recipe("x", "x")
     assert not plain.augments
     assert dataclasses.replace(plain, **{name: True if name == "flip" else 0.5}).augments
+
+
+@pytest.mark.parametrize(
+    ("growth", "epochs", "expected"),
+    [
+        ((), 4, [48] * 4),
+        ((32,), 4, [32, 32, 48, 48]),
+        ((32, 40), 8, [32, 32, 40, 40, 48, 48, 48, 48]),
+        ((32, 40), 3, [32, 40, 48]),
+        ((32,), 1, [32]),
+    ],
+)
+def test_growth_takes_the_first_half_of_the_epochs(growth, epochs, expected):
+    recipe = Recipe("x", "x", growth=growth, epochs=epochs)
+    assert [recipe.side(epoch) for epoch in range(epochs)] == expected
 
 
 def test_every_field_explains_itself():

@@ -172,7 +172,7 @@ def test_help_begins_with_the_purpose_and_two_commands(name):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--network", "vgg"], "unknown network 'vgg'; there are: plain, four-block"),
+        (["--network", "lenet"], "unknown network 'lenet'; there are: plain, four-block"),
         (["--network", "five-conv"], "a picture of 12 pixels is too small for the network 'five-conv'"),
         (["--crop", "13"], "crop must lie between 1 and the picture size 12, not 13"),
         (["--init", "none.keras"], "none.keras: there is no such model file"),

@@ -525,3 +525,30 @@ def test_the_checkpoint_names_its_training(tmp_path):
     assert state["identity"]["labels"] == list(tiny.LABELS)
     assert state["finished"] is True
     assert len(state["history"]) == 1
+
+
+def test_small_pictures_come_first_and_the_compiled_step_follows(tmp_path):
+    sides = []
+
+    def look(growth, epoch, logs=None):
+        original(growth, epoch, logs)
+        sides.append((growth.augmentation.side, growth.recipe.side(epoch)))
+
+    def pooled(pixels, *, width=4, dropout, dense_dropout):
+        return keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(width, 3, padding="same")(pixels))
+
+    original = training.Growth.on_epoch_begin
+    with (
+        mock.patch.dict("fer.networks.NETWORKS", pooled=pooled),
+        mock.patch.object(training.Growth, "on_epoch_begin", look),
+    ):
+        run = tiny.fit(tmp_path, network="pooled", growth=(6, 9), epochs=4, flip=True)
+    assert sides == [(6, 6), (9, 9), (12, 12), (12, 12)]
+    assert len(run.history) == 4
+    assert Classifier.load(tmp_path / "model.keras").spec.size == tiny.SIZE
+
+
+def test_the_last_epoch_is_kept_where_nothing_may_choose(tmp_path):
+    run = tiny.fit(tmp_path, keep_best="last", learning_rate=1.0)
+    assert run.best.epoch == 3
+    assert run.best.value == run.history[-1]["val_accuracy"]

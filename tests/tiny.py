@@ -85,6 +85,7 @@ def fit(
     pictures=None,
     resume=False,
     init=None,
+    teachers=None,
     seed=7,
     dtype="float32",
     tensorboard=False,
@@ -98,7 +99,7 @@ def fit(
     train, validation = pictures or (data(64), data(24, seed=1))
     asked = task(folder, seed=seed, dtype=dtype, tensorboard=tensorboard, **changes)
     with known(), nullcontext() if curves else mock.patch("fer.plots.learning_curves"):
-        return training.fit(train, validation, asked, init=init, resume=resume, verbose=0)
+        return training.fit(train, validation, asked, init=init, teachers=teachers, resume=resume, verbose=0)
 
 
 def folders(root: Path, *, train=48, validation=24, labels=LABELS, size=SIZE, channels=1) -> Path:
