@@ -9,6 +9,7 @@ Then open http://127.0.0.1:7860. Programs post a picture to /predict; /docs desc
 import re
 import socket
 from contextlib import suppress
+from pathlib import Path
 
 from fer import FerError, classifier, cli
 
@@ -36,35 +37,41 @@ def main(args):
 
     classifier.describe(args.model)  # a bad file shows at once
     cameras = dict(map(named, args.camera))
+    local = args.host in guard.LOOPBACK
     with listen(args.host, args.port) as place:
         with cli.quiet():
             model = classifier.Classifier.load(args.model)
             cli.make_detectors(args, 1)  # one that is not installed shows now
-        local = args.host in guard.LOOPBACK
         application = server.create(
             model,
-            re.sub(r"\.\w+$", "", args.model.replace("\\", "/").rpartition("/")[2]),
+            Path(args.model).stem,
             lambda: cli.make_detectors(args, 1)[0],
             auto=args.detector == "auto",
             cameras=cameras,
             hosts=guard.LOOPBACK if local else None,
             notify=cli.note,
         )
-        scheme = "https" if args.certificate else "http"
+        settings = server.settings(application, args.certificate, args.key)
         host = f"[{args.host}]" if ":" in args.host else args.host
-        print(f"{args.model}: {', '.join(model.labels)}", f"{scheme}://{host}:{place.getsockname()[1]}/", sep="\n")
-        print("" if local else "everyone who reaches this address can use it\n", end="", flush=True)
+        print(f"{args.model}: {', '.join(model.labels)}")
+        print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
+        if not local:
+            cli.note("everyone who reaches this address can use the page")
         with suppress(KeyboardInterrupt):  # uvicorn has closed everything before it raises this
-            uvicorn.Server(server.settings(application, args.certificate, args.key)).run(sockets=[place])
+            uvicorn.Server(settings).run(sockets=[place])
     return 0
 
 
 def named(text):
-    """ "door=http://10.0.0.7/live" -> ("door", "http://10.0.0.7/live")."""
+    """("door", "http://10.0.0.7/live") for "door=http://10.0.0.7/live"."""
+    from fer.captures import without_secrets
+    from fer.sources import SCHEMES
+
     name, _, address = text.partition("=")
-    if not re.fullmatch(r"[\w -]{1,40}", name) or not address:
-        raise FerError(f"--camera {text}: expected NAME=URL, the name of letters, digits, spaces, - and _")
-    return name, address
+    if re.fullmatch(r"[\w -]{1,40}", name) and (address.isdecimal() or address.lower().startswith(SCHEMES)):
+        return name, address
+    expected = f"NAME=URL, the name of letters, digits, spaces, - and _; the URL with {', '.join(SCHEMES)}, or a number"
+    raise FerError(f"--camera {without_secrets(text)}: expected {expected}")
 
 
 def listen(host, port):

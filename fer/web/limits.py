@@ -42,7 +42,7 @@ class Limits:
     visitors: int = 8
     viewers: int = 16
     videos: int = 6
-    keep: float = 900.0
+    keep: int = 900
 
 
 class Slots:

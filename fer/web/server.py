@@ -31,7 +31,7 @@ ABOUT = (
     "Names the facial expressions that a network sees in pictures: what a face shows, not what a person feels. "
     "Pictures stay in this server's memory while they are labelled, and are not kept."
 )
-LIMITS_SHOWN = ("picture_bytes", "picture_pixels", "video_bytes", "video_seconds")
+LIMITS_SHOWN = ("picture_bytes", "picture_pixels", "video_bytes", "video_seconds", "keep")
 
 
 class Problem(BaseModel):

@@ -1,0 +1,65 @@
+// One picture: chosen, dropped or pasted; the original beside the labelled one.
+
+import { drawBars, drawFaces, nameOf } from "./draw.js";
+import { find, megabytes, offer, onFile, percent, problemOf, say, show } from "./ui.js";
+
+export class Picture {
+  constructor(panel, limits) {
+    Object.assign(this, { panel, limits });
+    find(panel, ".limit").textContent = `JPEG, PNG, WebP or BMP, up to ${megabytes(limits.picture_bytes)}`;
+    onFile(panel, (file) => this.label(file));
+    document.addEventListener("paste", (event) => {
+      const file = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
+      if (file && !panel.hidden) this.label(file);
+    });
+  }
+
+  async label(file) {
+    const turn = (this.turn = {}); // a later picture makes this one's answer stale
+    show(find(this.panel, ".result"), false);
+    if (file.size > this.limits.picture_bytes) {
+      return say(this.panel, `The file has ${megabytes(file.size)}; ${megabytes(this.limits.picture_bytes)} are the most`, true);
+    }
+    say(this.panel, "Labelling");
+    const form = new FormData();
+    form.append("image", file);
+    try {
+      const response = await fetch("/predict", { method: "POST", body: form });
+      if (!response.ok) throw new Error(await problemOf(response));
+      const answer = await response.json();
+      const picture = await createImageBitmap(file, { imageOrientation: "from-image" });
+      if (this.turn === turn) this.show(file, picture, answer);
+    } catch (error) {
+      if (this.turn === turn) say(this.panel, error instanceof TypeError ? "The server cannot be reached" : error.message, true);
+    }
+  }
+
+  show(file, picture, answer) {
+    const { panel } = this;
+    const count = answer.faces.length;
+    say(panel, count ? `${count} face${count > 1 ? "s" : ""} found` : "No face found");
+    const original = find(panel, "img");
+    if (original.src) URL.revokeObjectURL(original.src);
+    original.src = URL.createObjectURL(file);
+    const canvas = find(panel, "canvas");
+    const grown = Math.max(1, 240 / Math.min(picture.width, picture.height)); // words need room in a small picture
+    [canvas.width, canvas.height] = [picture.width * grown, picture.height * grown];
+    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+    picture.close();
+    drawFaces(canvas, answer);
+    const stem = file.name.replace(/\.[^.]*$/, "") || "picture";
+    offer(find(panel, ".json"), new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }), `${stem}.json`);
+    canvas.toBlob((blob) => blob && offer(find(panel, ".annotated"), blob, `${stem}-labelled.png`));
+    find(panel, "tbody").replaceChildren(...answer.faces.map(row));
+    show(find(panel, ".scroll"), count > 0);
+    drawBars(find(panel, ".faces"), answer.faces);
+    show(find(panel, ".result"), true);
+  }
+}
+
+function row(face, index) {
+  const line = document.createElement("tr");
+  const cells = [nameOf(face, index), face.label, percent(face.confidence), face.x, face.y, face.width, face.height];
+  for (const cell of cells) line.insertCell().textContent = cell;
+  return line;
+}

@@ -1,0 +1,62 @@
+// A WebSocket that comes back: after a break it is opened again, less and less eagerly; a refusal by the server is final.
+
+const PAUSES = [1, 2, 5, 10]; // seconds
+
+export class Line {
+  // `heard` gets every message; `told` one line for the person, and whether it is the end.
+  constructor(path, { opened = () => {}, heard, told }) {
+    Object.assign(this, { path, opened, heard, told, tries: 0, closed: false });
+    this.open();
+  }
+
+  open() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = (this.socket = new WebSocket(`${scheme}//${location.host}${this.path}`));
+    socket.binaryType = "blob";
+    socket.onopen = () => this.opened();
+    socket.onmessage = ({ data }) => {
+      if (this.closed) return;
+      this.tries = 0;
+      const words = typeof data === "string" ? JSON.parse(data) : null;
+      if (words?.error) this.end(words.error);
+      else this.heard(words, data);
+    };
+    socket.onclose = () => {
+      if (this.closed) return;
+      const pause = PAUSES[Math.min(this.tries++, PAUSES.length - 1)];
+      this.told(`The connection to the server is lost, trying again in ${pause} s`, false);
+      this.timer = setTimeout(() => this.open(), 1000 * pause);
+    };
+  }
+
+  get ready() {
+    return this.socket.readyState === WebSocket.OPEN;
+  }
+
+  send(data) {
+    if (this.ready) this.socket.send(data);
+  }
+
+  end(reason) {
+    this.close();
+    this.told(reason[0].toUpperCase() + reason.slice(1), true);
+  }
+
+  close() {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.socket.close();
+  }
+}
+
+// Answers a second, over the last two seconds.
+export class Rate {
+  times = [];
+
+  tick() {
+    const now = performance.now();
+    this.times = [...this.times.filter((time) => now - time < 2000), now];
+    const passed = now - this.times[0];
+    return passed > 500 ? `${((1000 * (this.times.length - 1)) / passed).toFixed(0)} labelled frames/s` : "";
+  }
+}

@@ -1,0 +1,121 @@
+// The visitor's own camera: shown as it comes, with the boxes of the latest answer over it.
+
+import { drawBars, drawFaces } from "./draw.js";
+import { Line, Rate } from "./socket.js";
+import { find, say, show } from "./ui.js";
+
+const WIDEST = 640; // pixels of a picture that is sent
+const QUALITY = 0.8;
+const IN_FLIGHT = 2; // pictures on their way at once: one travels while the other is labelled
+const REFUSALS = {
+  NotAllowedError: "This page may not use the camera. Allow it in the browser's address bar, then start again.",
+  NotFoundError: "No camera was found on this device.",
+  NotReadableError: "The camera is there but cannot be read; another program may be using it.",
+  OverconstrainedError: "That camera is gone; choose another.",
+};
+const INSECURE = "Browsers give the camera only to pages from this computer (localhost) or over https.";
+
+export class Webcam {
+  constructor(panel) {
+    this.panel = panel;
+    [this.video, this.overlay] = [find(panel, "video"), find(panel, "canvas")];
+    [this.mirror, this.devices] = [find(panel, ".mirror"), find(panel, ".devices")];
+    this.capture = document.createElement("canvas");
+    find(panel, ".start").addEventListener("click", () => this.start());
+    find(panel, ".stop").addEventListener("click", () => this.stop());
+    find(this.devices, "select").addEventListener("change", () => this.start());
+    this.mirror.addEventListener("change", () => this.video.classList.toggle("mirrored", this.mirror.checked));
+    this.video.classList.add("mirrored");
+  }
+
+  async start() {
+    this.stop();
+    if (!navigator.mediaDevices?.getUserMedia) return say(this.panel, INSECURE, true);
+    const turn = (this.turn = {}); // whoever has stopped or started again in the meantime has another
+    say(this.panel, "Asking for the camera");
+    const deviceId = find(this.devices, "select").value;
+    const wanted = { width: { ideal: 1280 }, height: { ideal: 720 }, ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" }) };
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
+      if (this.turn !== turn) return stream.getTracks().forEach((track) => track.stop());
+      this.stream = stream;
+      stream.getVideoTracks()[0].onended = () => this.end("The camera has been unplugged or taken away.");
+      this.video.srcObject = stream;
+      await this.video.play();
+    } catch (error) {
+      if (this.turn === turn) this.end(REFUSALS[error.name] ?? `The camera cannot be used (${error.message}).`);
+      return;
+    }
+    if (this.turn !== turn) return;
+    this.running(true);
+    await this.list();
+    [this.inFlight, this.rate] = [0, new Rate()];
+    say(this.panel, "Connecting");
+    this.line = new Line("/live", {
+      opened: () => ((this.inFlight = 0), say(this.panel, "")),
+      heard: (answer) => this.hear(answer),
+      told: (text, final) => (final ? this.end(text) : say(this.panel, text, true)),
+    });
+    this.next(turn);
+  }
+
+  // Sends the camera's picture each time there is a new one and an answer has come.
+  next(turn) {
+    if (this.turn !== turn) return;
+    if (this.line.ready && this.inFlight < IN_FLIGHT && this.video.videoWidth) this.send();
+    const again = () => this.next(turn);
+    if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(again);
+    else requestAnimationFrame(again);
+  }
+
+  send() {
+    const scale = Math.min(1, WIDEST / this.video.videoWidth);
+    this.capture.width = Math.round(this.video.videoWidth * scale);
+    this.capture.height = Math.round(this.video.videoHeight * scale);
+    this.capture.getContext("2d").drawImage(this.video, 0, 0, this.capture.width, this.capture.height);
+    this.inFlight++;
+    const line = this.line;
+    this.capture.toBlob((blob) => line.send(blob), "image/jpeg", QUALITY);
+  }
+
+  hear(answer) {
+    this.inFlight = Math.max(0, this.inFlight - 1);
+    const ratio = Math.min(2, devicePixelRatio);
+    this.overlay.width = this.video.clientWidth * ratio;
+    this.overlay.height = this.video.clientHeight * ratio;
+    drawFaces(this.overlay, answer, this.mirror.checked);
+    drawBars(find(this.panel, ".faces"), answer.faces);
+    find(this.panel, ".rate").textContent = this.rate.tick();
+    say(this.panel, answer.faces.length ? "" : "No face in sight");
+  }
+
+  async list() {
+    const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
+    const chosen = this.stream?.getVideoTracks()[0].getSettings().deviceId;
+    const options = cameras.map(({ label, deviceId }, i) => new Option(label || `camera ${i + 1}`, deviceId, false, deviceId === chosen));
+    find(this.devices, "select").replaceChildren(...options);
+    show(this.devices, cameras.length > 1);
+  }
+
+  end(reason) {
+    this.stop();
+    say(this.panel, reason, true);
+  }
+
+  stop() {
+    this.turn = null;
+    this.line?.close();
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = this.line = this.video.srcObject = null;
+    this.overlay.width = this.overlay.width; // clears it
+    find(this.panel, ".faces").replaceChildren();
+    find(this.panel, ".rate").textContent = "";
+    say(this.panel, "");
+    this.running(false);
+  }
+
+  running(on) {
+    show(find(this.panel, ".start"), !on);
+    show(find(this.panel, ".stop"), on);
+  }
+}
