@@ -19,9 +19,7 @@ def parse_args(argv=None):
     cli.add_recognition_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
     parser.add_argument("--port", type=cli.at_least(int, 0), default=7860, help="0 takes a free one (7860)")
-    parser.add_argument(
-        "--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)"
-    )
+    parser.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)")
     parser.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other strangers")
     parser.add_argument("--key", metavar="PEM", help="the certificate's private key, if it is in a file of its own")
     return parser.parse_args(argv)
