@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import cv2
+import numbered
 import numpy as np
 import pytest
 
@@ -104,3 +105,9 @@ def real_folders(tmp_path_factory):
         archive.extractall(root, filter="data")
     yield root
     shutil.rmtree(root)
+
+
+@pytest.fixture
+def make_video(tmp_path):
+    """make_video("a.avi", frames=40, fps=20): the path of a video whose frames are numbered from 0."""
+    return lambda name="a.avi", **options: numbered.film(tmp_path / name, **options)
