@@ -22,7 +22,7 @@ def parse_args(argv=None):
     outputs.add_argument("--report", metavar="JSON", help="every figure")
     outputs.add_argument("--confusion", metavar="PNG", help="the confusion matrix, counts and shares")
     outputs.add_argument("--reliability", metavar="PNG", help="whether the confidences can be believed")
-    outputs.add_argument("--risk-coverage", metavar="PNG", help="accuracy without the least certain; prints a table too")
+    outputs.add_argument("--risk-coverage", metavar="PNG", help="accuracy less the least certain; prints a table too")
     outputs.add_argument("--groups", metavar="PNG", help="accuracy and recalls of the groups of --group-by")
     outputs.add_argument("--mistakes", metavar="CSV", help="all mistakes, most confident first; a sheet as PNG")
     return parser.parse_args(argv)
@@ -75,8 +75,8 @@ def check(args):
         raise FerError("--groups and --attributes go with --group-by")
     if args.store_threshold is not None and (args.split != "validation" or len(args.model) > 1 or args.tta != "none"):
         raise FerError(
-            "--store-threshold is chosen on --split validation, for a single --model, without --tta: a threshold fitted "
-            "to test or training pictures would flatter, and one of averaged answers fits no model file"
+            "--store-threshold goes with --split validation, a single --model and no --tta: fitted to test or training "
+            "pictures it would flatter, and averaged answers are not what the model file gives"
         )
 
 

@@ -1,6 +1,7 @@
 """Who is in a picture: attributes such as gender or age, from a table or from the folders of a data set."""
 
 import reprlib
+from itertools import pairwise
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -47,7 +48,7 @@ def read(attribute: str, pictures: Dataset, place: Path, table: str | Path | Non
 def _folder_below_class(name: str, label: str, root: Path) -> str:
     """GROUP of ROOT/.../CLASS/GROUP/.../picture.jpg; "" for a picture in the class folder itself."""
     folders = PurePath(name).relative_to(root).parts[:-1]
-    deeper = [folder for above, folder in zip(folders, folders[1:], strict=False) if canonical(above) == label]
+    deeper = [folder for above, folder in pairwise(folders) if canonical(above) == label]
     return deeper[0] if deeper else ""
 
 

@@ -83,8 +83,8 @@ def uncertain_below(args) -> float | None:
     below = classifier.describe(args.model)["notes"].get("uncertain_below")
     if below is None:
         raise FerError(
-            f"{args.model}: it does not say below which confidence it is uncertain; choose that on validation pictures: "
-            f"evaluate.py --model {args.model} --data DATA --store-threshold 0.8"
+            f"{args.model}: it does not say below which confidence it is uncertain; choose that on validation pictures "
+            f"with evaluate.py --model {args.model} --data DATA --store-threshold 0.8"
         )
     return below
 

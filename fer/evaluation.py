@@ -199,5 +199,5 @@ def write_mistakes(path: Path, found: Answers, title: str) -> None:
     with files.replacing(path) as temporary:
         table.to_csv(temporary, index=False, errors="backslashreplace")
     captions = [f"true {row.true}\nsaid {row.predicted} {row.confidence:.0%}" for row in table[:SHEET].itertuples()]
-    sheet = path.with_suffix(".png")
-    plots.contact_sheet(found.pictures.images[wrong[:SHEET]], captions, sheet, title=f"most confident mistakes: {title}")
+    first, sheet = found.pictures.images[wrong[:SHEET]], path.with_suffix(".png")
+    plots.contact_sheet(first, captions, sheet, title=f"most confident mistakes: {title}")

@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from fer.groups import Groups
+from fer.groups import SMALL, Groups
 from fer.plots import ACCENT, DARK, MUTED, STYLE, headline, save
-from fer.selective import RiskCoverage
+from fer.selective import LEAST, RiskCoverage
 
 MARKERS = "osD^vPX*<>"  # of the labels: hues and greys run out, shapes do not
-BAND = 10  # pictures: below so few the curve is noise
+SPREAD = 0.6  # of the distance between groups, over which the labels' markers are set apart
 
 
 def risk_coverage(
@@ -37,7 +37,7 @@ def risk_coverage(
         figure = Figure(figsize=(5.5, 4), layout="constrained")
         axes = figure.subplots()
         for (name, curve), color, dash in zip(curves, (DARK, ACCENT), ("-", "--"), strict=False):
-            shown = slice(min(BAND, curve.images) - 1, None)
+            shown = slice(min(LEAST, curve.images) - 1, None)  # the curve of fewer pictures is noise
             label = f"{name} (AURC {curve.aurc:.3f})"
             axes.plot(curve.coverage[shown], 1 - curve.risk[shown], color=color, linestyle=dash, label=label)
         _, first = curves[0]
@@ -78,14 +78,16 @@ def groups(scores: Groups, path: str | Path, *, title: str = "") -> None:
         ends = np.array([scores.interval(name) for name in names])
         errors = np.abs(ends.T - accuracy)
         left.errorbar(accuracy, rows, xerr=errors, fmt="o", color=DARK, capsize=4, markersize=5)
-        left.set(xlabel="accuracy, 95% interval", ylim=(len(names) - 0.5, -0.5))
+        star = f"\n* fewer than {SMALL} images" if scores.small else ""
+        left.set(xlabel=f"accuracy, 95% interval{star}", ylim=(len(names) - 0.5, -0.5))
         left.set_yticks(rows, [_named(scores, name) for name in names])
         for i, label in enumerate(labels):
             recall = [np.nan if not report.support[i] else report.per_class[label]["recall"] for report in reports]
             grey = str(0.7 * (i % 3) / 2)
             fill = "full" if i < len(MARKERS) else "none"
             marker = MARKERS[i % len(MARKERS)]
-            right.plot(recall, rows, marker, color=grey, fillstyle=fill, markersize=6, label=label)
+            apart = SPREAD * ((i + 0.5) / len(labels) - 0.5)
+            right.plot(recall, rows + apart, marker, color=grey, fillstyle=fill, markersize=6, label=label)
         right.set(xlabel="recall of each emotion", xlim=(-0.02, 1.02))
         right.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         for axes in (left, right):
