@@ -99,9 +99,15 @@ class TestATableOfNames:
         [
             ("name,gender\na.png,f\n", r"a\.png may mean .*happy/a\.png and .*sad/a\.png; give more of their paths"),
             ("name,gender\nb.png,f\nb.png,m\n", r"b\.png stands there twice, with different gender"),
-            ("picture,gender\nb.png,f\n", r"expected a column name, file, path or source .* found \['picture', 'gender'\]"),
+            (
+                "picture,gender\nb.png,f\n",
+                r"expected a column name, file, path or source .* found \['picture', 'gender'\]",
+            ),
             ("name,age\nb.png,3\n", r"it has no column 'gender'; found \['name', 'age'\]"),
-            ("name,gender\nq.png,f\n", r"none of its names is a picture of this split \(first: 'q\.png', where a picture"),
+            (
+                "name,gender\nq.png,f\n",
+                r"none of its names is a picture of this split \(first: 'q\.png', where a picture",
+            ),
             ("name,gender\n", r"none of its names .* no rows"),
             ("", "not a CSV file"),
         ],

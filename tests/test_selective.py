@@ -103,7 +103,9 @@ def test_where_all_are_good_enough_nothing_is_uncertain():
 
 def test_an_accuracy_out_of_reach_is_refused_with_the_best():
     right = np.arange(100) % 4 > 0
-    with pytest.raises(FerError, match=r"no confidence keeps 30 pictures .* 99.00% are right: the best reaches 7\d.\d\d%"):
+    with pytest.raises(
+        FerError, match=r"no confidence keeps 30 pictures .* 99.00% are right: the best reaches 7\d.\d\d%"
+    ):
         threshold(risk_coverage(np.linspace(1, 0.2, 100), right), 0.99)
 
 
