@@ -40,7 +40,7 @@ def read(attribute: str, pictures: Dataset, place: Path, table: str | Path | Non
         pairs = zip(pictures.names, labels, strict=True)
         return np.array([_folder_below_class(name, label, place) for name, label in pairs])
     raise FerError(
-        f"{place}: pictures in folders have no column {attribute!r}; give a table with --attributes FILE.csv "
+        f"{place}: these pictures have no column {attribute!r}; give a table with --attributes FILE.csv "
         f"(columns name, {attribute}), or use --group-by {FOLDER} for the folders inside the class folders"
     )
 

@@ -65,7 +65,7 @@ class TestFolders:
 
     def test_a_column_needs_a_table(self, class_folders):
         root = class_folders({"happy": 2, "sad": 2})
-        with pytest.raises(FerError, match=r"no column 'gender'; give a table with --attributes .* --group-by folder"):
+        with pytest.raises(FerError, match=r"have no column 'gender'; give a table with --attributes .* --group-by folder"):
             attributes.read("gender", load(root, "all"), root)
 
 

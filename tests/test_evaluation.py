@@ -184,7 +184,7 @@ class TestThreshold:
         pictures, probabilities = answers([model], faces)
         right = probabilities.argmax(axis=1) == pictures.targets.argmax(axis=1)
         order = np.argsort(-probabilities.max(axis=1))
-        best = max((right[order[:n]].mean() for n in range(40, 120)))
+        best = max(right[order[:n]].mean() for n in range(40, 120))
         return round((right.mean() + best) / 2, 4), probabilities.max(axis=1), right
 
     def test_it_is_stored_in_the_model_and_nothing_else_changes(self, evaluated, faces, model, tmp_path):

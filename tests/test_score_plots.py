@@ -27,7 +27,7 @@ def drawn(monkeypatch):
     return figures
 
 
-def answers(n, k=len(LABELS), seed=0):
+def answers(n, k=7, seed=0):
     rng = np.random.default_rng(seed)
     targets = np.eye(k)[rng.integers(0, k - 1, n)]  # the last label never occurs
     powers = np.exp(rng.normal(0, 1, (n, k)) + 2 * targets)
@@ -44,8 +44,7 @@ def groups(names, n=200, labels=LABELS):
     return by_group(np.array(names)[np.arange(n) % len(names)], probabilities, targets, labels, "age")
 
 
-@pytest.mark.parametrize("n", [1, 40, 3000])
-@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+@pytest.mark.parametrize(("n", "suffix"), [(1, ".pdf"), (40, ".svg"), (3000, ".png")])
 @pytest.mark.filterwarnings("error")
 def test_risk_coverage_of_any_number_of_pictures(n, suffix, tmp_path):
     path = tmp_path / f"rc{suffix}"
@@ -69,9 +68,14 @@ def test_two_curves_differ_in_dash_and_lightness(drawn, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [["a"], ["women", "men", "гнев"], [f"a long name of a group {i}" for i in range(20)]], ids=len
+    ("names", "labels"),
+    [
+        (["a"], LABELS),
+        (["women", "men", "гнев"], ("happy", "sad")),
+        ([f"a long name of a group {i}" for i in range(20)], tuple(f"emotion {i}" for i in range(12))),
+    ],
+    ids=["one", "three", "twenty"],
 )
-@pytest.mark.parametrize("labels", [LABELS, ("happy", "sad"), tuple(f"emotion {i}" for i in range(12))], ids=len)
 @pytest.mark.filterwarnings("error")
 def test_groups_of_any_number(names, labels, tmp_path):
     score_plots.groups(groups(names, labels=labels), tmp_path / "g.png", title="a title " * 20)

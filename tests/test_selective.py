@@ -111,7 +111,7 @@ def test_an_accuracy_out_of_reach_is_refused_with_the_best():
 
 def test_a_few_lucky_pictures_make_no_threshold():
     right = np.arange(100) < LEAST - 1  # the most certain 29 are all right, no other is
-    with pytest.raises(FerError, match="the best reaches 96.67%"):
+    with pytest.raises(FerError, match=r"the best reaches 96\.67%"):
         threshold(risk_coverage(np.linspace(1, 0.2, 100), right), 0.99)
 
 
