@@ -22,7 +22,7 @@ def parse_args(argv=None):
     outputs.add_argument("--report", metavar="JSON", help="every figure")
     outputs.add_argument("--confusion", metavar="PNG", help="the confusion matrix, counts and shares")
     outputs.add_argument("--reliability", metavar="PNG", help="whether the confidences can be believed")
-    outputs.add_argument("--risk-coverage", metavar="PNG", help="accuracy less the least certain; prints a table too")
+    outputs.add_argument("--risk-coverage", metavar="PNG", help="accuracy without the least certain, printed as well")
     outputs.add_argument("--groups", metavar="PNG", help="accuracy and recalls of the groups of --group-by")
     outputs.add_argument("--mistakes", metavar="CSV", help="all mistakes, most confident first; a sheet as PNG")
     return parser.parse_args(argv)
