@@ -65,7 +65,7 @@ class TestFolders:
 
     def test_a_column_needs_a_table(self, class_folders):
         root = class_folders({"happy": 2, "sad": 2})
-        with pytest.raises(FerError, match=r"have no column 'gender'; give a table with --attributes .* --group-by folder"):
+        with pytest.raises(FerError, match=r"no column 'gender'; give a table with --attributes .* --group-by folder"):
             attributes.read("gender", load(root, "all"), root)
 
 
@@ -79,9 +79,10 @@ class TestATableOfNames:
         path.write_text(text, encoding="utf-8")
         pictures = load(root, "all")
         found = attributes.read(attribute, pictures, root, path)
-        return {Path(n).relative_to(root).as_posix(): g for n, g in zip(pictures.names, found.tolist(), strict=True)}
+        names = [Path(name).relative_to(root).as_posix() for name in pictures.names]
+        return dict(zip(names, found.tolist(), strict=True))
 
-    @pytest.mark.parametrize("head", ["name,gender", " File , age, GENDER".replace(" age,", ""), "path,gender"])
+    @pytest.mark.parametrize("head", ["name,gender", " File , GENDER", "path,gender"])
     def test_names_of_any_length(self, root, head):
         text = f"{head}\nhappy/a.png,f\nb.png,m\n{root}/sad/a.png,f\nnot/here.png,m\n"
         assert self.read(root, text) == {"happy/a.png": "f", "happy/b.png": "m", "sad/a.png": "f", "sad/c.png": ""}
