@@ -17,6 +17,7 @@ def parse_args(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="of pictures, or a single picture")
     cli.add_recognition_arguments(parser)
+    cli.add_uncertain_argument(parser)
     parser.add_argument("--output", default="results.csv", metavar="CSV|JSONL", help="(results.csv)")
     parser.add_argument("--annotated", metavar="DIR", type=Path, help="also write copies with boxes and labels")
     parser.add_argument("--resume", action="store_true", help="skip what --output already holds")
@@ -27,6 +28,7 @@ def parse_args(argv=None):
 def main(args):
     check(args)
     labels = tuple(classifier.describe(args.model)["labels"])
+    below = cli.uncertain_below(args)
     total = sum(1 for _ in pictures(args, on_error=lambda line: None))
     if not total:
         raise FerError(f"{args.folder}: no pictures ({', '.join(sorted(images.SUFFIXES))})")
@@ -36,13 +38,13 @@ def main(args):
         model = classifier.Classifier.load(args.model)
         detectors = cli.make_detectors(args, folder.cores())
     with ExitStack() as stack:
-        writer = stack.enter_context(
-            records.Writer(args.output, labels, overwrite=args.overwrite, resume=args.resume)
-        )
+        ways = {"overwrite": args.overwrite, "resume": args.resume, "uncertain": args.uncertain}
+        writer = stack.enter_context(records.Writer(args.output, labels, **ways))
         copies = args.annotated and stack.enter_context(folder.Copies(args.folder, args.annotated, notify=cli.note))
         stopped = stack.enter_context(cli.stoppable())
         left = (path for path in pictures(args, on_error=cli.note) if not writer.holds(path))
-        results = stack.enter_context(closing(folder.recognize(left, model, detectors, auto=args.detector == "auto")))
+        options = {"auto": args.detector == "auto", "uncertain_below": below}
+        results = stack.enter_context(closing(folder.recognize(left, model, detectors, **options)))
         cropped = 0
         for result in cli.progress(results, total - len(writer.done), "pictures"):
             writer.write(records.rows(str(result.path), result.predictions, readable=not result.error))

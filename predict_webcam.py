@@ -16,6 +16,7 @@ def parse_args(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("--source", default="0", metavar="N|FILE|URL", help="camera number, video file, address (0)")
     cli.add_recognition_arguments(parser)
+    cli.add_uncertain_argument(parser)
     parser.add_argument("--smoothing", type=cli.at_least(float, 0), metavar="SECONDS", help="over time; 0 = off (0.4)")
     parser.add_argument("--skip", type=cli.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)")
     parser.add_argument("--max-frames", type=cli.at_least(int, 1), metavar="N", help="end after so many frames")
@@ -32,6 +33,7 @@ def main(args):
     from fer import live, render, sources
 
     labels = tuple(classifier.describe(args.model)["labels"])
+    below = cli.uncertain_below(args)
     check(args)
     with ExitStack() as stack:
         source = stack.enter_context(sources.open_source(args.source, notify=cli.note))
@@ -39,9 +41,10 @@ def main(args):
         with cli.quiet():  # seconds: a camera or display that is missing has shown by now
             model = classifier.Classifier.load(args.model)
             (detector,) = cli.make_detectors(args, 1)
-        options = {} if args.smoothing is None else {"smoothing": args.smoothing}
+        options = {"uncertain_below": below} | ({} if args.smoothing is None else {"smoothing": args.smoothing})
         session = live.Session(model, detector, skip=args.skip, thorough=not source.live, **options)
-        log = args.log and stack.enter_context(records.Writer(args.log, labels, overwrite=args.overwrite))
+        columns = {"overwrite": args.overwrite, "uncertain": args.uncertain}
+        log = args.log and stack.enter_context(records.Writer(args.log, labels, **columns))
         fps = None if source.live else source.fps or sources.USUAL_FPS
         recorder = args.record and stack.enter_context(render.Recorder(args.record, fps))
         screen = screen and stack.enter_context(screen)

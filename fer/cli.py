@@ -32,12 +32,61 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = Fals
     group.add_argument("--split-seed", type=int, metavar="N", help="of that choice (42)")
 
 
+def add_question_arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be asked of a model's answers beyond the report; see `evaluation.questions`."""
+    group = parser.add_argument_group("questions")
+    text = "is --model really better than this model, or these averaged?"
+    group.add_argument("--compare", nargs="+", metavar="M.keras", help=text)
+    text = "data, as --data takes: scores the pictures without a pixel-identical twin in their train split apart"
+    group.add_argument("--unique-against", metavar="TRAINING_DATA", help=text)
+    text = "scores by group: a column of the data's CSV or of --attributes, or 'folder' for CLASS/GROUP/picture.jpg"
+    group.add_argument("--group-by", metavar="COLUMN|folder", help=text)
+    text = "a table for --group-by: a column 'name' of file names, others as you like"
+    group.add_argument("--attributes", metavar="CSV", help=text)
+    group.add_argument(
+        "--store-threshold",
+        type=between(0, 1),
+        metavar="ACCURACY",
+        help="store in the model from which confidence on it is right this often, say 0.8; below it the other scripts "
+        "show 'uncertain' (with --uncertain)",
+    )
+
+
 def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that name a classifier and a detector."""
     parser.add_argument("--model", required=True, metavar="M.keras", help="a model file of this suite")
     choices = ("auto", "haar", "mtcnn", "yunet", "none")
     parser.add_argument("--detector", choices=choices, default="auto", help="how faces are found (auto)")
     parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")
+
+
+def add_uncertain_argument(parser: argparse.ArgumentParser) -> None:
+    """--uncertain, with what it does to the rows that are written."""
+    parser.add_argument(
+        "--uncertain",
+        action="store_true",
+        help="show 'uncertain' where the confidence is below the model's threshold (evaluate.py --store-threshold); "
+        "in rows the label stays the best guess, and a column 'uncertain' says True or False",
+    )
+
+
+def uncertain_below(args) -> float | None:
+    """The confidence from which on the model's labels are shown; None without --uncertain.
+
+    Raises:
+        FerError: the model does not say it.
+    """
+    from fer import classifier
+
+    if not args.uncertain:
+        return None
+    below = classifier.describe(args.model)["notes"].get("uncertain_below")
+    if below is None:
+        raise FerError(
+            f"{args.model}: it does not say below which confidence it is uncertain; choose that on validation pictures "
+            f"with evaluate.py --model {args.model} --data DATA --store-threshold 0.8"
+        )
+    return below
 
 
 def make_detectors(args, count: int) -> list:
@@ -92,6 +141,17 @@ def at_least(kind: type, least: float) -> Callable:
         return value
 
     number.__name__ = "number"  # argparse names it where `kind` cannot read the text
+    return number
+
+
+def between(low: float, high: float) -> Callable:
+    """A type for argparse: a number above `low` and below `high`."""
+
+    def number(text):
+        if not low < (value := float(text)) < high:
+            raise argparse.ArgumentTypeError(f"must lie between {low} and {high}, not {text}")
+        return value
+
     return number
 
 

@@ -112,7 +112,7 @@ def load(
     splits: tuple[str, ...] = ("train", "validation"),
     votes: str | Path | None = None,
     vote_mode: str = "majority",
-    validation_fraction: float = 0.1,
+    validation_fraction: float | None = 0.1,
     seed: int = 42,
     progress: Progress = lambda items, total, text: items,
 ) -> dict[str, Dataset]:
@@ -125,7 +125,7 @@ def load(
         votes: FER+ votes for the rows of a CSV: eight labels in place of seven.
         vote_mode: "majority" for one-hot targets, "shares" for the distribution of votes.
         validation_fraction: share taken from the training pictures where the source has no validation split. It is
-            stratified, and identical pictures stay on one side.
+            stratified, and identical pictures stay on one side. None takes none: all of them are "train".
         seed: of that choice.
         progress: wraps the iteration over pictures; gets it, their number and a word.
 
@@ -136,9 +136,7 @@ def load(
         FerError: nothing there, an unusable form, or a wanted split that the source has not.
     """
     source = str(source)
-    if source.startswith("kaggle:"):
-        source = str(_download(source.removeprefix("kaggle:")))
-    path = _table_inside(Path(source))
+    path = locate(source)
     if votes is not None and (source == "demo" or not tables.is_table(path)):
         raise FerError(f"votes belong to the rows of a fer2013.csv; {source} is none")
     if source == "demo":
@@ -156,9 +154,19 @@ def load(
     for split, part in parts.items():
         if not len(part):
             raise FerError(f"{source}: no usable picture in {split} ({len(part.skipped)} skipped)")
-    if UNDIVIDED in parts:
+    if UNDIVIDED in parts and validation_fraction is None:
+        parts["train"] = parts.pop(UNDIVIDED)
+    elif UNDIVIDED in parts:
         parts["train"], parts["validation"] = split_off(parts.pop(UNDIVIDED), validation_fraction, seed)
     return {split: parts[split] for split in splits}
+
+
+def locate(source: str | Path) -> Path:
+    """The folder or the table that a source of `load` is, downloaded if need be; "demo" stays as it is."""
+    source = str(source)
+    if source.startswith("kaggle:"):
+        source = _download(source.removeprefix("kaggle:"))
+    return _table_inside(Path(source))
 
 
 def join(parts: list[Dataset]) -> Dataset:

@@ -58,7 +58,12 @@ def is_cropped_face(image: np.ndarray) -> bool:
 
 
 def recognize(
-    paths: Iterable[Path], classifier: Classifier, detectors: list[Detector], *, auto: bool = False
+    paths: Iterable[Path],
+    classifier: Classifier,
+    detectors: list[Detector],
+    *,
+    auto: bool = False,
+    uncertain_below: float | None = None,
 ) -> Iterator[Result]:
     """Labels picture files one after the other, in constant memory.
 
@@ -67,6 +72,7 @@ def recognize(
         classifier: names the expressions.
         detectors: one for each thread that reads and detects; none is used by two threads at once.
         auto: take small square pictures as cropped faces (`is_cropped_face`) and detect in the others only.
+        uncertain_below: see `Prediction`.
 
     Yields:
         A result for every path, in their order.
@@ -95,7 +101,7 @@ def recognize(
                     break
                 looked.append(ahead.popleft().result())
                 ahead.extend(pool.submit(look, path) for path in islice(paths, 1))
-            yield from _label(looked, classifier)
+            yield from _label(looked, classifier, uncertain_below)
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(threads)
@@ -122,10 +128,11 @@ def _look(path, classifier, detector, auto):
         return _Looked(Result(path, error=f"{path}: OpenCV cannot search it ({error.err})"))
 
 
-def _label(looked, classifier):
+def _label(looked, classifier, uncertain_below):
     """Results of pictures looked at, their faces labelled in one call of the network."""
     rows = [row for one in looked for row in one.rows]
-    predictions = iter(recognizer.predict(classifier, rows, [face for one in looked for face in one.faces]))
+    faces = [face for one in looked for face in one.faces]
+    predictions = iter(recognizer.predict(classifier, rows, faces, uncertain_below))
     for one in looked:
         one.result.predictions = list(islice(predictions, len(one.faces)))
         yield one.result
@@ -189,8 +196,9 @@ def summarize(output: str | Path, root: Path, labels: tuple[str, ...]) -> tuple[
         if row["face"] in (None, "", 0, "0"):
             counts[row["status"]] += 1
             if (label := _folder_label(row["source"], root, labels)) is not None:
-                table[label, row["label"] or row["status"]] += 1
-    columns = (*labels, *records.STATUSES)
+                doubted = records.is_uncertain(row)
+                table[label, recognizer.UNCERTAIN if doubted else row["label"] or row["status"]] += 1
+    columns = tuple(dict.fromkeys((*labels, recognizer.UNCERTAIN, *records.STATUSES)))
     return counts, metrics.count_table(table, columns, "folder \\ predicted") if table else ""
 
 

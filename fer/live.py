@@ -79,6 +79,7 @@ class Session:
         smoothing: seconds, see `tracking`.
         skip: analyse every Nth frame; the others show what the last one gave.
         thorough: see `Watch`.
+        uncertain_below: see `Prediction`; it is held against the smoothed probabilities.
 
     Attributes:
         history: what was seen so far.
@@ -93,8 +94,9 @@ class Session:
         smoothing: float = SMOOTHING,
         skip: int = 1,
         thorough: bool = False,
+        uncertain_below: float | None = None,
     ):
-        self.classifier, self.skip = classifier, skip
+        self.classifier, self.skip, self.uncertain_below = classifier, skip, uncertain_below
         self.watch = Watch(detector, thorough=thorough)
         self.tracker = Tracker(smoothing=smoothing)
         self.intervals, self.updated = deque(maxlen=5), None
@@ -107,7 +109,7 @@ class Session:
         if self.history.frames % self.skip == 0:
             self._allow_for_slowness(frame.seconds)
             faces = self.watch.find(frame.image, self.tracker.expected(frame.seconds), frame.seconds)
-            predictions = recognizer.recognize(self.classifier, frame.image, faces)
+            predictions = recognizer.recognize(self.classifier, frame.image, faces, self.uncertain_below)
             self.found = self.tracker.update(predictions, frame.seconds)
         self.history.add(frame.seconds, self.found)
         self.times = [*self.times[-FPS_MEMORY:], time.monotonic()]
@@ -131,7 +133,7 @@ class History:
 
     Attributes:
         frames, empty, faces: frames, those without a face, and boxes, in all.
-        shown: track -> label -> seconds for which it was shown.
+        shown: track -> label, or "uncertain" -> seconds for which it was shown.
         tracks: track -> its times, seconds, and its probabilities, k a time; at most one every `SAMPLE` seconds.
     """
 
@@ -150,7 +152,7 @@ class History:
         self.empty += not predictions
         self.faces += len(predictions)
         for prediction in predictions:
-            self.shown.setdefault(prediction.track, Counter())[prediction.label] += passed
+            self.shown.setdefault(prediction.track, Counter())[prediction.shown] += passed
             times, probabilities = self.tracks.setdefault(prediction.track, (array("d"), array("f")))
             if not times or not 0 <= seconds - times[-1] < SAMPLE:
                 times.append(seconds)

@@ -184,13 +184,13 @@ class Report:
         rows.append([])
         for name, average in (("macro average", self.macro), ("weighted average", self._average(self.support))):
             rows.append([name, str(self.images), "", "", "", "", *(f"{average[ratio]:.3f}" for ratio in ratios)])
-        return _aligned(rows)
+        return aligned(rows)
 
     def confusion_table(self) -> str:
         """The confusion matrix: a row is a true label, a column a predicted one."""
         rows = [["true \\ predicted", *self.labels]]
         rows += [[label, *map(str, row)] for label, row in zip(self.labels, self.confusion.tolist(), strict=True)]
-        return _aligned(rows)
+        return aligned(rows)
 
 
 def report(probabilities: np.ndarray, targets: np.ndarray, labels: Sequence[str], *, seed: int = 0) -> Report:
@@ -245,7 +245,7 @@ def count_table(counts: Mapping[tuple[str, str], int], columns: Sequence[str], c
     """
     shown = [column for column in columns if any(column == name for _, name in counts)]
     names = sorted({row for row, _ in counts})
-    return _aligned([[corner, *shown], *([row, *(str(counts.get((row, c), 0)) for c in shown)] for row in names)])
+    return aligned([[corner, *shown], *([row, *(str(counts.get((row, c), 0)) for c in shown)] for row in names)])
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:
@@ -308,7 +308,7 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]]) -> str:
     """Lays out rows of cells in columns: the first flush left, the others flush right. An empty row is a blank line."""
     widths = [max(map(_width, column)) for column in zip(*filter(None, rows), strict=True)]
     lines = []

@@ -32,14 +32,15 @@ STYLE = {
     "legend.edgecolor": "none",
     "legend.fontsize": 8,
     "legend.handlelength": 1.5,
+    "pdf.fonttype": 42,  # letters stay letters, as publishers ask
     "text.parse_math": False,  # a "$" in a label or a file name is a dollar sign
     "savefig.dpi": 150,
 }
 
 TILE = 1.25  # inches: width of a picture on a contact sheet
 GAP = 0.15  # inches: between pictures, and the margin of the sheet
-LINE = 0.13  # inches: height of a line of caption
-CAPTION_CHARACTERS = 22  # what fits below a picture
+LINE = 0.15  # inches: height of a line of caption
+CAPTION_CHARACTERS = 19  # what fits below a picture
 CAPTION_LINES = 4  # the rest of a longer caption is cut
 MOST_PICTURES = 200
 
@@ -70,8 +71,8 @@ def learning_curves(history: dict[str, list[float]], path: str | Path, *, title:
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.set_xlim(0.5, max([1, *map(len, history.values())]) + 0.5)
-        _headline(figure, title)
-        _save(figure, path)
+        headline(figure, title)
+        save(figure, path)
 
 
 def confusion_matrix(report: Report, path: str | Path, *, title: str = "") -> None:
@@ -108,8 +109,8 @@ def confusion_matrix(report: Report, path: str | Path, *, title: str = "") -> No
         axes.grid(which="minor", color="white", linewidth=1.5)
         axes.tick_params(which="both", length=0)
         axes.spines[:].set_visible(False)
-        _headline(figure, title, scores)
-        _save(figure, path)
+        headline(figure, title, scores)
+        save(figure, path)
 
 
 def reliability(report: Report, path: str | Path, *, title: str = "") -> None:
@@ -150,8 +151,8 @@ def reliability(report: Report, path: str | Path, *, title: str = "") -> None:
         bottom.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         bottom.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         figure.align_ylabels()
-        _headline(figure, title, f"ECE {report.ece:.3f}, NLL {report.nll:.3f}, {report.images:,} images")
-        _save(figure, path)
+        headline(figure, title, f"ECE {report.ece:.3f}, NLL {report.nll:.3f}, {report.images:,} images")
+        save(figure, path)
 
 
 def timeline(
@@ -200,8 +201,8 @@ def timeline(
             strips[0].text(0.5, 0.5, "no face", ha="center", va="center", transform=strips[0].transAxes)
             strips[0].set_yticks([])
         strips[-1].set_xlabel("seconds")
-        _headline(figure, title)
-        _save(figure, path)
+        headline(figure, title)
+        save(figure, path)
 
 
 def contact_sheet(
@@ -249,11 +250,11 @@ def contact_sheet(
             picture = np.broadcast_to(image[:, :, ::-1], (*image.shape[:2], 3))  # BGR to RGB; grey to three equal
             axes.imshow(picture, extent=(left, left + TILE, bottom, top), aspect="auto")
             # A line of capitals is wider than its picture: cut it rather than write over the next caption.
-            text = axes.text(left, bottom + 0.03, caption, va="top", fontsize=7, linespacing=1.15, clip_on=True)
+            text = axes.text(left, bottom + 0.03, caption, va="top", fontsize=8, linespacing=1.15, clip_on=True)
             space = Bbox([(left, bottom), (left + TILE + GAP / 2, top + cell_height)])
             text.set_clip_box(TransformedBbox(space, axes.transData))
         axes.set(xlim=(0, width), ylim=(sheet_height, 0))  # last, because imshow moves the limits to its picture
-        _save(figure, path)
+        save(figure, path)
 
 
 def _curves(axes: Axes, history: dict[str, list[float]], name: str, best: Callable[[np.ndarray], int]) -> None:
@@ -312,9 +313,9 @@ def _cell(axes: Axes, x: int, y: int, share: float, count: int, color: str) -> N
     if count:
         shown = f"{share:.0%}" if share >= 0.005 else "<1%"
         axes.text(x, y, shown, ha="center", va="bottom", color=color, fontsize=10)
-        axes.text(x, y + 0.06, f"{count:,}", ha="center", va="top", color=color, fontsize=7)
+        axes.text(x, y + 0.06, f"{count:,}", ha="center", va="top", color=color, fontsize=8)
     else:
-        axes.text(x, y, "0", ha="center", va="center", color=MUTED, fontsize=7)
+        axes.text(x, y, "0", ha="center", va="center", color=MUTED, fontsize=8)
 
 
 def _text_color(background: tuple[float, float, float, float]) -> str:
@@ -325,7 +326,7 @@ def _text_color(background: tuple[float, float, float, float]) -> str:
     return "white" if np.dot(background[:3], (0.299, 0.587, 0.114)) < 0.46 else "black"
 
 
-def _headline(figure: Figure, *lines: str) -> None:
+def headline(figure: Figure, *lines: str) -> None:
     """Puts lines above the figure, wrapped to its width; empty ones are left out."""
     characters = int(12 * figure.get_figwidth())
     figure.suptitle("\n".join(textwrap.fill(line, characters) for line in lines if line), fontsize=10.5)
@@ -346,7 +347,7 @@ def check_format(path: str | Path) -> None:
         raise FerError(f"{path}: cannot write a figure as {suffix!r}; use one of .{', .'.join(sorted(formats))}")
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save(figure: Figure, path: str | Path) -> None:
     """Writes the figure under a temporary name in the same folder, then renames it: a reader never sees half a file."""
     check_format(path)
     with replacing(path) as temporary:

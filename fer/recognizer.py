@@ -8,6 +8,8 @@ from fer.classifier import Classifier
 from fer.faces import Face, crop
 from fer.images import prepare
 
+UNCERTAIN = "uncertain"  # what is shown in place of a label
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -19,6 +21,7 @@ class Prediction:
         labels: k names, in the order of the probabilities.
         track: the number under which the face is followed through a video; None in a single picture.
         chosen: index of the label shown, where that is not simply the most probable one (hysteresis); else None.
+        uncertain_below: the confidence below which "uncertain" is shown; None where nobody asked for that.
     """
 
     face: Face
@@ -26,6 +29,7 @@ class Prediction:
     labels: tuple[str, ...]
     track: int | None = None
     chosen: int | None = None
+    uncertain_below: float | None = None
 
     @property
     def label(self) -> str:
@@ -36,22 +40,34 @@ class Prediction:
         return float(self.probabilities[self._index])
 
     @property
+    def uncertain(self) -> bool:
+        return self.uncertain_below is not None and self.confidence < self.uncertain_below
+
+    @property
+    def shown(self) -> str:
+        """What people see: the label, or "uncertain"."""
+        return UNCERTAIN if self.uncertain else self.label
+
+    @property
     def _index(self) -> int:
         return int(self.probabilities.argmax()) if self.chosen is None else self.chosen
 
 
-def recognize(classifier: Classifier, image: np.ndarray, faces: list[Face]) -> list[Prediction]:
+def recognize(
+    classifier: Classifier, image: np.ndarray, faces: list[Face], uncertain_below: float | None = None
+) -> list[Prediction]:
     """The expressions of the faces that a detector found, in one call of the network.
 
     Args:
         classifier: names them.
         image: uint8 (H, W, 3) BGR.
         faces: in this picture.
+        uncertain_below: see `Prediction`.
 
     Returns:
         A prediction for each face, in the same order.
     """
-    return predict(classifier, rows(classifier, image, faces), faces)
+    return predict(classifier, rows(classifier, image, faces), faces, uncertain_below)
 
 
 def rows(classifier: Classifier, image: np.ndarray, faces: list[Face]) -> list[np.ndarray]:
@@ -60,9 +76,14 @@ def rows(classifier: Classifier, image: np.ndarray, faces: list[Face]) -> list[n
     return [prepare(crop(image, face, spec.margin), spec) for face in faces]
 
 
-def predict(classifier: Classifier, rows: list[np.ndarray], faces: list[Face]) -> list[Prediction]:
+def predict(
+    classifier: Classifier, rows: list[np.ndarray], faces: list[Face], uncertain_below: float | None = None
+) -> list[Prediction]:
     """Predictions for prepared faces, which may come from many pictures."""
     if not rows:
         return []
     probabilities = classifier.predict(np.stack(rows))
-    return [Prediction(face, row, classifier.labels) for face, row in zip(faces, probabilities, strict=True)]
+    return [
+        Prediction(face, row, classifier.labels, uncertain_below=uncertain_below)
+        for face, row in zip(faces, probabilities, strict=True)
+    ]

@@ -15,7 +15,8 @@ from fer.recognizer import Prediction
 COLUMNS = (
     *("source", "index", "seconds", "status", "face", "track"),
     *("x", "y", "width", "height", "label", "confidence"),
-)  # then one column a label
+)  # then UNCERTAIN where it was asked for, then one column a label
+UNCERTAIN = "uncertain"  # true where the confidence is below the model's threshold; `label` is the best guess still
 STATUSES = ("ok", "no_face", "unreadable")
 FORMATS = (".csv", ".jsonl")
 
@@ -33,7 +34,8 @@ def rows(
         readable: False for a file that could not be decoded.
 
     Yields:
-        A dict of `COLUMNS` and labels for each face, or a single one with the status "no_face" or "unreadable".
+        A dict of `COLUMNS`, `UNCERTAIN` where predictions have a threshold, and labels for each face, or a single one
+        with the status "no_face" or "unreadable".
     """
     about = {"source": visible(source), "index": index, "seconds": None if seconds is None else round(seconds, 3)}
     if not predictions:
@@ -48,6 +50,7 @@ def rows(
             **{"x": box.x, "y": box.y, "width": box.width, "height": box.height},
             "label": prediction.label,
             "confidence": round(prediction.confidence, 4),
+            **({} if prediction.uncertain_below is None else {UNCERTAIN: prediction.uncertain}),
             **dict(zip(prediction.labels, (round(float(p), 4) for p in prediction.probabilities), strict=True)),
         }
 
@@ -64,6 +67,11 @@ def read(path: str | Path) -> Iterator[dict]:
         yield from csv.DictReader(file) if Path(path).suffix.lower() == ".csv" else map(json.loads, file)
 
 
+def is_uncertain(row: dict) -> bool:
+    """Whether a row of `read` is marked as uncertain."""
+    return str(row.get(UNCERTAIN)).lower() == "true"
+
+
 class Writer:
     """A growing table, .csv or .jsonl by its suffix. Rows reach the file as they come: a run that is stopped keeps
     them. Use it as a context manager.
@@ -73,6 +81,7 @@ class Writer:
         labels: the last columns.
         overwrite: replace an existing file.
         resume: go on with one; its last source is written again, as its rows may not all be there.
+        uncertain: with the column `UNCERTAIN`.
 
     Attributes:
         done: files that need not be looked at again, by their full names; empty unless resumed.
@@ -81,10 +90,19 @@ class Writer:
         FerError: another suffix, a file that exists, one of other columns, or one that cannot be written.
     """
 
-    def __init__(self, path: str | Path, labels: tuple[str, ...], *, overwrite: bool = False, resume: bool = False):
-        self.path, self.columns = Path(path), (*COLUMNS, *labels)
+    def __init__(
+        self,
+        path: str | Path,
+        labels: tuple[str, ...],
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        uncertain: bool = False,
+    ):
+        columns = (*COLUMNS, *[UNCERTAIN] * uncertain)
+        self.path, self.columns = Path(path), (*columns, *labels)
         check_output(path, kept=overwrite or resume)
-        if clash := set(labels) & set(COLUMNS):
+        if clash := set(labels) & set(columns):
             raise FerError(f"{path}: the model has labels named like columns: {', '.join(sorted(clash))}")
         with self._failing():
             self.done = self._kept() if resume and self.path.exists() else set()

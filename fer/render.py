@@ -45,7 +45,7 @@ def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "",
         corner = (box.x + box.width - 1, box.y + box.height - 1)
         cv2.rectangle(canvas, (box.x, box.y), corner, color, max(1, letter // 6))
         track = f"{prediction.track}: " if prediction.track is not None else ""
-        text = f"{track}{prediction.label} {prediction.confidence:.0%}"
+        text = f"{track}{prediction.shown} {prediction.confidence:.0%}"
         above = box.y - _line(letter)
         _text(canvas, text, (box.x, above if above >= 0 else box.y), letter, background=color)
         if bars:
@@ -100,7 +100,7 @@ def _bars(canvas, prediction, letter, color):
     panel[:] = panel // 3  # darker, so that bars and words stand out from any picture
     for i, (text, probability) in enumerate(zip(texts, prediction.probabilities, strict=True)):
         top = y + i * line
-        shown = text == _ascii(prediction.label)
+        shown = text == _ascii(prediction.shown)
         _text(canvas, text, (x, top), letter, color=color if shown else PAPER)
         end = x + text_width + round(float(probability) * (width - text_width - letter // 2))
         cv2.rectangle(canvas, (x + text_width, top + line // 4), (end, top + line * 3 // 4), color, cv2.FILLED)

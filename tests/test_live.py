@@ -182,6 +182,16 @@ class TestSession:
         assert prediction.label == ("sad" if smoothing == 0 else "happy")
         assert prediction.probabilities.sum() == pytest.approx(1)
 
+    def test_uncertain_is_told_by_the_smoothed_probabilities_and_counted(self):
+        watched = session(FakeDetector([A]), smoothing=0.4, uncertain_below=0.8)
+        shown = [watched.process(frame(i, 255 if i < 30 else 140))[0] for i in range(90)]
+        assert [p.label for p in shown] == ["happy"] * 90
+        turned = next(i for i, p in enumerate(shown) if p.uncertain)
+        assert 33 < turned < 60  # at once without smoothing
+        assert {p.shown for p in shown[turned:]} == {"uncertain"}
+        assert "happy" in watched.history.summary()
+        assert f"uncertain {(90 - turned) / 89:.0%}" in watched.history.summary()
+
     def test_a_real_classifier_serves(self):
         classifier = Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
         watched = live.Session(classifier, FakeDetector([A, B]))

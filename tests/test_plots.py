@@ -85,7 +85,7 @@ def test_learning_curves_are_quick_enough_for_every_epoch(tmp_path):
 
 def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
     values = {"val_loss": [NAN, 1.0, 0.7, 0.9], "val_accuracy": [0.3, NAN, 0.5, 0.625]}
     plots.learning_curves(values, tmp_path / "curves.png")
     legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figures[0].axes[:2]]
@@ -159,7 +159,7 @@ def test_contact_sheet_refuses_what_it_cannot_show(images, captions, columns, me
 
 
 def test_captions_are_wrapped_and_cut():
-    assert plots._wrapped("true happy / said sad 97 %\nface.png") == "true happy / said sad\n97 %\nface.png"
+    assert plots._wrapped("true happy / said sad 97 %\nface.png") == "true happy / said\nsad 97 %\nface.png"
     lines = plots._wrapped("word " * 100).split("\n")
     assert len(lines) == plots.CAPTION_LINES and lines[-1].endswith("…")
     assert max(map(len, lines)) <= plots.CAPTION_CHARACTERS

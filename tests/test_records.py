@@ -12,8 +12,9 @@ from fer.recognizer import Prediction
 LABELS = ("happy", "sad")
 
 
-def prediction(share=0.75, track=None, chosen=None):
-    return Prediction(Face(Box(1, 2, 30, 40), 1.0), np.array([share, 1 - share], np.float32), LABELS, track, chosen)
+def prediction(share=0.75, track=None, chosen=None, below=None):
+    probabilities = np.array([share, 1 - share], np.float32)
+    return Prediction(Face(Box(1, 2, 30, 40), 1.0), probabilities, LABELS, track, chosen, below)
 
 
 def write(path, sources, **options):
@@ -134,3 +135,32 @@ def test_refused(tmp_path):
 )
 def test_names_are_one_visible_line(name, shown):
     assert records.visible(name) == shown
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_uncertain_is_a_column_of_its_own_where_it_is_asked_for(tmp_path, suffix):
+    path = tmp_path / f"r{suffix}"
+    with records.Writer(path, LABELS, uncertain=True) as writer:
+        writer.write(records.rows("a.jpg", [prediction(0.75, below=0.75), prediction(0.625, below=0.75)]))
+        writer.write(records.rows("b.jpg", []))
+    first, second, none = records.read(path)
+    assert tuple(first) == (*records.COLUMNS, "uncertain", *LABELS)
+    assert [row["label"] for row in (first, second)] == ["happy", "happy"]  # the best guess, in both
+    assert [records.is_uncertain(row) for row in (first, second, none)] == [False, True, False]
+    assert none["uncertain"] in ("", None)
+
+
+def test_a_run_with_uncertain_does_not_go_on_in_a_table_without(tmp_path):
+    write(tmp_path / "r.csv", ["a", "b"])
+    with pytest.raises(FerError, match="not a row of this model's columns"):
+        records.Writer(tmp_path / "r.csv", LABELS, resume=True, uncertain=True)
+    with pytest.raises(FerError, match="labels named like columns: uncertain"):
+        records.Writer(tmp_path / "new.csv", ("uncertain", "sad"), uncertain=True)
+
+
+def test_uncertain_is_what_people_see_where_it_was_asked_for():
+    assert [prediction(0.625, below=below).shown for below in (None, 0.5, 0.625, 0.75)] == [
+        *("happy", "happy", "happy", "uncertain")
+    ]
+    held = prediction(0.25, chosen=0, below=0.5)  # the label that is held counts, not the most probable one
+    assert (held.label, held.uncertain, held.shown) == ("happy", True, "uncertain")

@@ -1,5 +1,7 @@
 """Boxes, words and bars on a copy; recorded videos play at the speed at which their frames came."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -75,6 +77,17 @@ class TestDraw:
         alone = color(prediction(box, track=4))
         assert alone == color(prediction(Box(200, 60, 40, 40), track=9), prediction(box, track=4))
         assert alone != color(prediction(box, track=5))
+
+    def test_uncertain_is_drawn_in_place_of_the_label(self, image, monkeypatch):
+        texts = []
+        monkeypatch.setattr(render, "_text", lambda canvas, text, *_, **look: texts.append((text, look.get("color"))))
+        sure = prediction(Box(50, 60, 80, 80), 1)
+        for below, heading, marked in ((0.0, sure.label, [sure.label]), (1.1, "uncertain", [])):
+            texts.clear()
+            render.draw(image, [replace(sure, uncertain_below=below)])
+            assert texts[0][0].startswith(heading)
+            colored = [t for t, color in texts[1:] if color not in (None, render.PAPER)]
+            assert colored == marked  # no bar stands out
 
     def test_what_the_font_lacks_is_a_question_mark(self):
         assert render._ascii("fröhlich ß 驚き") == "frohlich ? ??"

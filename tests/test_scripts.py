@@ -293,7 +293,7 @@ def measured(tmp_path_factory):
 
 KEYS = {
     *("images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "weighted", "per_class"),
-    *("confusion", "top2_accuracy", "ece", "nll", "model", "data", "split", "tta", "votes", "views"),
+    *("confusion", "top2_accuracy", "ece", "nll", "model", "data", "split", "tta", "votes", "views", "risk_coverage"),
 }
 
 
@@ -468,6 +468,10 @@ def test_models_of_different_splits_are_not_averaged_unasked():
         (["--confusion", "r.png", "--mistakes", "r.csv"], "two outputs would be one file"),
         (["--report", "a", "--reliability", "a"], "two outputs would be one file"),
         (["--mistakes", "q.png"], "--mistakes writes a .csv"),
+        (["--risk-coverage", "a.pdf", "--groups", "a.pdf", "--group-by", "folder"], "two outputs would be one file"),
+        (["--risk-coverage", "a.docx"], "cannot write a figure as '.docx'"),
+        (["--groups", "a.png"], "--groups and --attributes go with --group-by"),
+        (["--attributes", "a.csv"], "--groups and --attributes go with --group-by"),
     ],
 )
 def test_outputs_that_would_overwrite_each_other_are_refused(refuse, outputs, said):

@@ -105,6 +105,20 @@ def test_a_detector_that_fails_does_not_look_like_success(film, model, monkeypat
         )
 
 
+def test_uncertain_is_written_beside_the_label(film, model, tmp_path, monkeypatch, capsys):
+    answer = np.float32([[0.5, 0.3, 0.2]])
+    monkeypatch.setattr(Classifier, "predict", lambda self, x, **_: answer)
+    flags = ("--source", film, "--model", model, "--detector", "none", "--uncertain", "--log", tmp_path / "log.jsonl")
+    run(*flags, code=2)
+    assert "--store-threshold" in capsys.readouterr().err
+    unsure = tmp_path / "unsure.keras"
+    Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE), {"uncertain_below": 0.6}).save(unsure)
+    run(*flags, "--model", unsure)
+    rows = list(records.read(tmp_path / "log.jsonl"))
+    assert [(row["label"], row["uncertain"]) for row in rows] == [(tiny.LABELS[0], True)] * 25
+    assert "uncertain 100%" in capsys.readouterr().out
+
+
 def test_skip_analyses_every_second_frame_and_writes_all(film, model, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(Classifier, "predict", lambda self, x, **_: calls.append(len(x)) or np.eye(3, dtype=np.float32)[:1])

@@ -1,0 +1,203 @@
+"""What models say of labelled pictures, and what is made of their answers beyond the report."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer import FerError, attributes, cli, comparison, dataset, files, groups, metrics, plots, selective, twins
+from fer.classifier import Classifier, average, describe
+from fer.dataset import Dataset
+from fer.images import InputSpec
+
+SHEET = 64  # pictures on the contact sheet of mistakes
+
+
+@dataclass(frozen=True, eq=False)  # eq=False: == on arrays has no single truth value
+class Answers:
+    """What a model, or several averaged, say of labelled pictures.
+
+    Attributes:
+        name: of the model, or of all.
+        pictures: labels in the model's order.
+        probabilities: float32 (n, k).
+    """
+
+    name: str
+    pictures: Dataset
+    probabilities: np.ndarray
+
+    @property
+    def true(self) -> np.ndarray:
+        """int64 (n,), indexes of the true labels."""
+        return self.pictures.targets.argmax(axis=1)
+
+    @property
+    def said(self) -> np.ndarray:
+        """int64 (n,), indexes of the most probable labels."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """float32 (n,), probability of the label said."""
+        return self.probabilities.max(axis=1)
+
+    def risk_coverage(self) -> selective.RiskCoverage:
+        return selective.risk_coverage(self.confidence, self.said == self.true)
+
+    def report(self, rows: np.ndarray | slice = slice(None)) -> metrics.Report:
+        """The scores of all pictures, or of some rows."""
+        return metrics.report(self.probabilities[rows], self.pictures.targets[rows], self.pictures.labels)
+
+
+def answers(args, teams: Sequence[Sequence[str]]) -> list[Answers]:
+    """Loads the data that a script's arguments name and lets teams of models answer, each averaged within itself.
+
+    Args:
+        args: those of `cli.add_data_arguments`, `split` and `tta`.
+        teams: paths of models; one team's share their labels.
+
+    Raises:
+        FerError: of the models and the data; or resized to what each model takes, the data split differently.
+    """
+    about = {path: describe(path) for team in teams for path in team}  # refuses bad files at once
+    cli.take_split(args, [one["notes"] for one in about.values()])
+    specs = {path: InputSpec(**one["spec"]) for path, one in about.items()}
+    data = {spec: cli.load_data(args, spec, (args.split,), "majority")[args.split] for spec in set(specs.values())}
+    if len({part.names for part in data.values()}) > 1:
+        raise FerError(
+            "these models cannot be averaged or compared here: resized to what each takes, the data split differently"
+        )
+    with cli.quiet():
+        models = {path: Classifier.load(path) for path in about}
+    found = []
+    for team in teams:
+        pictures = data[specs[team[0]]].align(models[team[0]].labels)
+        images = [data[specs[path]].images for path in team]
+        probabilities = average([models[path] for path in team], images, tta=args.tta)
+        found.append(Answers(" + ".join(Path(path).name for path in team), pictures, probabilities))
+    return found
+
+
+def questions(args, found: Answers, others: Sequence[Answers]) -> dict:
+    """Answers what the arguments of `cli.add_question_arguments` ask.
+
+    Returns:
+        A name in the report -> what has `summary()` and `to_dict()`; "risk_coverage" always.
+    """
+    given = {}
+    if args.unique_against:
+        given["unique"] = unique_against(args, found)
+    if others:
+        given["comparison"] = compare(found, *others)
+    if args.group_by:
+        group = attributes.read(args.group_by, found.pictures, dataset.locate(args.data), args.attributes)
+        pictures = found.pictures
+        given["groups"] = groups.by_group(group, found.probabilities, pictures.targets, pictures.labels, args.group_by)
+    given["risk_coverage"] = found.risk_coverage()
+    if args.store_threshold is not None:
+        given["threshold"] = store_threshold(args.model[0], given["risk_coverage"], args.store_threshold, args.data)
+    return given
+
+
+def compare(a: Answers, b: Answers) -> comparison.Comparison:
+    """Two teams on the same pictures; they may know different labels."""
+    labels = tuple(dict.fromkeys((*a.pictures.labels, *b.pictures.labels)))
+    codes = np.array([labels.index(label) for label in b.pictures.labels])
+    names = (a.name, b.name) if a.name != b.name else ("the first", "the second")
+    return comparison.compare(a.true, a.said, codes[b.said], len(labels), names)
+
+
+@dataclass(frozen=True)
+class Unique:
+    """Scores of the pictures without a twin in training, beside those of all. Built by `unique_against`.
+
+    Attributes:
+        training: where the training pictures are from, and how many there are.
+        twins: pictures with a twin among them.
+        alone: scores of the others; None where there are none.
+        seen: scores of the twins; None where there are none.
+    """
+
+    training: tuple[str, int]
+    twins: int
+    alone: metrics.Report | None
+    seen: metrics.Report | None
+
+    def summary(self) -> str:
+        source, count = self.training
+        lines = [f"against the {count:,} training pictures of {source}"]
+        for name, report in (("without a twin", self.alone), ("with a twin", self.seen)):
+            if report is None:
+                lines.append(f"{name:<20}no images")
+                continue
+            low, high = report.accuracy_ci95
+            scores = f"{report.accuracy:.2%}  (95% interval {low:.2%} to {high:.2%}, {report.images:,} images)"
+            lines.append(f"{name:<20}{scores}, macro F1 {report.macro_f1:.3f}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict:
+        """As plain Python values, ready for `json.dump`."""
+        source, count = self.training
+        plain = {"against": source, "training_images": count, "twins": self.twins}
+        for name, report in (("without_twin", self.alone), ("with_twin", self.seen)):
+            keys = ("images", "accuracy", "accuracy_ci95", "macro_f1")
+            plain[name] = report and {key: value for key, value in report.to_dict().items() if key in keys}
+        return plain
+
+
+def unique_against(args, found: Answers) -> Unique:
+    """Scores the pictures that have no pixel-identical twin in training.
+
+    The training pictures are the train split of `args.unique_against`, all pictures where it is not divided. Where it
+    is the evaluated data itself, undivided, they are what the validation split left.
+    """
+    source, size = args.unique_against, found.pictures.images.shape[1:]
+    spec = InputSpec(size=size[0], channels=size[2])
+    if dataset.locate(source) == dataset.locate(args.data):
+        training = cli.load_data(args, spec, ("train",), "majority")["train"]
+    else:
+        options = {"splits": ("train",), "validation_fraction": None, "progress": cli.progress}
+        training = dataset.load(source, spec, **options)["train"]
+    seen = twins.twins_in(found.pictures.images, training.images)
+    alone, twin = (found.report(rows) if rows.any() else None for rows in (~seen, seen))
+    return Unique((Path(source).name, len(training)), int(seen.sum()), alone, twin)
+
+
+def store_threshold(path: str, curve: selective.RiskCoverage, accuracy: float, data: str) -> selective.Threshold:
+    """Chooses the confidence below which a model is uncertain, and writes it into the model's notes.
+
+    Args:
+        path: the model file, rewritten whole or not at all.
+        curve: of its answers for validation pictures.
+        accuracy: that the other pictures must reach.
+        data: where the pictures are from; its last part goes into the notes.
+
+    Raises:
+        FerError: the accuracy cannot be reached, or the file cannot be written.
+    """
+    chosen = selective.threshold(curve, accuracy)
+    with cli.quiet():
+        model = Classifier.load(path)
+    how = {"data": Path(data).name, "images": chosen.images, "asked": accuracy, "accuracy": chosen.accuracy}
+    notes = {"uncertain_below": chosen.below, "uncertain_chosen_on": how | {"coverage": chosen.coverage}}
+    dataclasses.replace(model, notes=model.notes | notes).save(path)
+    return chosen
+
+
+def write_mistakes(path: Path, found: Answers, title: str) -> None:
+    """A row for every wrong answer, and beside the table a sheet with the most confident ones."""
+    true, said, confidence = found.true, found.said, found.confidence
+    wrong = np.flatnonzero(true != said)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    names = np.array(found.pictures.labels)
+    table = pd.DataFrame({"name": np.array(found.pictures.names)[wrong], "true": names[true[wrong]]})
+    table["predicted"], table["confidence"] = names[said[wrong]], confidence[wrong].round(4)
+    with files.replacing(path) as temporary:
+        table.to_csv(temporary, index=False, errors="backslashreplace")
+    captions = [f"true {row.true}\nsaid {row.predicted} {row.confidence:.0%}" for row in table[:SHEET].itertuples()]
+    first, sheet = found.pictures.images[wrong[:SHEET]], path.with_suffix(".png")
+    plots.contact_sheet(first, captions, sheet, title=f"most confident mistakes: {title}")
