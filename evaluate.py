@@ -32,6 +32,8 @@ def main(args):
     check(args)
     found, *others = evaluation.answers(args, [args.model, args.compare] if args.compare else [args.model])
     print(cli.describe_data(args.split, found.pictures))
+    if found.refit and args.split != "test":
+        print(f"trained on its validation pictures as well (--refit), so no validation score: {', '.join(found.refit)}")
     report, views = found.report(), classifier.view_count(args.tta)
     title = f"{found.name} on {Path(args.data).name} {args.split}, {views} view{'s' * (views > 1)}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()

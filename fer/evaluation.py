@@ -24,11 +24,13 @@ class Answers:
         name: of the model, or of all.
         pictures: labels in the model's order.
         probabilities: float32 (n, k).
+        refit: models that were trained on their validation pictures as well (`train.py --refit`).
     """
 
     name: str
     pictures: Dataset
     probabilities: np.ndarray
+    refit: tuple[str, ...] = ()
 
     @property
     def true(self) -> np.ndarray:
@@ -78,7 +80,8 @@ def answers(args, teams: Sequence[Sequence[str]]) -> list[Answers]:
         pictures = data[specs[team[0]]].align(models[team[0]].labels)
         images = [data[specs[path]].images for path in team]
         probabilities = average([models[path] for path in team], images, tta=args.tta)
-        found.append(Answers(" + ".join(Path(path).name for path in team), pictures, probabilities))
+        refit = tuple(Path(path).name for path in team if about[path]["notes"].get("refit"))
+        found.append(Answers(" + ".join(Path(path).name for path in team), pictures, probabilities, refit))
     return found
 
 
@@ -97,6 +100,8 @@ def questions(args, found: Answers, others: Sequence[Answers]) -> dict:
         group = attributes.read(args.group_by, found.pictures, dataset.locate(args.data), args.attributes)
         pictures = found.pictures
         given["groups"] = groups.by_group(group, found.probabilities, pictures.targets, pictures.labels, args.group_by)
+    if found.refit and args.store_threshold is not None:
+        raise FerError(f"{found.refit[0]} was trained on its validation pictures: they can say nothing of a threshold")
     given["risk_coverage"] = found.risk_coverage()
     if args.store_threshold is not None:
         given["threshold"] = store_threshold(args.model[0], given["risk_coverage"], args.store_threshold, args.data)

@@ -294,3 +294,15 @@ def test_all_questions_at_once(evaluated, faces, models, tmp_path):
     assert {"unique", "comparison", "groups", "risk_coverage"} <= report.keys()
     places = [printed.index(text) for text in ("against the 90 training", "Is m2.keras better", "by folder", "AURC")]
     assert places == sorted(places)
+
+
+def test_a_model_trained_on_its_validation_pictures_says_so(models, faces, tmp_path, capsys):
+    refit = tmp_path / "refit.keras"
+    known = Classifier.load(models[0])
+    Classifier(known.model, known.labels, SPEC, {"refit": True}).save(refit)
+    assert script(evaluate, "--model", refit, "--data", faces) == 0
+    assert "no validation score: refit.keras" in capsys.readouterr().out
+    assert script(evaluate, "--model", models[0], "--data", faces) == 0
+    assert "no validation score" not in capsys.readouterr().out
+    assert script(evaluate, "--model", refit, "--data", faces, "--store-threshold", "0.5") == 2
+    assert "refit.keras was trained on its validation pictures" in capsys.readouterr().err
