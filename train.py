@@ -85,6 +85,7 @@ def main(args):
     if recipe.calibrate and "temperature" not in classifier.notes:
         classifier = calibration.calibrate(classifier, validation.images, validation.targets)
         classifier.save(output)
+        print(f"temperature {classifier.notes['temperature']:.2f}; ", end="")
     report = metrics.report(classifier.predict(validation.images), validation.targets, classifier.labels)
     print(f"kept epoch {run.best.epoch}; validation, single view:")
     print(report.table(), report.summary(), sep="\n\n")

@@ -9,6 +9,7 @@ import cv2
 import numbered
 import numpy as np
 import pytest
+import tiny
 
 # The real data are too large for the repository: they lie beside the checkout, or nowhere.
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -111,3 +112,17 @@ def real_folders(tmp_path_factory):
 def make_video(tmp_path):
     """make_video("a.avi", frames=40, fps=20): the path of a video whose frames are numbered from 0."""
     return lambda name="a.avi", **options: numbered.film(tmp_path / name, **options)
+
+
+@pytest.fixture
+def refuse(capsys):
+    """refuse(module, *arguments): the one line with which a script must stop, exit code 2."""
+
+    def refuse(module, *arguments):
+        assert tiny.script(module, *arguments) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("error: ")
+        return lines[0].removeprefix("error: ")
+
+    return refuse

@@ -10,20 +10,15 @@ import numpy as np
 import pytest
 import tiny
 from scipy.stats import binomtest
+from tiny import script
 
 import evaluate
 import predict_folder
-from fer import cli, dataset, records
+from fer import dataset, records
 from fer.classifier import Classifier, average, describe
 from fer.images import InputSpec
 
 SPEC = InputSpec(tiny.SIZE)
-
-
-def script(module, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        cli.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
-    return ended.value.code
 
 
 @pytest.fixture(scope="module")

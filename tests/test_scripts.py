@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import tiny
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, log_loss
+from tiny import script
 
 import evaluate
 import train
@@ -21,27 +22,6 @@ from fer.images import InputSpec
 
 PNG = b"\x89PNG"
 N = 257  # one more than a full batch of the network
-
-
-def script(module, *arguments):
-    """Runs a script in this process as if from the command line; returns its exit code."""
-    with tiny.known(), pytest.raises(SystemExit) as ended:
-        cli.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
-    return ended.value.code
-
-
-@pytest.fixture
-def refuse(capsys):
-    """refuse(module, *arguments): the one line with which a script must stop, exit code 2."""
-
-    def refuse(module, *arguments):
-        assert script(module, *arguments) == 2
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1
-        assert lines[0].startswith("error: ")
-        return lines[0].removeprefix("error: ")
-
-    return refuse
 
 
 # --- train.py as a program

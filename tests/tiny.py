@@ -13,7 +13,7 @@ import cv2
 import keras
 import numpy as np
 
-from fer import networks, training
+from fer import cli, networks, training
 from fer.dataset import Dataset
 from fer.recipes import Recipe
 
@@ -138,9 +138,18 @@ def run(*arguments, code=0, **options) -> str:
     return output
 
 
+def script(module, *arguments) -> int:
+    """Runs a script of the checkout in this process as if from the command line; returns its exit code."""
+    try:
+        with known():
+            cli.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
+    except SystemExit as ended:
+        return ended.code
+    raise AssertionError("a script ends with an exit code")
+
+
 if __name__ == "__main__":
     import train
-    from fer import cli
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
     with known():

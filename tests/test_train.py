@@ -1,0 +1,99 @@
+"""train.py with teachers, a fitted temperature, and the validation pictures: what it prints, keeps and refuses."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import tiny
+from tiny import script
+
+import train
+from fer.calibration import fit_temperature
+from fer.classifier import Classifier, describe
+from fer.dataset import load
+from fer.images import InputSpec
+
+SPEC = InputSpec(tiny.SIZE)
+
+
+@pytest.fixture
+def faces(tmp_path):
+    return tiny.folders(tmp_path / "faces")
+
+
+@pytest.fixture
+def trained(faces, tmp_path, capsys):
+    """trained("name", *flags): the path of a model, and what was printed."""
+
+    def run(name, *flags):
+        model, quick = tmp_path / f"{name}.keras", ("--epochs", 2, "--schedule", "constant", "--patience", 0)
+        places = ("--output", model, "--run-dir", tmp_path / name)
+        assert script(train, "--data", faces, *tiny.FLAGS, *quick, *places, *flags) == 0, capsys.readouterr()
+        return model, capsys.readouterr().out
+
+    return run
+
+
+def test_the_temperature_is_fitted_on_the_validation_pictures_and_kept(trained, faces):
+    plain, _ = trained("plain")
+    calibrated, printed = trained("calibrated", "--calibrate")
+    pictures = load(faces, SPEC)["validation"].align(describe(plain)["labels"])
+    before = Classifier.load(plain).predict(pictures.images)
+    temperature = describe(calibrated)["notes"]["temperature"]
+    assert temperature == pytest.approx(fit_temperature(before, pictures.targets), abs=1e-3)
+    after = Classifier.load(calibrated)
+    assert fit_temperature(after.predict(pictures.images), pictures.targets) == pytest.approx(1, abs=0.01)
+    assert f"temperature {temperature:.2f}" in printed
+
+
+def test_a_finished_run_that_is_resumed_is_not_calibrated_twice(trained, tmp_path):
+    model, _ = trained("once", "--calibrate")
+    before = Classifier.load(model).model.get_layer("logits").get_weights()
+    assert script(train, "--resume", "--run-dir", tmp_path / "once") == 0
+    for old, new in zip(before, Classifier.load(model).model.get_layer("logits").get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, tmp_path):
+    model, printed = trained("refit", "--refit")
+    notes = describe(model)["notes"]
+    assert notes["refit"]
+    assert notes["epoch"] == 2
+    assert "validation_while_training" not in notes
+    assert notes["pictures"] == {"train": 72, "validation": 24}
+    assert "train: 72 pictures" in printed
+    assert "no validation score" in printed
+    assert "accuracy   " not in printed  # the table of scores
+    header = (tmp_path / "refit" / "log.csv").read_text().splitlines()[0].split(",")
+    assert "fitted_accuracy" in header
+    assert not [name for name in header if name.startswith("val_")]
+
+
+def test_teachers_are_named_in_the_model_and_found_again_on_resume(trained, tmp_path):
+    teacher, _ = trained("teacher")
+    student, _ = trained("student", "--teacher", teacher, "--teacher-share", 0.5)
+    assert describe(student)["notes"]["teachers"] == ["teacher.keras"]
+    assert script(train, "--resume", "--run-dir", tmp_path / "student") == 0
+    kept = json.loads((tmp_path / "student" / "run.json").read_text())["configuration"]
+    assert kept["teacher"] == [str(teacher)]
+
+
+def test_a_teacher_that_is_not_there_is_refused_before_the_data_are_read(faces, tmp_path, refuse):
+    flags = ("--teacher", tmp_path / "none.keras", "--run-dir", tmp_path / "run")
+    assert refuse(train, "--data", faces, *tiny.FLAGS, *flags).endswith("none.keras: there is no such model file")
+    assert not (tmp_path / "run").exists()
+
+
+def test_blank_pictures_and_twins_are_seen_to_where_the_recipe_says_so(trained, faces):
+    picture = next((faces / "train" / "happy").glob("*.png"))
+    (faces / "train" / "sad" / "twin.png").write_bytes(picture.read_bytes())
+    (faces / "train" / "sad" / "blank.png").write_bytes(
+        cv2.imencode(".png", np.full((12, 12), 7, np.uint8))[1].tobytes()
+    )
+    _, printed = trained("all")
+    assert "train: 50 pictures" in printed
+    assert "1 blank" in printed
+    _, printed = trained("clean", "--drop-blank", "--average-twins")
+    assert "train: 49 pictures" in printed
+    assert "0 blank, 1 skipped" in printed
