@@ -51,10 +51,8 @@ def test_train_says_what_it_read_where_it_runs_and_what_it_wrote(program):
     assert f"keras {keras.__version__}" in output
     assert "2 epochs, " in output
     assert "kept epoch" in output
-    assert (
-        f"model {place / 'models' / 'mine.keras'}, curves {place / 'run' / 'curves.png'}, log {place / 'run' / 'log.csv'}"
-        in output
-    )
+    run = place / "run"
+    assert f"model {place / 'models' / 'mine.keras'}, curves {run / 'curves.png'}, log {run / 'log.csv'}" in output
     assert "Traceback" not in output
     assert "cuda" not in output.lower()  # TensorFlow's start-up notes stay out of the way
 
@@ -423,7 +421,8 @@ def test_evaluate_explains_how_to_call_it(arguments, capsys):
 def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
     faces, model = tiny.folders(tmp_path / "faces", train=60, validation=0), tmp_path / "m.keras"
     flags = ("--validation-fraction", "0.3", "--split-seed", "5")
-    assert script(train, "--data", faces / "train", *QUICK, *flags, "--output", model, "--run-dir", tmp_path / "run") == 0
+    places = ("--output", model, "--run-dir", tmp_path / "run")
+    assert script(train, "--data", faces / "train", *QUICK, *flags, *places) == 0
     capsys.readouterr()
     report = tmp_path / "r.json"
     assert script(evaluate, "--model", model, "--data", faces / "train", "--report", report) == 0

@@ -36,8 +36,9 @@ def trained(faces, tmp_path, capsys):
 
 
 def test_the_temperature_is_fitted_on_the_validation_pictures_and_kept(trained, faces):
-    plain, _ = trained("plain")
-    calibrated, printed = trained("calibrated", "--calibrate")
+    enough = ("--epochs", 8, "--learning-rate", 0.01)
+    plain, _ = trained("plain", *enough)
+    calibrated, printed = trained("calibrated", *enough, "--calibrate")
     pictures = load(faces, SPEC)["validation"].align(describe(plain)["labels"])
     before = Classifier.load(plain).predict(pictures.images)
     temperature = describe(calibrated)["notes"]["temperature"]
@@ -88,9 +89,8 @@ def test_a_teacher_that_is_not_there_is_refused_before_the_data_are_read(faces, 
 def test_blank_pictures_and_twins_are_seen_to_where_the_recipe_says_so(trained, faces):
     picture = next((faces / "train" / "happy").glob("*.png"))
     (faces / "train" / "sad" / "twin.png").write_bytes(picture.read_bytes())
-    (faces / "train" / "sad" / "blank.png").write_bytes(
-        cv2.imencode(".png", np.full((12, 12), 7, np.uint8))[1].tobytes()
-    )
+    blank = cv2.imencode(".png", np.full((12, 12), 7, np.uint8))[1].tobytes()
+    (faces / "train" / "sad" / "blank.png").write_bytes(blank)
     _, printed = trained("all")
     assert "train: 50 pictures" in printed
     assert "1 blank" in printed

@@ -1,4 +1,4 @@
-"""A network and pictures so small that a test trains in a second. Run as a program, it is train.py with `--network tiny`."""
+"""A network and pictures so small that a test trains in a second. As a program it is train.py with `--network tiny`."""
 
 import dataclasses
 import os
