@@ -46,7 +46,7 @@ def main(args):
         cli.take_split(args, [about["notes"]])
         data = cli.load_data(args, spec, ("train", "validation"), "majority")
         train, validation = data["train"].images, data["validation"].align(tuple(about["labels"]))
-    pictures = chosen(validation.images, CHECKED) if args.data else drawn(spec)
+    pictures = chosen(validation.images, CHECKED) if args.data else exporting.drawn(spec, CHECKED)
     with cli.quiet():
         model = classifier.Classifier.load(args.model)
         agreement = exporting.export(
@@ -74,12 +74,6 @@ def main(args):
 def chosen(pictures, most):
     """At most so many, drawn evenly from all of them."""
     return pictures[np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)]
-
-
-def drawn(spec):
-    from fer import demo, images
-
-    return np.stack([images.prepare(face, spec) for face in demo.faces(CHECKED, seed=0)[0]])
 
 
 def size(path):

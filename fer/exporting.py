@@ -1,6 +1,5 @@
 """Trained networks for other runtimes: ONNX, LiteRT and SavedModel, each compared with the Keras model after writing."""
 
-import json
 import shutil
 import tempfile
 import zipfile
@@ -11,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fer import FerError, runtimes
+from fer import FerError, demo, runtimes
 from fer.classifier import Classifier
 from fer.files import replacing
+from fer.images import InputSpec, prepare
 
 FORMATS = {"onnx": ".onnx", "litert": ".tflite", "saved_model": ""}
 PRECISIONS = {
@@ -117,6 +117,11 @@ def predict(path: str | Path, pictures: np.ndarray) -> np.ndarray:
     network = tf.saved_model.load(str(path))  # kept while it works, or its variables go
     parts = [network.serve(pictures[i : i + 256].astype(np.float32)).numpy() for i in range(0, len(pictures), 256)]
     return np.concatenate(parts)
+
+
+def drawn(spec: InputSpec, count: int = 256) -> np.ndarray:
+    """Drawn faces to compare two networks on, uint8 (count, size, size, channels)."""
+    return np.stack([prepare(face, spec) for face in demo.faces(count, seed=0)[0]])
 
 
 def compare(expected: np.ndarray, found: np.ndarray) -> Agreement:
@@ -228,9 +233,3 @@ def _replacing_any(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         Path(folder, path.name).rename(path)
-
-
-def labels_of_saved_model(path: str | Path) -> dict | None:
-    """What `export` left in a SavedModel folder: labels, spec and notes; None in one from elsewhere."""
-    about = Path(path, "assets.extra", runtimes.MEMBER)
-    return json.loads(about.read_text(encoding="utf-8")) if about.is_file() else None
