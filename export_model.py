@@ -1,7 +1,7 @@
-"""Write a trained model for other runtimes: ONNX, LiteRT (TFLite) or SavedModel, labels inside, compared with the original.
+"""Write a trained model for other runtimes, ONNX, LiteRT (TFLite) or SavedModel, and compare it with the original.
 
-    python export_model.py models/four-block.keras --format onnx --output four-block.onnx
-    python export_model.py models/four-block.keras --format litert --precision int8 --data fer2013/ --output four-block.tflite
+    python export_model.py models/four-block.keras --format onnx --output f.onnx
+    python export_model.py models/four-block.keras --format litert --precision int8 --data fer2013/ --output f.tflite
 
 predict_folder.py, predict_webcam.py and evaluate.py take an .onnx or .tflite file wherever they take a .keras.
 """

@@ -1,6 +1,6 @@
 """Make a Keras model of somebody else into a model file of this suite: its labels, scaling and size go inside.
 
-    python import_model.py old.h5 --labels angry,disgust,fear,happy,sad,surprise,neutral --range 0,1 --output models/new.keras
+    python import_model.py old.h5 --labels happy,sad,neutral --range 0,1 --output models/new.keras
     python import_model.py model.json --weights model.h5 --guess-labels fer2013/ --output models/new.keras
 
 Takes .h5 and .hdf5 files of Keras 1 to 3, .keras files, SavedModel folders, and a model.json with its weights.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer import FerError, classifier, cli, exporting, files, labels
+from fer import FerError, classifier, cli, exporting, labels
 
 GUESSED_ON = 2000  # pictures at most
 
@@ -26,7 +26,7 @@ def parse_args(argv=None):
     parser.add_argument("--ends-in", choices=("softmax", "sigmoid", "logits"), help="(seen from its last layer)")
     parser.add_argument("--size", type=cli.at_least(int, 1), help="side of the pictures, where the network takes any")
     parser.add_argument("--guess-labels", metavar="DATA", help="labelled pictures: find out labels, range and colours")
-    parser.add_argument("--split", default="validation", help="of those pictures: train, validation, test, all (validation)")
+    parser.add_argument("--split", default="validation", help="of those pictures, or all (validation)")
     parser.add_argument("--unsafe", action="store_true", help="run code inside the file: only of people you trust")
     parser.add_argument("--output", required=True, metavar="NEW.keras", help="or .onnx, .tflite")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")

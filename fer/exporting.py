@@ -1,4 +1,4 @@
-"""Trained networks for other runtimes: ONNX, LiteRT and SavedModel, each compared with the Keras model after writing."""
+"""Trained networks for other runtimes, ONNX, LiteRT and SavedModel, each compared with the Keras model."""
 
 import shutil
 import tempfile
@@ -40,7 +40,8 @@ class Agreement:
     difference: float
 
     def __str__(self):
-        return f"same label on {self.same} of {self.pictures} pictures, probabilities differ by {self.difference:.2g} at most"
+        labels = f"same label on {self.same} of {self.pictures} pictures"
+        return f"{labels}, probabilities differ by {self.difference:.2g} at most"
 
 
 def check(path: str | Path, format: str, precision: str = "float32", *, overwrite: bool = False) -> None:

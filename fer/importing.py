@@ -1,4 +1,4 @@
-"""Other people's networks made into a `Classifier`: scaling, colour order and softmax become layers, labels go inside."""
+"""Other people's networks made into a `Classifier`: scaling, colour order and softmax become layers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,9 +141,11 @@ def guess(
         FerError: no published order has k labels and knows those of the data.
     """
     k = network.output_shape[1]
-    orders = {name: order for name, order in labels.ORDERS.items() if len(order) == k and set(data.labels) <= set(order)}
+    orders = {name: order for name, order in labels.ORDERS.items() if len(order) == k}
+    orders = {name: order for name, order in orders.items() if set(data.labels) <= set(order)}
     if not orders:
-        raise FerError(f"no published order has {k} labels, among them {', '.join(data.labels)}: say them with --labels")
+        known = ", ".join(data.labels)
+        raise FerError(f"no published order has {k} labels, and {known} among them: say them with --labels")
     true = data.targets.argmax(axis=1)
     guesses = []
     for colour in colours if data.images.shape[3] == 3 else (None,):

@@ -23,6 +23,7 @@ def canonical(word: str) -> str:
     word = unicodedata.normalize("NFC", word).strip().lower()  # macOS takes the accents of file names apart
     return _CANONICAL.get(word, word)
 
+
 # The orders in which published networks give their outputs; the same seven or eight words, and nothing in the files
 # that tells them apart.
 ORDERS = {

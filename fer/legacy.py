@@ -1,4 +1,4 @@
-"""Networks as older Keras saved them, read by Keras 3: the description repaired, the weights as they are, no code run."""
+"""Networks as older Keras saved them: the description repaired for Keras 3, the weights as they are, no code run."""
 
 import inspect
 import json
@@ -58,10 +58,6 @@ def load(path: str | Path, weights: str | Path | None = None, *, unsafe: bool = 
         raise FerError(f"{path}: there is no such file or folder")
     if weights is not None and path.suffix != ".json":
         raise FerError(f"--weights belong to a model.json, and {path} is none")
-    if unsafe:
-        import keras
-
-        keras.config.enable_unsafe_deserialization()
     try:
         if path.is_dir():
             return _load_saved_model(path, unsafe)
@@ -97,7 +93,7 @@ def _load_keras(path, unsafe):
         raise FerError(f"{path}: neither an HDF5 file nor a .keras file, or cut short")
     with zipfile.ZipFile(path) as archive:
         _refuse_code(json.loads(archive.read("config.json")), path, unsafe)
-    return keras.saving.load_model(path, compile=False), []
+    return keras.saving.load_model(path, compile=False, safe_mode=not unsafe), []
 
 
 def _load_hdf5(path, unsafe):
@@ -173,30 +169,32 @@ def _untuple(node):
 
 
 def _load_checkpoint(network, prefix):
-    """Weights of a SavedModel by the names of their objects, such as layer_with_weights-0/kernel."""
+    """Weights of a SavedModel, by the names under which its objects hold each other: layer_with_weights-0, kernel."""
     import tensorflow as tf
+    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
     reader = tf.train.load_checkpoint(str(prefix))
-    suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
+    objects = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")).nodes
 
-    def fill(model, place):
-        weighted = [layer for layer in model.layers if _savable(layer)]
-        for i, layer in enumerate(weighted):
-            inside = f"{place}layer_with_weights-{i}/"
+    def held(holder, *names):
+        (found,) = [objects[child.node_id] for child in holder.children if child.local_name in names]
+        return found
+
+    def fill(model, holder):
+        for i, layer in enumerate(layer for layer in model.layers if _savable(layer)):
+            inside = held(holder, f"layer_with_weights-{i}")
             if hasattr(layer, "layers"):
                 fill(layer, inside)
                 continue
-            for variable in _savable(layer):
-                name = inside + variable.name + suffix
-                if not reader.has_tensor(name):  # Keras 2 said depthwise_kernel where Keras 3 says kernel
-                    name = inside + "depthwise_" + variable.name + suffix
-                variable.assign(reader.get_tensor(name))
+            for variable in _savable(layer):  # Keras 2 said depthwise_kernel where Keras 3 says kernel
+                (value,) = held(inside, variable.name, f"depthwise_{variable.name}").attributes
+                variable.assign(reader.get_tensor(value.checkpoint_key))
 
-    fill(network, "")
+    fill(network, objects[0])
 
 
 def _savable(layer):
-    return [variable for variable in layer.weights if "seed" not in variable.path]
+    return [variable for variable in layer.weights if "seed" not in variable.name]
 
 
 def _build(config, path, unsafe):
@@ -204,6 +202,8 @@ def _build(config, path, unsafe):
     import keras
 
     _refuse_code(config, path, unsafe)
+    if unsafe:
+        keras.config.enable_unsafe_deserialization()
     left_out = []
     if "module" not in config or any("batch_input_shape" in node for node in _nodes(config)):
         config = _repair(config, path, left_out)
@@ -229,7 +229,7 @@ def _repair(node, path, left_out):
     """One layer or model of an old description, in today's words."""
     kind, config = node["class_name"], node["config"]
     if kind in MODELS:
-        config = {"layers": config} if isinstance(config, list) else config
+        config = {"name": "sequential", "layers": config} if isinstance(config, list) else config
         config = {key: config[key] for key in ("name", "layers", "input_layers", "output_layers") if key in config}
         for ends in ("input_layers", "output_layers"):  # one tensor, not a list of one
             if len(config.get(ends, ())) == 1:
