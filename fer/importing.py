@@ -175,7 +175,7 @@ def settled(guesses: list[Guess], pictures: int) -> bool:
 def _choices(network, images, limits):
     low, high = limits
     parts = []
-    for i in np.arange(0, len(images), BATCH):
+    for i in range(0, len(images), BATCH):
         scaled = images[i : i + BATCH].astype(np.float32) * ((high - low) / 255) + low
         parts.append(network.predict_on_batch(scaled).argmax(axis=1))
     return np.concatenate(parts)

@@ -12,6 +12,7 @@ import numpy as np
 from fer import FerError
 
 MEMBER = "fer.json"  # what a file says of itself: a member of the .tflite's zip, a property of the ONNX file
+ONNX, LITERT = ("onnxruntime", "onnxruntime"), ("ai_edge_litert.interpreter", "ai-edge-litert")  # modules and packages
 CHUNK = 8  # pictures at a time in LiteRT: no faster with more, and every size costs a copy of the weights
 
 
@@ -53,7 +54,7 @@ class LiteRt:
     def _interpreter(self, n):
         # Resizing prepares everything anew: one for each size, and `Classifier` knows only powers of two.
         if n not in self._interpreters:
-            library = _library("ai_edge_litert.interpreter", "ai-edge-litert", self._path)
+            library = _library(*LITERT, self._path)
             try:
                 interpreter = library.Interpreter(str(self._path), num_threads=os.cpu_count())
                 (pixels,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -81,10 +82,11 @@ def about(path: str | Path) -> str | None:
     """The text of `MEMBER` in an exported file; None where it has none.
 
     Raises:
-        FerError: for an ONNX file, as `load`.
+        FerError: the runtime is not installed, or an ONNX file that cannot be read.
     """
     if Path(path).suffix == ".onnx":
         return _onnx_session(path, optimize=False).get_modelmeta().custom_metadata_map.get(MEMBER)
+    _library(*LITERT, path)
     try:
         with zipfile.ZipFile(path) as archive:  # appended to the network, as TFLite's metadata has its label files
             return archive.read(MEMBER).decode()
@@ -98,7 +100,7 @@ def _to_one(probabilities):
 
 
 def _onnx_session(path, *, optimize=True):
-    runtime = _library("onnxruntime", "onnxruntime", path)
+    runtime = _library(*ONNX, path)
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors
     if not optimize:
