@@ -30,11 +30,9 @@ def parse_args(argv=None):
     parser.add_argument("--unsafe", action="store_true", help="run code inside the file: only of people you trust")
     parser.add_argument("--output", required=True, metavar="NEW.keras", help="or .onnx, .tflite")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")
-    given = list(sys.argv[1:] if argv is None else argv)
-    if "-1,1" in given[1:]:  # argparse takes it for an option of its own
-        at = given.index("-1,1")
-        given[at - 1 : at + 1] = [f"{given[at - 1]}=-1,1"]
-    return parser.parse_args(given)
+    # argparse would take "-1,1" for an option of its own.
+    words = "\0".join(sys.argv[1:] if argv is None else argv).replace("\0-1,1", "=-1,1")
+    return parser.parse_args(words.split("\0") if words else [])
 
 
 def main(args):
@@ -72,13 +70,12 @@ def check(args):
         raise FerError("say the labels with --labels A,B,C, or have them guessed with --guess-labels DATA")
     if args.labels and not args.range:
         raise FerError("say with --range on which pixels it was trained: 0,1 or -1,1 or 0,255")
-    formats = {".keras": None, ".onnx": "onnx", ".tflite": "litert"}
-    suffix = Path(args.output).suffix
-    if suffix not in formats:
-        raise FerError(f"{args.output}: the name must end in {', '.join(formats)}")
-    if Path(args.output).exists() and not args.overwrite:
-        raise FerError(f"{args.output} exists: replace it with --overwrite, or choose another name")
-    return formats[suffix]
+    formats, output = {".keras": None, ".onnx": "onnx", ".tflite": "litert"}, Path(args.output)
+    if output.suffix not in formats:
+        raise FerError(f"{output}: the name must end in {', '.join(formats)}")
+    if output.exists() and not args.overwrite:
+        raise FerError(f"{output} exists: replace it with --overwrite, or choose another name")
+    return formats[output.suffix]
 
 
 def guess(args, importing, network, spec):

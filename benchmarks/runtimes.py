@@ -55,7 +55,8 @@ def main():
         figures = measure({name: Classifier.load(path) for name, path in paths.items()}, pictures, args.rounds)
         for name, path in paths.items():
             figures[name] |= {"start_s": start(path), "megabytes": round(path.stat().st_size / 2**20, 1)}
-    about = f"{hardware.describe()}, {args.network or Path(args.model).name}{f' width {args.width}' if args.width else ''}"
+    name = f"{args.network or Path(args.model).name}{f' width {args.width}' if args.width else ''}"
+    about = f"{hardware.describe()}, {name}"
     print(f"{about}, {len(pictures)} pictures, {args.rounds} rounds\n")
     columns = ("pictures_per_s", "one_face_ms", "start_s", "megabytes")
     print(f"{'':20} {' '.join(f'{column:>15}' for column in columns)}   times Keras: batch, one face")
@@ -90,7 +91,8 @@ def measure(models, pictures, rounds):
     for _ in range(rounds):
         for name, model in models.items():
             batch[name].append(passed(lambda model=model: model.predict(pictures)))
-            single[name] += [passed(lambda model=model, i=i: model.predict(pictures[i : i + 1])) for i in range(SINGLES)]
+            for face in pictures[:SINGLES, None]:
+                single[name].append(passed(lambda model=model, face=face: model.predict(face)))
     return {
         name: {
             "pictures_per_s": round(len(pictures) / float(np.median(batch[name]))),

@@ -70,8 +70,8 @@ def keras1(channels=1, k=3):
     """The description by Keras 1.2: other names for nearly everything, and a plain list of layers."""
     layers = [
         ("Convolution2D", {"name": "conv", "trainable": True, "batch_input_shape": [None, SIDE, SIDE, channels],
-                           "input_dtype": "float32", "nb_filter": 4, "nb_row": 3, "nb_col": 3, "init": "glorot_uniform",
-                           "activation": "linear", "border_mode": "valid", "subsample": [1, 1], "dim_ordering": "tf",
+                           "input_dtype": "float32", "nb_filter": 4, "nb_row": 3, "nb_col": 3,
+                           "input_dtype": "float32", "nb_filter": 4, "nb_row": 3, "nb_col": 3,
                            "bias": True, "W_regularizer": None, "b_regularizer": None, "W_constraint": None}),
         ("BatchNormalization", {"name": "norm", "trainable": True, "mode": 0, "axis": -1, "epsilon": 0.01,
                                 "momentum": 0.99, "gamma_regularizer": None}),
@@ -108,7 +108,8 @@ def hdf5(path, config, weights, version="2.3.1"):
         group = file
         if config is not None:
             file.attrs["model_config"] = json.dumps(config).encode()
-            training = {"optimizer_config": {"class_name": "Adam", "config": {"lr": 0.001, "decay": 1e-6}}, "loss": "mse"}
+            optimizer = {"class_name": "Adam", "config": {"lr": 0.001, "decay": 1e-6}}
+            training = {"optimizer_config": optimizer, "loss": "mse"}
             file.attrs["training_config"] = json.dumps(training).encode()
             group = file.create_group("model_weights")
         group.attrs["layer_names"] = [name.encode() for name in weights]

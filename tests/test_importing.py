@@ -128,7 +128,8 @@ def test_the_ending_can_be_said(tmp_path):
     flags = ("--ends-in", "softmax", "--labels", NAMES, "--range", "0,1", "--output", tmp_path / "new.keras")
     assert script(path, *flags) == 0
     raw = old.today(weights, activation="linear").predict_on_batch(pictures() / np.float32(255))
-    np.testing.assert_allclose(Classifier.load(tmp_path / "new.keras").model.predict_on_batch(pictures()), raw, rtol=1e-4)
+    found = Classifier.load(tmp_path / "new.keras").predict(pictures())
+    np.testing.assert_allclose(found, raw, rtol=1e-4)
 
 
 # --- refusals
@@ -189,7 +190,7 @@ LAYERS = keras.layers
         (lambda: network((16,), LAYERS.Dense(3)), r"takes \(None, 16\), not pictures"),
         (lambda: network((4, 4, 2), LAYERS.Flatten(), LAYERS.Dense(3)), r"takes \(None, 4, 4, 2\), not pictures"),
         (lambda: network((1, 4, 4), LAYERS.Flatten(), LAYERS.Dense(3)), r"not pictures .*Theano"),
-        (lambda: network((4, 6, 1), LAYERS.Flatten(), LAYERS.Dense(3)), "takes pictures of 4x6 pixels, not square ones"),
+        (lambda: network((4, 6, 1), LAYERS.Flatten(), LAYERS.Dense(3)), "pictures of 4x6 pixels, not square ones"),
         (lambda: network((None, None, 1), LAYERS.GlobalMaxPool2D(), LAYERS.Dense(3)), "of any size: say with --size"),
         (lambda: keras.Model([a := keras.Input((4, 4, 1)), b := keras.Input((4, 4, 1))], a + b), "it has 2 inputs"),
         (lambda: keras.Model(a := keras.Input((4, 4, 1)), [a + 1, a + 2]), "it has 2 outputs"),
@@ -278,7 +279,7 @@ def test_a_network_that_knows_nothing_is_not_given_labels(tmp_path, capsys, monk
 
 
 def test_labels_that_no_published_order_has_are_refused():
-    model, data = knowing(labels.FER2013, (0, 1))
+    _, data = knowing(labels.FER2013, (0, 1))
     five = keras.Sequential([keras.Input((14, 14, 1)), keras.layers.Flatten(), keras.layers.Dense(5)])
     with pytest.raises(FerError, match="no published order has 5 labels, and angry, disgust"):
         importing.guess(five, data)
