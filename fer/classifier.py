@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -10,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fer import FerError
+from fer import FerError, runtimes
 from fer.files import replacing
 from fer.images import InputSpec
 
-MEMBER = "fer.json"  # inside the .keras zip; keras.models.load_model does not look at it
+MEMBER = runtimes.MEMBER  # inside the .keras zip; keras.models.load_model does not look at it
 TTA = ("none", "flip", "ten-crop")
 BATCH = 256  # pictures a call of the network at most
 
@@ -24,7 +25,8 @@ class Classifier:
     """A network that knows its labels.
 
     Attributes:
-        model: Keras model from uint8-valued pixels (n, size, size, channels) to probabilities float32 (n, k).
+        model: Keras model from uint8-valued pixels (n, size, size, channels) to probabilities float32 (n, k), or an
+            exported one in its runtime.
         labels: k names, in the order of the outputs.
         spec: what the network takes.
         notes: where it comes from: data, recipe, scores, versions, date; anything that JSON holds.
@@ -81,34 +83,44 @@ class Classifier:
         path = Path(path)
         if path.suffix != ".keras":
             raise FerError(f"{path}: a model file must end in .keras")
-        about = {"labels": self.labels, "spec": dataclasses.asdict(self.spec), "notes": self.notes}
         with replacing(path) as temporary:
             self.model.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(MEMBER, json.dumps(about, indent=1, ensure_ascii=False))
+                archive.writestr(MEMBER, self.about())
+
+    def about(self) -> str:
+        """What a model file says of itself, as JSON: labels, spec and notes."""
+        about = {"labels": self.labels, "spec": dataclasses.asdict(self.spec), "notes": self.notes}
+        return json.dumps(about, indent=1, ensure_ascii=False)
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
-        """Reads a file written by `save`. Keras' safe mode stays on and nothing is unpickled.
+        """Reads a file written by `save` or by `exporting.export`. Keras' safe mode stays on; nothing is unpickled.
 
         Raises:
-            FerError: missing, cut short, not a Keras file, without labels, or labels that do not fit the network.
+            FerError: missing, cut short, not a Keras file, without labels, labels that do not fit the network, or an
+                exported file whose runtime is not installed.
         """
         about = describe(path)
-        import keras
-
-        from fer.hardware import JIT_COMPILE
-
-        try:
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras and h5py raise nearly anything at a file that is not as they wrote it
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise FerError(f"{path}: Keras {keras.__version__} cannot load it: {reason}") from error
-        model.jit_compile = JIT_COMPILE
+        model = runtimes.load(path) if Path(path).suffix in runtimes.RUNTIMES else _load_keras(path)
         try:
             return cls(model, tuple(about["labels"]), InputSpec(**about["spec"]), about["notes"])
         except FerError as error:
             raise FerError(f"{path}: {error}") from error
+
+
+def _load_keras(path):
+    import keras
+
+    from fer.hardware import JIT_COMPILE
+
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras and h5py raise nearly anything at a file that is not as they wrote it
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise FerError(f"{path}: Keras {keras.__version__} cannot load it: {reason}") from error
+    model.jit_compile = JIT_COMPILE
+    return model
 
 
 def describe(path: str | Path) -> dict:
@@ -121,22 +133,34 @@ def describe(path: str | Path) -> dict:
     if not path.is_file():
         raise FerError(f"{path}: there is no such model file")
     try:
-        with path.open("rb") as file:
-            if file.read(8) == b"\x89HDF\r\n\x1a\n":
-                raise FerError(f"{path}: an HDF5 file of older Keras; it does not say its labels. {_REPAIR}")
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise FerError(f"{path}: damaged inside ({damaged}); copy or download it again")
-            if MEMBER not in archive.namelist():
-                raise FerError(f"{path}: it does not say its labels (it was not saved by this suite). {_REPAIR}")
-            about = json.loads(archive.read(MEMBER))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise FerError(f"{path}: cut short, or not a Keras file ({error})") from error
+        about = json.loads(_about_exported(path) if path.suffix in runtimes.RUNTIMES else _about_keras(path))
     except ValueError as error:
         raise FerError(f"{path}: its {MEMBER} is not JSON ({error})") from error
     if not _complete(about):
         raise FerError(f"{path}: its {MEMBER} lacks labels, spec or notes")
     return about
+
+
+def _about_keras(path):
+    try:
+        with path.open("rb") as file:
+            if file.read(8) == b"\x89HDF\r\n\x1a\n":
+                raise FerError(f"{path}: an HDF5 file of older Keras; it does not say its labels. {_repair(path)}")
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise FerError(f"{path}: damaged inside ({damaged}); copy or download it again")
+            if MEMBER not in archive.namelist():
+                raise FerError(f"{path}: it does not say its labels (not saved by this suite). {_repair(path)}")
+            return archive.read(MEMBER)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise FerError(f"{path}: cut short, or not a Keras file ({error})") from error
+
+
+def _about_exported(path):
+    if text := runtimes.about(path):
+        return text
+    repair = f"python export_model.py MODEL.keras --output {shlex.quote(str(path))} --overwrite"
+    raise FerError(f"{path}: it does not say its labels (not exported by this suite). Export it again: {repair}")
 
 
 def _complete(about) -> bool:
@@ -148,10 +172,9 @@ def _complete(about) -> bool:
     return isinstance(labels, list) and all(isinstance(label, str) for label in labels) and isinstance(notes, dict)
 
 
-_REPAIR = (
-    "If you know them, in their order: "
-    "Classifier(keras.saving.load_model(OLD, compile=False), (LABELS), InputSpec(SIZE, CHANNELS)).save(NEW)"
-)
+def _repair(path):
+    command = f"python import_model.py {shlex.quote(str(path))} --labels A,B,C --range 0,1 --output NEW.keras"
+    return f"Say them once, in the order of its outputs: {command}"
 
 
 def view_count(tta: str) -> int:

@@ -54,7 +54,7 @@ def add_question_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that name a classifier and a detector."""
-    parser.add_argument("--model", required=True, metavar="M.keras", help="a model file of this suite")
+    parser.add_argument("--model", required=True, metavar="M.keras", help="a model file of this suite, also .onnx, .tflite")
     choices = ("auto", "haar", "mtcnn", "yunet", "none")
     parser.add_argument("--detector", choices=choices, default="auto", help="how faces are found (auto)")
     parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")

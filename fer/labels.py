@@ -22,3 +22,16 @@ def canonical(word: str) -> str:
     """The one name for an emotion: "Happiness " -> "happy"; an unknown word comes back trimmed and in lower case."""
     word = unicodedata.normalize("NFC", word).strip().lower()  # macOS takes the accents of file names apart
     return _CANONICAL.get(word, word)
+
+
+# The orders in which published networks give their outputs; the same seven or eight words, and nothing in the files
+# that tells them apart.
+ORDERS = {
+    "FER2013's codes": FER2013,
+    "alphabetical": ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
+    "AffectNet's": ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry"),
+    "ResEmoteNet's": ("happy", "surprise", "sad", "angry", "disgust", "fear", "neutral"),
+    "alphabetical, with contempt": ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
+    "AffectNet's, with contempt": ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt"),
+    "FER+'s votes": ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
+}

@@ -266,8 +266,10 @@ def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) 
     """Copies weights by layer name where the shapes fit, warning of layers that do not; the outputs by label name.
 
     Raises:
-        FerError: not one layer with weights fits.
+        FerError: not one layer with weights fits, or an exported model, whose layers are gone.
     """
+    if not hasattr(source.model, "get_layer"):
+        raise FerError("an exported model cannot be trained on: give the .keras file that it was made from")
     copied, fresh = 0, []
     for layer in (layer for layer in network.layers if layer.weights):
         try:
