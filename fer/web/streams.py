@@ -203,7 +203,7 @@ class Camera:
     def _tell(self, line):
         """A camera was lost or is back: the person at the server gets the line, the visitors one without address."""
         self.notify(f"camera {self.name}: {line}")
-        state = "is back" if "back" in line else "is lost, trying again"
+        state = "is back" if line.startswith("camera is back") else "is lost, trying again"
         self._publish(None, {"notice": f"camera {self.name} {state}"})
 
     def _publish(self, jpeg, words):
