@@ -176,6 +176,8 @@ class Camera:
                     self._label(source, self.new_session())
             except FerError as error:
                 self.notify(f"camera {self.name}: {error}")
+            except Exception as error:  # one bad picture must not end the camera for as long as the server runs
+                self.notify(f"camera {self.name}: {type(error).__name__}: {error}")
             if not self._unwatched():
                 self._publish(None, {"notice": f"camera {self.name} gives no picture at the moment, trying again"})
             end = time.monotonic() + RETRY
@@ -183,7 +185,7 @@ class Camera:
                 time.sleep(0.1)
             with self.lock:
                 if self._unwatched():
-                    self.thread = None
+                    self.thread, self.news = None, (0, None, {})  # the next visitor must not see an old picture
                     return
 
     def _label(self, source, session):
