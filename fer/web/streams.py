@@ -63,9 +63,9 @@ async def _farewell(socket, code, line):
         pass
 
 
-async def _hear(socket: WebSocket, kind: str) -> bytes | str:
+async def _hear(socket: WebSocket, kind: str, patience: float | None = IDLE) -> bytes | str:
     """The next message; it must be "bytes" or "text"."""
-    message = await asyncio.wait_for(socket.receive(), IDLE)
+    message = await asyncio.wait_for(socket.receive(), patience)
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code") or 1000)
     if message.get(kind) is None:
@@ -128,23 +128,28 @@ class Camera:
     async def serve(self, socket: WebSocket) -> None:
         """Sends the newest picture each time the page asks, starting at once."""
         self._come()
+        hearing = asyncio.create_task(_hear(socket, "text", None))
         try:
             seen = 0
             while True:
-                number, jpeg, words = await self._newer(seen)
-                seen = number
+                seen, jpeg, words = await self._newer(seen, hearing)
                 if jpeg is not None:
                     await asyncio.wait_for(socket.send_bytes(jpeg), IDLE)
                 await asyncio.wait_for(socket.send_json(words), IDLE)
                 if jpeg is not None:
-                    await _hear(socket, "text")
+                    await asyncio.wait_for(hearing, IDLE)
+                    hearing = asyncio.create_task(_hear(socket, "text", None))
         finally:
+            hearing.cancel()
             self._leave()
 
-    async def _newer(self, seen):
+    async def _newer(self, seen, hearing):
+        """What is newer than `seen`. Meanwhile the visitor is listened to: one who leaves a dead camera must be missed."""
         while self.news[0] == seen:
             if self.closing.is_set():
                 raise Ended(TRY_LATER, "the server is closing")
+            if hearing.done():
+                hearing.result()  # raises, if he is gone
             await asyncio.sleep(0.01)
         return self.news
 
