@@ -12,7 +12,7 @@ from fastapi import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fer import FerError, render, sources
-from fer.live import Session
+from fer.live import History, Session
 from fer.sources import Frame
 from fer.web.limits import Limits, Slots
 from fer.web.pictures import answer, decode
@@ -20,6 +20,7 @@ from fer.web.pictures import answer, decode
 IDLE = 60.0  # seconds without a word after which a visitor counts as gone
 LINGER = 5.0  # seconds for which a camera nobody watches stays open: people change tabs
 RETRY = 10.0  # seconds before a camera that could not be opened is tried again
+FORGET = 10_000  # pictures after which what was seen in them is forgotten
 WIDEST = 1280  # pixels: a camera's picture is sent no wider
 QUALITY = 80  # of the JPEG pictures sent
 POLICY, TOO_BIG, TRY_LATER = 1008, 1009, 1013  # codes with which a WebSocket closes
@@ -51,7 +52,7 @@ async def converse(socket: WebSocket, slots: Slots, talk: Callable[[], Awaitable
     except TimeoutError:
         await _farewell(socket, POLICY, "nothing came for a while; start again")
     except HTTPException as error:
-        code = {413: TOO_BIG, 429: TRY_LATER}.get(error.status_code, POLICY)
+        code = {413: TOO_BIG, 429: TRY_LATER, 503: TRY_LATER}.get(error.status_code, POLICY)
         await _farewell(socket, code, error.detail)
 
 
@@ -102,7 +103,12 @@ class Webcams:
         if len(data) > self.limits.frame_bytes:
             raise Ended(TOO_BIG, "the picture is too large")
         image = decode(data, self.limits.frame_pixels, ("JPEG",))
-        predictions = session.process(Frame(image, "webcam", index, seconds))
+        if index % FORGET == FORGET - 1:
+            session.history = History(session.classifier.labels)  # which nobody reads, and a long visit would fill
+        try:
+            predictions = session.process(Frame(image, "webcam", index, seconds))
+        except cv2.error as error:  # shapes that OpenCV's filters refuse
+            raise Ended(POLICY, f"this picture cannot be searched for faces ({error.err})") from None
         return answer(predictions, image) | {"fps": round(session.fps, 1)}
 
 
@@ -201,6 +207,8 @@ class Camera:
                 continue
             image = _shrunk(frame.image)
             predictions = session.process(Frame(image, self.name, frame.index, frame.seconds))
+            if frame.index % FORGET == FORGET - 1:
+                session.history = History(session.classifier.labels)
             jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
             self._publish(jpeg, answer(predictions, image) | {"fps": round(session.fps, 1)})
 
