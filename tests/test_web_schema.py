@@ -1,0 +1,22 @@
+"""schemathesis asks the page what its own OpenAPI document allows, and much that it does not: no 500, answers as said."""
+
+import pytest
+
+schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: requirements-dev.txt")
+for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx"):
+    pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
+
+import visiting
+from hypothesis import HealthCheck, settings
+
+
+@pytest.fixture(scope="module")
+def document():
+    with visiting.listening() as (host, port):
+        yield schemathesis.openapi.from_url(f"http://{host}:{port}/openapi.json")
+
+
+@schemathesis.pytest.from_fixture("document").parametrize()
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_every_answer_is_as_the_document_says(case):
+    case.call_and_validate(timeout=20)
