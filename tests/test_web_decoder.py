@@ -77,14 +77,14 @@ def test_a_frame_larger_than_its_header_says_is_not_decoded(tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     late = VideoFile("late", lambda: Decoder(written(tmp_path / "late.mov", [small] * 3 + [bomb] * 3), MOST), notify=[].append)
     assert [frame.image.shape for frame in late] == [(48, 64, 3)] * 3
-    with pytest.raises(FerError, match="not one frame"):
-        VideoFile("bomb", lambda: Decoder(written(tmp_path / "bomb.mov", [bomb] * 3), MOST), notify=[].append)
+    with pytest.raises(FerError, match="pixels"):
+        Decoder(written(tmp_path / "bomb.mov", [bomb] * 3), MOST)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
 def test_a_header_of_large_frames_is_refused(tmp_path):
     film(tmp_path / "a.avi", plain_frames(2))
-    with pytest.raises(FerError, match="160 x 120 pixels"):
+    with pytest.raises(FerError, match="more than 19,040 pixels"):
         Decoder(tmp_path / "a.avi", 160 * 119)
 
 

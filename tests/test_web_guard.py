@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx"):
+for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
     pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
 
 import visiting

@@ -13,10 +13,10 @@ import cv2
 import portrait
 import pytest
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx"):
+for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
     pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
 
-import httpx
+import httpx2
 from serving import get, serving
 from visiting import encode, line, one_colour_png
 from websockets.exceptions import ConnectionClosed
@@ -52,9 +52,9 @@ def picture():
 @pytest.fixture
 def client(address, picture):
     """A visitor; when the test is over another one must be served as ever."""
-    with httpx.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=address, timeout=60) as client:
         yield client
-    answer = httpx.post(address + "/predict", files={"image": picture}, timeout=60)
+    answer = httpx2.post(address + "/predict", files={"image": picture}, timeout=60)
     assert answer.status_code == 200
     assert len(answer.json()["faces"]) == 1
     assert get(address + "/health")["status"] == "ok"
@@ -211,7 +211,7 @@ def test_what_is_no_http(client, place, request_line):
 
 def test_twenty_clients_at_once(client, address, picture):
     def ask(_):
-        return httpx.post(address + "/predict", files={"image": picture}, timeout=60)
+        return httpx2.post(address + "/predict", files={"image": picture}, timeout=60)
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(ask, range(60)))
@@ -234,7 +234,7 @@ def test_clients_that_hang(address, place, picture):
         if number % 2:
             wires.sendall(b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 99999\r\n\r\n--x\r\n")
     begun = time.monotonic()
-    answer = httpx.post(address + "/predict", files={"image": picture}, timeout=60)
+    answer = httpx2.post(address + "/predict", files={"image": picture}, timeout=60)
     assert answer.status_code == 200
     assert time.monotonic() - begun < 5
     for wires in hanging:

@@ -9,7 +9,7 @@ import portrait
 import pytest
 from mjpeg import Camera
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx"):
+for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
     pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
 
 import visiting

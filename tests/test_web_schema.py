@@ -3,7 +3,7 @@
 import pytest
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: requirements-dev.txt")
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx"):
+for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
     pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
 
 import visiting

@@ -11,7 +11,7 @@ import numpy as np
 import portrait
 import pytest
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx"):
+for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
     pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
 
 import av

@@ -35,10 +35,9 @@ class Decoder:
             self.stream = self.file.streams.video[0]
         except (FFmpegError, IndexError, ValueError) as error:
             raise FerError("not a video that can be read: cut short, or another kind of file") from error
-        width, height = self.stream.width, self.stream.height
-        if width * height > most_pixels:
+        if not 0 < self.stream.width * self.stream.height <= most_pixels:  # FFmpeg forgets sizes beyond its limit
             self.file.close()
-            raise FerError(f"the video has {width:,} x {height:,} pixels: more than this server takes")
+            raise FerError(f"the video's frames have more than {most_pixels:,} pixels, or none")
         self.stream.codec_context.options = most
         self.packets, self.waiting, self.seconds = self.file.demux(self.stream), [], 0.0
 
