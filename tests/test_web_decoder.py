@@ -2,16 +2,15 @@
 
 import resource
 import struct
+from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
 
-av = pytest.importorskip("av", reason="the page's packages are not installed: requirements-app.txt")
-pytest.importorskip("starlette", reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
 
-from fractions import Fraction
-
+import av
 from visiting import encode, film, one_colour_png, plain_frames
 
 from fer import FerError
@@ -49,7 +48,9 @@ def both(path):
     return list(ours), list(theirs)
 
 
-@pytest.mark.parametrize(("name", "code"), [("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.mkv", "MJPG"), ("a.webm", "VP80")])
+@pytest.mark.parametrize(
+    ("name", "code"), [("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.mkv", "MJPG"), ("a.webm", "VP80")]
+)
 def test_the_same_frames_at_the_same_times(tmp_path, name, code):
     film(tmp_path / name, frames(), code=code)
     ours, theirs = both(tmp_path / name)
@@ -66,7 +67,9 @@ def test_a_telephone_held_upright(tmp_path, matrix):
     data = film(tmp_path / "a.mp4", frames(3), code="mp4v")
     begin = data.index(b"tkhd") + 4 + 40  # ISO 14496-12, 8.3.2: the matrix, 16.16 and 2.30 fixed point
     a, b, c, d = (value << 16 for value in matrix)
-    (tmp_path / "a.mp4").write_bytes(data[:begin] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + data[begin + 36 :])
+    (tmp_path / "a.mp4").write_bytes(
+        data[:begin] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + data[begin + 36 :]
+    )
     ours, theirs = both(tmp_path / "a.mp4")
     for one, other in zip(ours, theirs, strict=True):
         assert np.abs(one.image.astype(int) - other.image).max() <= 2
@@ -75,7 +78,9 @@ def test_a_telephone_held_upright(tmp_path, matrix):
 def test_a_frame_larger_than_its_header_says_is_not_decoded(tmp_path):
     small, bomb = encode(np.zeros((48, 64, 3), np.uint8), ".png"), one_colour_png(16_000, 16_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    late = VideoFile("late", lambda: Decoder(written(tmp_path / "late.mov", [small] * 3 + [bomb] * 3), MOST), notify=[].append)
+    late = VideoFile(
+        "late", lambda: Decoder(written(tmp_path / "late.mov", [small] * 3 + [bomb] * 3), MOST), notify=[].append
+    )
     assert [frame.image.shape for frame in late] == [(48, 64, 3)] * 3
     with pytest.raises(FerError, match="pixels"):
         Decoder(written(tmp_path / "bomb.mov", [bomb] * 3), MOST)

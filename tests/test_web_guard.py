@@ -9,8 +9,7 @@ import time
 import numpy as np
 import pytest
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
-    pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
 
 import visiting
 from fastapi import HTTPException
@@ -60,7 +59,9 @@ def test_names_of_this_server(client, host):
     assert client.get("/health", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:7860", "", "[::1", "10.0.0.7"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:7860", "", "[::1", "10.0.0.7"]
+)
 def test_foreign_names_are_refused(client, host):
     for answer in (client.get("/health", headers={"Host": host}), client.get("/", headers={"Host": host})):
         assert answer.status_code == 403
@@ -124,7 +125,11 @@ def test_health_cameras_and_documents_ask_nobody_else(client):
 
 
 def test_unknown_places_and_methods(client):
-    for answer, status in ((client.get("/nothing"), 404), (client.put("/predict"), 405), (client.patch("/health"), 405)):
+    for answer, status in (
+        (client.get("/nothing"), 404),
+        (client.put("/predict"), 405),
+        (client.patch("/health"), 405),
+    ):
         assert answer.status_code == status
         line(answer)
     for path in ("/static/..%2fserver.py", "/static/%2e%2e/server.py", "/static/../server.py", "/static//etc/passwd"):
@@ -191,7 +196,9 @@ def test_an_upload_that_drips_is_cut_off():
 
 def post(place, data):
     connection = http.client.HTTPConnection("localhost", place[1], timeout=30)
-    connection.request("POST", "/predict", PART + data + b"\r\n--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"})
+    connection.request(
+        "POST", "/predict", PART + data + b"\r\n--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}
+    )
     answer = connection.getresponse()
     text = answer.read().decode()
     connection.close()
@@ -274,4 +281,3 @@ def served(place):
         return http_get(place, "/health") == 200
     except (OSError, http.client.HTTPException):
         return False
-

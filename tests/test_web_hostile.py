@@ -13,8 +13,7 @@ import cv2
 import portrait
 import pytest
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
-    pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
 
 import httpx2
 from serving import get, serving
@@ -94,7 +93,9 @@ def packed():
 def gif():
     image = pytest.importorskip("PIL.Image")
     file = io.BytesIO()
-    image.new("P", (80, 80)).save(file, "GIF", save_all=True, append_images=[image.new("P", (80, 80), i) for i in range(9)])
+    image.new("P", (80, 80)).save(
+        file, "GIF", save_all=True, append_images=[image.new("P", (80, 80), i) for i in range(9)]
+    )
     return file.getvalue()
 
 
@@ -153,7 +154,9 @@ def test_wrong_fields_and_methods(client):
         line(answer)
 
 
-@pytest.mark.parametrize("name", ["../../../../tmp/evil.jpg", "/etc/passwd", "a\\..\\b.jpg", "\x00.jpg", "a" * 5000, "http://127.0.0.1:1/"])
+@pytest.mark.parametrize(
+    "name", ["../../../../tmp/evil.jpg", "/etc/passwd", "a\\..\\b.jpg", "\x00.jpg", "a" * 5000, "http://127.0.0.1:1/"]
+)
 def test_names_of_files_mean_nothing(client, picture, private, name):
     before = sorted(private.rglob("*"))
     assert post(client, picture, name).status_code in (200, 400)
@@ -201,7 +204,19 @@ def test_a_flood_of_headers(client, place, address):
         b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
         b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
-    ids="tls words version minus digits two-lengths chunk two-hosts no-host proxy bytes".split(),
+    ids=[
+        "tls",
+        "words",
+        "version",
+        "minus",
+        "digits",
+        "two-lengths",
+        "chunk",
+        "two-hosts",
+        "no-host",
+        "proxy",
+        "bytes",
+    ],
 )
 def test_what_is_no_http(client, place, request_line):
     received = raw(place, request_line, wait=2.0)
@@ -251,7 +266,7 @@ def test_clients_that_hang(address, place, picture):
         (bytes(5 * MEGABYTE), 1009),
         ('{"url": "http://127.0.0.1:1/"}', 1008),
     ],
-    ids="text garbage nothing large oversized json".split(),
+    ids=["text", "garbage", "nothing", "large", "oversized", "json"],
 )
 def test_a_socket_that_sends_nonsense(client, place, frame, code):
     with connect(f"ws://localhost:{place[1]}/live", max_size=None) as wires:
@@ -280,7 +295,9 @@ def test_a_socket_that_breaks_the_protocol(client, place):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}], ids=["origin", "null", "host"]
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}],
+    ids=["origin", "null", "host"],
 )
 def test_other_pages(client, place, picture, headers):
     answer = client.post("/predict", files={"image": picture}, headers=headers)

@@ -9,10 +9,8 @@ import portrait
 import pytest
 from mjpeg import Camera
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
-    pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
 
-import visiting
 from starlette.websockets import WebSocketDisconnect
 from visiting import encode, visitor, wait
 
@@ -61,7 +59,11 @@ def test_a_webcam_is_labelled_and_followed(face):
 
 def test_two_webcams_have_tracks_of_their_own(face):
     empty = encode(np.full((320, 320, 3), 90, np.uint8))
-    with visitor() as client, client.websocket_connect("ws://localhost/live") as one, client.websocket_connect("ws://localhost/live") as other:
+    with (
+        visitor() as client,
+        client.websocket_connect("ws://localhost/live") as one,
+        client.websocket_connect("ws://localhost/live") as other,
+    ):
         label(one, face)
         label(one, face)
         assert label(other, empty)["faces"] == []  # nothing of the first visitor's
@@ -90,7 +92,7 @@ def test_so_many_webcams_at_once_and_places_come_free(face):
         (bytes(2**20 + 1), 1009, "too large"),
         (encode(np.zeros((1100, 1920, 3), np.uint8)), 1009, "pixels"),
     ],
-    ids="nothing garbage png short bytes pixels".split(),
+    ids=["nothing", "garbage", "png", "short", "bytes", "pixels"],
 )
 def test_what_a_webcam_may_not_send(data, code, words):
     with visitor() as client, client.websocket_connect("ws://localhost/live") as socket:
@@ -168,7 +170,10 @@ def test_a_camera_is_shown_to_two_and_closes_when_they_leave(camera):
     address = camera.address(login="user:secret@")
     with visitor(cameras={"door": address}, lines=lines) as client:
         assert client.get("/cameras").json() == {"cameras": ["door"]}
-        with client.websocket_connect("ws://localhost/cameras/door") as one, client.websocket_connect("ws://localhost/cameras/door") as other:
+        with (
+            client.websocket_connect("ws://localhost/cameras/door") as one,
+            client.websocket_connect("ws://localhost/cameras/door") as other,
+        ):
             for socket in (one, other):
                 seen, _ = pictures(socket, 2)
                 for jpeg, said in seen:

@@ -9,8 +9,7 @@ import numpy as np
 import portrait
 import pytest
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
-    pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
 
 import visiting
 from PIL import Image
@@ -35,7 +34,10 @@ def by_folder(path):
     """What predict_folder.py says of a file: box and probabilities of each face."""
     (result,) = folder.recognize([path], visiting.classifier(), [Haar()], auto=True)
     return [
-        ([getattr(one.face.box, side) for side in BOX], dict(zip(one.labels, one.probabilities.round(4).tolist(), strict=True)))
+        (
+            [getattr(one.face.box, side) for side in BOX],
+            dict(zip(one.labels, one.probabilities.round(4).tolist(), strict=True)),
+        )
         for one in result.predictions
     ]
 
@@ -142,7 +144,7 @@ Image.new("P", (8, 8)).save(GIF, "GIF", save_all=True, append_images=[Image.new(
         (visiting.one_colour_png(9000, 9000), 413, "9,000 x 9,000 pixels; 50,000,000"),
         (visiting.one_colour_png(30000, 30000), 413, "more than 50,000,000 pixels"),
     ],
-    ids="nothing html svg zip gif tiff jpeg png head bmp large bomb".split(),
+    ids=["nothing", "html", "svg", "zip", "gif", "tiff", "jpeg", "png", "head", "bmp", "large", "bomb"],
 )
 def test_refusals(client, data, status, words):
     answer = predict(client, data)

@@ -11,11 +11,9 @@ import numpy as np
 import portrait
 import pytest
 
-for name in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "PIL", "av", "httpx2"):
-    pytest.importorskip(name, reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
 
 import av
-import visiting
 from visiting import film, line, plain_frames, visitor, wait
 
 from fer import records, render
@@ -129,7 +127,13 @@ def test_states_and_cancelling(temporary, short):
     with visitor(detector=lambda: Gate(gate)) as client:
         first, second = send(client, short), send(client, short)
         wait(lambda: client.get(first).json()["state"] == "working")
-        assert client.get(second).json() == {"state": "waiting", "frames": 0, "total": None, "detail": "", "summary": ""}
+        assert client.get(second).json() == {
+            "state": "waiting",
+            "frames": 0,
+            "total": None,
+            "detail": "",
+            "summary": "",
+        }
         for result in ("annotated.mp4", "timeline.png", "rows.csv"):
             answer = client.get(f"{first}/{result}")
             assert answer.status_code == 409
@@ -190,7 +194,7 @@ SDP = b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5
         (b"\x89PNG\r\n\x1a\n" + bytes(50), 415),
         (b"RIFF\x00\x00\x00\x00WAVEfmt " + bytes(50), 415),
     ],
-    ids="nothing short m3u concat sdp dash text html zip png wav".split(),
+    ids=["nothing", "short", "m3u", "concat", "sdp", "dash", "text", "html", "zip", "png", "wav"],
 )
 def test_what_is_no_video_is_refused_and_not_kept(temporary, data, status):
     with visitor() as client:
@@ -211,7 +215,7 @@ def test_what_is_no_video_is_refused_and_not_kept(temporary, data, status):
         b"RIFF\xff\xff\xff\xffAVI LIST" + bytes(100),
         b"\x00\x00\x01\xba" + b"\xff" * 300,
     ],
-    ids="ebml-sdp mp4 free-m3u skip-sdp mov avi mpeg".split(),
+    ids=["ebml-sdp", "mp4", "free-m3u", "skip-sdp", "mov", "avi", "mpeg"],
 )
 def test_what_only_begins_like_a_video_fails_in_one_line(temporary, data):
     with visitor() as client:

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import tiny
+
+for package in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "python_multipart", "PIL", "av", "httpx2"):
+    pytest.importorskip(package, reason=f"{package} is not installed: requirements-app.txt and requirements-dev.txt")
+
 import uvicorn
 from starlette.testclient import TestClient
 
