@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="requirements-app.txt is not installed")
 
 import av
 from visiting import encode, film, one_colour_png, plain_frames

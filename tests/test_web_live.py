@@ -1,4 +1,4 @@
-"""Webcams and named cameras over WebSockets: visitors apart from each other, places that come free, addresses untold."""
+"""Webcams and named cameras over WebSockets: visitors kept apart, places that come free, addresses untold."""
 
 import json
 import threading
@@ -9,12 +9,16 @@ import portrait
 import pytest
 from mjpeg import Camera
 
-pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="requirements-app.txt is not installed")
 
+import visiting
 from starlette.websockets import WebSocketDisconnect
 from visiting import encode, visitor, wait
+from websockets.sync.client import connect
 
 from fer.web import streams
+
+LIVE, DOOR = "ws://localhost/live", "ws://localhost/cameras/door"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def farewell(socket, code):
 
 
 def test_a_webcam_is_labelled_and_followed(face):
-    with visitor() as client, client.websocket_connect("ws://localhost/live") as socket:
+    with visitor() as client, client.websocket_connect(LIVE) as socket:
         answers = [label(socket, face) for _ in range(3)]
         for said in answers:
             assert set(said) == {"emotion", "faces", "width", "height", "fps"}
@@ -61,8 +65,8 @@ def test_two_webcams_have_tracks_of_their_own(face):
     empty = encode(np.full((320, 320, 3), 90, np.uint8))
     with (
         visitor() as client,
-        client.websocket_connect("ws://localhost/live") as one,
-        client.websocket_connect("ws://localhost/live") as other,
+        client.websocket_connect(LIVE) as one,
+        client.websocket_connect(LIVE) as other,
     ):
         label(one, face)
         label(one, face)
@@ -73,12 +77,12 @@ def test_two_webcams_have_tracks_of_their_own(face):
 
 def test_so_many_webcams_at_once_and_places_come_free(face):
     with visitor(visitors=1) as client:
-        with client.websocket_connect("ws://localhost/live") as socket:
+        with client.websocket_connect(LIVE) as socket:
             label(socket, face)
-            with client.websocket_connect("ws://localhost/live") as next_one:
+            with client.websocket_connect(LIVE) as next_one:
                 assert farewell(next_one, 1013).startswith("busy: 1 webcams at once")
         for _ in range(3):
-            with client.websocket_connect("ws://localhost/live") as socket:
+            with client.websocket_connect(LIVE) as socket:
                 assert label(socket, face)["faces"]
 
 
@@ -95,13 +99,13 @@ def test_so_many_webcams_at_once_and_places_come_free(face):
     ids=["nothing", "garbage", "png", "short", "bytes", "pixels"],
 )
 def test_what_a_webcam_may_not_send(data, code, words):
-    with visitor() as client, client.websocket_connect("ws://localhost/live") as socket:
+    with visitor() as client, client.websocket_connect(LIVE) as socket:
         socket.send_bytes(data)
         assert words in farewell(socket, code)
 
 
 def test_text_for_a_picture():
-    with visitor() as client, client.websocket_connect("ws://localhost/live") as socket:
+    with visitor() as client, client.websocket_connect(LIVE) as socket:
         socket.send_text("hello")
         assert farewell(socket, 1008) == "expected bytes"
 
@@ -109,17 +113,17 @@ def test_text_for_a_picture():
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 1500), (1500, 1), (3, 2)])
 def test_odd_pictures_get_an_answer_or_one_line(face, width, height):
     with visitor() as client:
-        with client.websocket_connect("ws://localhost/live") as socket:
+        with client.websocket_connect(LIVE) as socket:
             said = label(socket, encode(np.zeros((height, width, 3), np.uint8)))
             assert said.get("faces") == [] or "\n" not in said["error"]
-        with client.websocket_connect("ws://localhost/live") as socket:
+        with client.websocket_connect(LIVE) as socket:
             assert label(socket, face)["faces"]
 
 
 def test_a_silent_visitor_is_sent_away(monkeypatch):
     monkeypatch.setattr(streams, "IDLE", 0.2)
     monkeypatch.setattr(streams._hear, "__defaults__", (0.2,))
-    with visitor() as client, client.websocket_connect("ws://localhost/live") as socket:
+    with visitor() as client, client.websocket_connect(LIVE) as socket:
         assert "nothing came" in farewell(socket, 1008)
 
 
@@ -127,7 +131,7 @@ def test_long_visits_take_no_more_memory(face, monkeypatch):
     sessions = []
     monkeypatch.setattr(streams, "FORGET", 4)
     monkeypatch.setattr(streams.Webcams, "_label", remembering(streams.Webcams._label, sessions))
-    with visitor() as client, client.websocket_connect("ws://localhost/live") as socket:
+    with visitor() as client, client.websocket_connect(LIVE) as socket:
         for _ in range(10):
             label(socket, face)
     assert max(one.history.frames for one in sessions) <= 4
@@ -171,8 +175,8 @@ def test_a_camera_is_shown_to_two_and_closes_when_they_leave(camera):
     with visitor(cameras={"door": address}, lines=lines) as client:
         assert client.get("/cameras").json() == {"cameras": ["door"]}
         with (
-            client.websocket_connect("ws://localhost/cameras/door") as one,
-            client.websocket_connect("ws://localhost/cameras/door") as other,
+            client.websocket_connect(DOOR) as one,
+            client.websocket_connect(DOOR) as other,
         ):
             for socket in (one, other):
                 seen, _ = pictures(socket, 2)
@@ -198,16 +202,18 @@ def test_nothing_but_named_cameras(camera):
 def test_a_camera_that_is_off_and_comes_on(camera):
     camera.stop()
     lines = []
-    with visitor(cameras={"door": camera.address("/backyard")}, lines=lines) as client:
-        with client.websocket_connect("ws://localhost/cameras/door") as socket:
-            said = socket.receive_json()
-            assert said == {"notice": "camera door gives no picture at the moment, trying again"}
-            camera.start()
-            assert pictures(socket, 1)[0][0][1]["faces"]
-            camera.stop()
-            _, notices = [], [socket_notice(socket)]
-            camera.start()
-            notices += pictures(socket, 2)[1]
+    with (
+        visitor(cameras={"door": camera.address("/backyard")}, lines=lines) as client,
+        client.websocket_connect(DOOR) as socket,
+    ):
+        said = socket.receive_json()
+        assert said == {"notice": "camera door gives no picture at the moment, trying again"}
+        camera.start()
+        assert pictures(socket, 1)[0][0][1]["faces"]
+        camera.stop()
+        _, notices = [], [socket_notice(socket)]
+        camera.start()
+        notices += pictures(socket, 2)[1]
     assert notices[0] == {"notice": "camera door is lost, trying again"}
     assert {"notice": "camera door is back"} in notices
     assert str(camera.port) not in json.dumps(notices)
@@ -224,15 +230,21 @@ def socket_notice(socket):
             socket.send_text("next")
 
 
-def test_those_who_leave_a_dead_camera_free_their_places(camera, monkeypatch):
-    with visitor(cameras={"door": camera.address()}, viewers=2) as client:
-        with client.websocket_connect("ws://localhost/cameras/door") as watching:
-            pictures(watching, 1)
+def test_those_who_leave_a_dead_camera_free_their_places(camera):
+    with visiting.listening(cameras={"door": camera.address()}, viewers=2) as (_, port):
+        address = f"ws://localhost:{port}/cameras/door"
+        with connect(address) as watching:
+            watching.recv(timeout=20)
             camera.stalled.set()
-            for _ in range(5):
-                with client.websocket_connect("ws://localhost/cameras/door") as socket:
-                    first = socket.receive()
-                    assert "busy" not in (first.get("text") or "")
+            for _ in range(4):
+                wait(lambda: comes_in(address))
+
+
+def comes_in(address):
+    """Whether a visitor finds a place; he leaves at once."""
+    with connect(address) as socket:
+        first = socket.recv(timeout=20)
+        return isinstance(first, bytes) or "busy" not in first
 
 
 def test_a_camera_outlives_a_bug(camera, monkeypatch):
@@ -245,9 +257,8 @@ def test_a_camera_outlives_a_bug(camera, monkeypatch):
         return real(image)
 
     monkeypatch.setattr(streams, "_shrunk", once)
-    with visitor(cameras={"door": camera.address()}, lines=lines) as client:
-        with client.websocket_connect("ws://localhost/cameras/door") as socket:
-            seen, notices = pictures(socket, 1)
+    with visitor(cameras={"door": camera.address()}, lines=lines) as client, client.websocket_connect(DOOR) as socket:
+        seen, notices = pictures(socket, 1)
     assert seen
     assert notices == [{"notice": "camera door gives no picture at the moment, trying again"}]
     assert any("a bad picture" in text for text in lines)
@@ -255,17 +266,16 @@ def test_a_camera_outlives_a_bug(camera, monkeypatch):
 
 def test_a_camera_does_not_begin_with_an_old_picture(camera):
     with visitor(cameras={"door": camera.address()}) as client:
-        with client.websocket_connect("ws://localhost/cameras/door") as socket:
+        with client.websocket_connect(DOOR) as socket:
             pictures(socket, 1)
         wait(lambda: not [thread for thread in threading.enumerate() if thread.name == "camera door"])
         camera.stop()
-        with client.websocket_connect("ws://localhost/cameras/door") as socket:
+        with client.websocket_connect(DOOR) as socket:
             assert "notice" in json.loads(socket.receive()["text"])
 
 
 def test_so_many_viewers(camera):
-    with visitor(cameras={"door": camera.address()}, viewers=1) as client:
-        with client.websocket_connect("ws://localhost/cameras/door") as socket:
-            pictures(socket, 1)
-            with client.websocket_connect("ws://localhost/cameras/door") as next_one:
-                assert farewell(next_one, 1013).startswith("busy: 1 pages that watch cameras")
+    with visitor(cameras={"door": camera.address()}, viewers=1) as client, client.websocket_connect(DOOR) as socket:
+        pictures(socket, 1)
+        with client.websocket_connect(DOOR) as next_one:
+            assert farewell(next_one, 1013).startswith("busy: 1 pages that watch cameras")

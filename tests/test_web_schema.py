@@ -1,9 +1,9 @@
-"""schemathesis asks the page what its own OpenAPI document allows, and much that it does not: no 500, answers as said."""
+"""schemathesis asks the page what its OpenAPI document allows, and much that it does not: no 500, answers as said."""
 
 import pytest
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: requirements-dev.txt")
-pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="requirements-app.txt is not installed")
 
 import visiting
 from hypothesis import HealthCheck, settings

@@ -11,7 +11,7 @@ import numpy as np
 import portrait
 import pytest
 
-pytest.importorskip("visiting", reason="the page's packages are not installed: requirements-app.txt")
+pytest.importorskip("visiting", reason="requirements-app.txt is not installed")
 
 import av
 from visiting import film, line, plain_frames, visitor, wait

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import tiny
 
-for package in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "python_multipart", "PIL", "av", "httpx2"):
-    pytest.importorskip(package, reason=f"{package} is not installed: requirements-app.txt and requirements-dev.txt")
+pytest.importorskip("fastapi_offline", reason="requirements-app.txt is not installed")
+pytest.importorskip("websockets", reason="requirements-app.txt is not installed")
+pytest.importorskip("av", reason="requirements-app.txt is not installed")
+pytest.importorskip("httpx2", reason="requirements-dev.txt is not installed")
 
 import uvicorn
 from starlette.testclient import TestClient

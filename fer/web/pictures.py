@@ -98,7 +98,7 @@ def decode(data: bytes, most_pixels: int, formats: tuple[str, ...] = FORMATS) ->
 
 
 def _scans(data):
-    """Scans of a JPEG, as far as a decoder reads it, up to one too many. Marks inside the segments between them do not count."""
+    """Scans of a JPEG, as far as a decoder reads it, up to one too many. Marks inside other segments do not count."""
     count, at = 0, 2
     while count <= MOST_SCANS and (mark := _MARK.search(data, at)):
         if mark[1] == b"\xd9":  # the end

@@ -150,7 +150,7 @@ class Camera:
             self._leave()
 
     async def _newer(self, seen, hearing):
-        """What is newer than `seen`. Meanwhile the visitor is listened to: one who leaves a dead camera must be missed."""
+        """What is newer than `seen`. A visitor who leaves a camera that gives nothing is noticed."""
         while self.news[0] == seen:
             if self.closing.is_set():
                 raise Ended(TRY_LATER, "the server is closing")
