@@ -149,7 +149,7 @@ def test_large_bodies(client):
 
 def test_a_body_without_end_is_cut_off():
     with visiting.listening(picture_bytes=2**20) as place, socket.create_connection(place, 20) as wires:
-        wires.sendall(HEAD + FORM + b"Transfer-Encoding: chunked\r\n\r\n")
+        wires.sendall(HEAD + FORM + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(PART), PART))
         taken = 0
         with suppress(OSError):  # cut off
             while taken < 10**9:

@@ -2,9 +2,10 @@
 
 import pytest
 
-schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: requirements-dev.txt")
+pytest.importorskip("schemathesis", reason="schemathesis is not installed: requirements-dev.txt")
 pytest.importorskip("visiting", reason="requirements-app.txt is not installed")
 
+import schemathesis
 import visiting
 from hypothesis import HealthCheck, settings
 
