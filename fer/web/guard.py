@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 
 from fer.web.limits import Limits, Slots, megabytes
 
@@ -85,6 +86,8 @@ class Guard:
                 await self.app(scope, body, send)
         except HTTPException as error:
             await JSONResponse({"detail": error.detail}, error.status_code, error.headers)(scope, receive, send)
+        except ClientDisconnect:  # he has left: no bug, and nobody to answer
+            pass
 
 
 class Body:

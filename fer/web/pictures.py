@@ -2,6 +2,7 @@
 
 import io
 import queue
+import re
 from collections.abc import Callable
 
 import cv2
@@ -19,6 +20,8 @@ from fer.recognizer import Prediction
 from fer.web.limits import Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+MOST_SCANS = 100  # of a progressive JPEG; usual are ten. Each is a walk over the whole picture and may take 60 bytes
+_MARK = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment with a length, or of the end
 
 
 class LabelledFace(BaseModel):
@@ -86,10 +89,23 @@ def decode(data: bytes, most_pixels: int, formats: tuple[str, ...] = FORMATS) ->
         raise HTTPException(415, f"not a picture of these kinds: {', '.join(formats)}") from None
     if width * height > most_pixels:
         raise HTTPException(413, f"the picture has {width:,} x {height:,} pixels; {most_pixels:,} are the most")
+    if data.startswith(b"\xff\xd8") and _scans(data) > MOST_SCANS:
+        raise HTTPException(422, f"the JPEG picture has more than {MOST_SCANS} scans; save it anew")
     try:
         return images.decode(data)
     except FerError as error:
         raise HTTPException(422, str(error)) from None
+
+
+def _scans(data):
+    """Scans of a JPEG, as far as a decoder reads it, up to one too many. Marks inside other segments do not count."""
+    count, at = 0, 2
+    while count <= MOST_SCANS and (mark := _MARK.search(data, at)):
+        if mark[1] == b"\xd9":  # the end
+            break
+        count += mark[1] == b"\xda"
+        at = mark.end() + int.from_bytes(data[mark.end() : mark.end() + 2], "big")
+    return count
 
 
 class Pictures:

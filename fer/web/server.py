@@ -25,6 +25,7 @@ from fer.web.guard import Guard
 from fer.web.limits import Limits, Slots, refuse
 from fer.web.pictures import Answer, Pictures
 from fer.web.streams import Camera, Ended, Webcams, converse
+from fer.web.wire import Punctual
 
 STATIC = Path(__file__).parent / "static"
 ABOUT = (
@@ -164,7 +165,7 @@ def settings(app: Guard, certificate: str | None = None, key: str | None = None)
     """How uvicorn serves the page: no debug mode, no access log, one process."""
     return uvicorn.Config(
         app,
-        http="h11",  # which refuses headers beyond the size below
+        http=Punctual,  # on h11, which refuses headers beyond the size below
         h11_max_incomplete_event_size=2**16,
         ws_max_size=2 * 2**20,
         timeout_keep_alive=10,

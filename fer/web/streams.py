@@ -12,7 +12,7 @@ from fastapi import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fer import FerError, render, sources
-from fer.live import Session
+from fer.live import History, Session
 from fer.sources import Frame
 from fer.web.limits import Limits, Slots
 from fer.web.pictures import answer, decode
@@ -20,6 +20,7 @@ from fer.web.pictures import answer, decode
 IDLE = 60.0  # seconds without a word after which a visitor counts as gone
 LINGER = 5.0  # seconds for which a camera nobody watches stays open: people change tabs
 RETRY = 10.0  # seconds before a camera that could not be opened is tried again
+FORGET = 10_000  # pictures after which what was seen in them is forgotten
 WIDEST = 1280  # pixels: a camera's picture is sent no wider
 QUALITY = 80  # of the JPEG pictures sent
 POLICY, TOO_BIG, TRY_LATER = 1008, 1009, 1013  # codes with which a WebSocket closes
@@ -51,7 +52,7 @@ async def converse(socket: WebSocket, slots: Slots, talk: Callable[[], Awaitable
     except TimeoutError:
         await _farewell(socket, POLICY, "nothing came for a while; start again")
     except HTTPException as error:
-        code = {413: TOO_BIG, 429: TRY_LATER}.get(error.status_code, POLICY)
+        code = {413: TOO_BIG, 429: TRY_LATER, 503: TRY_LATER}.get(error.status_code, POLICY)
         await _farewell(socket, code, error.detail)
 
 
@@ -63,9 +64,9 @@ async def _farewell(socket, code, line):
         pass
 
 
-async def _hear(socket: WebSocket, kind: str) -> bytes | str:
+async def _hear(socket: WebSocket, kind: str, patience: float | None = IDLE) -> bytes | str:
     """The next message; it must be "bytes" or "text"."""
-    message = await asyncio.wait_for(socket.receive(), IDLE)
+    message = await asyncio.wait_for(socket.receive(), patience)
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code") or 1000)
     if message.get(kind) is None:
@@ -102,7 +103,12 @@ class Webcams:
         if len(data) > self.limits.frame_bytes:
             raise Ended(TOO_BIG, "the picture is too large")
         image = decode(data, self.limits.frame_pixels, ("JPEG",))
-        predictions = session.process(Frame(image, "webcam", index, seconds))
+        if index % FORGET == FORGET - 1:
+            session.history = History(session.classifier.labels)  # which nobody reads, and a long visit would fill
+        try:
+            predictions = session.process(Frame(image, "webcam", index, seconds))
+        except cv2.error as error:  # shapes that OpenCV's filters refuse
+            raise Ended(POLICY, f"this picture cannot be searched for faces ({error.err})") from None
         return answer(predictions, image) | {"fps": round(session.fps, 1)}
 
 
@@ -128,23 +134,28 @@ class Camera:
     async def serve(self, socket: WebSocket) -> None:
         """Sends the newest picture each time the page asks, starting at once."""
         self._come()
+        hearing = asyncio.create_task(_hear(socket, "text", None))
         try:
             seen = 0
             while True:
-                number, jpeg, words = await self._newer(seen)
-                seen = number
+                seen, jpeg, words = await self._newer(seen, hearing)
                 if jpeg is not None:
                     await asyncio.wait_for(socket.send_bytes(jpeg), IDLE)
                 await asyncio.wait_for(socket.send_json(words), IDLE)
                 if jpeg is not None:
-                    await _hear(socket, "text")
+                    await asyncio.wait_for(hearing, IDLE)
+                    hearing = asyncio.create_task(_hear(socket, "text", None))
         finally:
+            hearing.cancel()
             self._leave()
 
-    async def _newer(self, seen):
+    async def _newer(self, seen, hearing):
+        """What is newer than `seen`. A visitor who leaves a camera that gives nothing is noticed."""
         while self.news[0] == seen:
             if self.closing.is_set():
                 raise Ended(TRY_LATER, "the server is closing")
+            if hearing.done():
+                hearing.result()  # raises, if he is gone
             await asyncio.sleep(0.01)
         return self.news
 
@@ -176,6 +187,8 @@ class Camera:
                     self._label(source, self.new_session())
             except FerError as error:
                 self.notify(f"camera {self.name}: {error}")
+            except Exception as error:  # one bad picture must not end the camera for as long as the server runs
+                self.notify(f"camera {self.name}: {type(error).__name__}: {error}")
             if not self._unwatched():
                 self._publish(None, {"notice": f"camera {self.name} gives no picture at the moment, trying again"})
             end = time.monotonic() + RETRY
@@ -183,7 +196,7 @@ class Camera:
                 time.sleep(0.1)
             with self.lock:
                 if self._unwatched():
-                    self.thread = None
+                    self.thread, self.news = None, (0, None, {})  # the next visitor must not see an old picture
                     return
 
     def _label(self, source, session):
@@ -194,6 +207,8 @@ class Camera:
                 continue
             image = _shrunk(frame.image)
             predictions = session.process(Frame(image, self.name, frame.index, frame.seconds))
+            if frame.index % FORGET == FORGET - 1:
+                session.history = History(session.classifier.labels)
             jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
             self._publish(jpeg, answer(predictions, image) | {"fps": round(session.fps, 1)})
 
@@ -203,7 +218,7 @@ class Camera:
     def _tell(self, line):
         """A camera was lost or is back: the person at the server gets the line, the visitors one without address."""
         self.notify(f"camera {self.name}: {line}")
-        state = "is back" if "back" in line else "is lost, trying again"
+        state = "is back" if line.startswith("camera is back") else "is lost, trying again"
         self._publish(None, {"notice": f"camera {self.name} {state}"})
 
     def _publish(self, jpeg, words):

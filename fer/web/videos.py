@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from fer import FerError, plots, records, render, sources
 from fer.live import Session
+from fer.web.decoder import Decoder
 from fer.web.limits import Limits, megabytes, refuse
 
 RESULTS = {"annotated.mp4": "video/mp4", "timeline.png": "image/png", "rows.csv": "text/csv"}
@@ -187,7 +188,7 @@ class Videos:
             self._label(job)
             state = "cancelled" if job.cancelled else "done"
         except FerError as error:
-            job.detail = str(error).replace(str(job.upload), "the video").replace(str(job.folder), "")
+            job.detail = str(error).replace(str(job.folder), "")
         except Exception:
             job.detail = "the server could not label this video"
             raise
@@ -202,7 +203,11 @@ class Videos:
         notices = []
         end = time.monotonic() + self.limits.video_seconds * self.limits.work_time
         with ExitStack() as stack:
-            video = stack.enter_context(sources.open_source(str(job.upload), notify=notices.append))
+            video = stack.enter_context(
+                sources.VideoFile(
+                    "the video", lambda: Decoder(job.upload, self.limits.video_pixels), notify=notices.append
+                )
+            )
             self._check(video)
             job.total = video.total
             session = self.new_session()
@@ -219,11 +224,9 @@ class Videos:
                 film.write(render.draw(frame.image, predictions), frame.seconds)
                 job.frames = frame.index + 1
         plots.timeline(session.history.timeline(), session.classifier.labels, job.folder / "timeline.png")
-        job.summary, job.detail = session.history.summary(), " ".join(notices).replace(str(job.upload), "the video")
+        job.summary, job.detail = session.history.summary(), " ".join(notices)
 
     def _check(self, video):
-        if video.size[0] * video.size[1] > self.limits.video_pixels:
-            raise FerError(f"the video has {video.size[0]:,} x {video.size[1]:,} pixels: more than this server takes")
         if (video.total or 0) / (video.fps or sources.USUAL_FPS) > 1.1 * self.limits.video_seconds:
             raise FerError(f"the video is longer than {self.limits.video_seconds / 60:g} minutes")
 
