@@ -222,9 +222,9 @@ class TestVideo:
         browsing.eventually(lambda: video.request.get(site.address + place).status == 404, "the video is kept")
 
     def test_progress_is_shown_and_cancel_forgets_the_video(self, video, site, film):
-        with video.expect_response("**/videos") as answer:
+        with video.expect_request("**/videos/*") as question:
             video.set_input_files("#video input", film(600))
-        place = f"{site.address}/videos/{answer.value.json()['id']}"
+        place = question.value.url
         browsing.until(video, "document.querySelector('#video progress').value > 0")
         browsing.status(video, "video", " of 600 frames, ", problem=False)
         assert video.eval_on_selector("#video progress", "(bar) => bar.value < 1 && bar.clientHeight > 8")
@@ -291,7 +291,7 @@ def test_every_tab_fits_can_be_hit_and_can_be_read(site, film, size, scheme):
     viewport = {"width": size[0], "height": size[1]}
     with site.visit("webcam", viewport=viewport, color_scheme=scheme, permissions=[]) as page:
         page.click("#webcam .start")
-        browsing.status(page, "webcam", "may not use the camera")
+        browsing.until(page, "document.querySelector('#webcam .status').matches('.problem')")
         upload(page, "picture", jpeg(np.hstack([portrait.astronaut()] * 2)))
         page.set_input_files("#video input", film(10))
         browsing.status(page, "picture", "2 faces found")
@@ -310,7 +310,7 @@ def test_every_tab_fits_can_be_hit_and_can_be_read(site, film, size, scheme):
 
 
 def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(site):
-    with site.visit("webcam") as page:
+    with site.visit("webcam", viewport={"width": 360, "height": 500}) as page:
         page.keyboard.press("Tab")
         for key, tab in (("ArrowRight", "camera"), ("End", "video"), ("ArrowRight", "webcam"), ("ArrowLeft", "video")):
             page.keyboard.press(key)
@@ -323,7 +323,9 @@ def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(site):
         assert page.evaluate("document.activeElement.matches('#picture input')")
         assert page.evaluate(FOCUS)
         page.reload()
+        page.locator("#model", has_text="four-block").wait_for()
         assert page.is_visible("#picture")
+        assert page.evaluate("scrollY") == 0  # the address brings back the tab, but jumps over nothing
 
 
 def test_it_says_what_it_is_not_and_what_becomes_of_pictures(site):
