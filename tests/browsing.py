@@ -138,7 +138,7 @@ def status(page, tab: str, text: str, *, problem: bool | None = None) -> str:
 
 
 def drawn(page, selector: str, color: tuple[int, int, int] | None = None) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom, as shares of a canvas, of its pixels of a colour, or else of all that is not clear."""
+    """Left, top, right and bottom, as shares of a canvas, of its pixels of a colour, or else of all that is drawn."""
     return page.evaluate(
         """([selector, color]) => {
           const canvas = document.querySelector(selector), {width, height} = canvas;

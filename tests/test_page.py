@@ -19,12 +19,13 @@ FIRST = (255, 200, 80)  # RGB of the first face's box
 FPS = 15
 # Hands a file to the page as a paste or a drop does; true if the page lets the browser open what was dropped.
 HAND_OVER = """([how, data, name, type]) => {
+  const traits = {bubbles: true, cancelable: true};
   const transfer = new DataTransfer();
   transfer.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], name, {type}));
   if (how === "paste")
-    return document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true, cancelable: true}));
+    return document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: transfer, ...traits}));
   const send = (kind) => document.querySelector("section:not([hidden]) .drop").dispatchEvent(
-    new DragEvent(kind, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+    new DragEvent(kind, {dataTransfer: transfer, ...traits}));
   send("dragenter");
   send("dragover");
   return send("drop");
@@ -199,7 +200,7 @@ class TestVideo:
         video.set_input_files("#video input", film(30))
         video.wait_for_selector("#video .result")
         assert not video.is_visible("#video .work")
-        video.evaluate("() => { const it = document.querySelector('#video video'); it.muted = true; return it.play(); }")
+        video.eval_on_selector("#video video", "(it) => { it.muted = true; return it.play(); }")
         browsing.until(video, "document.querySelector('#video video').currentTime > 0.3")
         state = "(it) => [it.error, it.videoWidth, it.videoHeight, it.duration, it.readyState >= 2]"
         *size, seconds, ready = video.eval_on_selector("#video video", state)
@@ -259,11 +260,14 @@ class TestCameraTab:
             assert not page.is_visible("#camera button")
 
 
-# Visible texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, 1.4.3).
-FAINT = """() => {
+# Visible texts, and the contrast of each with what is behind it: at least 4.5 (WCAG 2.2, 1.4.3).
+CONTRASTS = """() => {
   const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
   const linear = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-  const light = (color) => numbers(color).slice(0, 3).map(linear).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const light = (color) => {
+    const [red, green, blue] = numbers(color).map(linear);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
   const behind = (element) => {
     const color = getComputedStyle(element).backgroundColor;
     return numbers(color)[3] === 0 && element.parentElement ? behind(element.parentElement) : color;
@@ -275,10 +279,12 @@ FAINT = """() => {
       return [element.textContent.trim().slice(0, 40), (a + 0.05) / (b + 0.05)];
     });
 }"""
-# Names of controls that a finger or a sentence cannot hit: lower or narrower than 24 pixels (WCAG 2.2, 2.5.8).
+# Visible controls, and the shorter side of each: at least 24 pixels (WCAG 2.2, 2.5.8).
 CONTROLS = """() => [...document.querySelectorAll("button, select, .button, .drop, label:has([type=checkbox]), video")]
-  .filter((element) => element.checkVisibility()).map((element) => [element.textContent.trim(), element.getBoundingClientRect()])
-  .map(([name, {width, height}]) => [name, Math.min(width, height)])"""
+  .filter((element) => element.checkVisibility()).map((element) => {
+    const {width, height} = element.getBoundingClientRect();
+    return [element.textContent.trim(), Math.min(width, height)];
+  })"""
 FOCUS = """() => {
   const style = getComputedStyle(document.activeElement.closest(".drop") ?? document.activeElement);
   return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
@@ -300,7 +306,7 @@ def test_every_tab_fits_can_be_hit_and_can_be_read(site, film, size, scheme):
             page.click(f"#tab-{tab}")
             assert [name for name in browsing.NAMES if page.is_visible(f"#{name}")] == [tab]
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
-            texts, controls = page.evaluate(FAINT), page.evaluate(CONTROLS)
+            texts, controls = page.evaluate(CONTRASTS), page.evaluate(CONTROLS)
             assert len(texts) > 8
             assert len(controls) >= 4
             assert not [text for text in texts if text[1] < 4.5], tab
@@ -311,6 +317,7 @@ def test_every_tab_fits_can_be_hit_and_can_be_read(site, film, size, scheme):
 
 def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(site):
     with site.visit("webcam", viewport={"width": 360, "height": 500}) as page:
+        assert page.evaluate("scrollY") == 0  # an address that names a tab jumps over nothing
         page.keyboard.press("Tab")
         for key, tab in (("ArrowRight", "camera"), ("End", "video"), ("ArrowRight", "webcam"), ("ArrowLeft", "video")):
             page.keyboard.press(key)
@@ -325,7 +332,6 @@ def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(site):
         page.reload()
         page.locator("#model", has_text="four-block").wait_for()
         assert page.is_visible("#picture")
-        assert page.evaluate("scrollY") == 0  # the address brings back the tab, but jumps over nothing
 
 
 def test_it_says_what_it_is_not_and_what_becomes_of_pictures(site):

@@ -16,7 +16,8 @@ SIZE = (640, 480)  # of the pictures of both cameras
 FACE = portrait.PLACE
 AT = (FACE.x, FACE.y - 32)  # of the face in the cameras' pictures, left of the middle
 CAMERA_OPEN = "document.querySelector('#webcam video').srcObject?.active"
-REFUSING = "if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('stub', '%s'));"
+REFUSING = """const refuse = () => Promise.reject(new DOMException("stub", "%s"));
+if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = refuse;"""
 # Lets a test close the page's sockets, as a network that fails does. Routing them through Playwright would mix up the
 # order of their messages.
 SOCKETS = """window.sockets = [];
@@ -112,11 +113,13 @@ class TestWebcam:
         webcam.click("#webcam .start")
         webcam.wait_for_selector("#webcam .face")
 
-    @pytest.mark.parametrize("leave", ["document.querySelector('#tab-video').click()", "hide"])
+    @pytest.mark.parametrize("leave", ["another tab", "another window"])
     def test_out_of_sight_the_camera_is_off(self, webcam, leave):
-        hide = """Object.defineProperty(document, "hidden", {get: () => true});
-                  document.dispatchEvent(new Event("visibilitychange"))"""
-        webcam.evaluate(hide if leave == "hide" else leave)
+        if leave == "another tab":
+            webcam.click("#tab-video")
+        else:
+            webcam.evaluate("Object.defineProperty(document, 'hidden', {get: () => true})")
+            webcam.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         assert not webcam.evaluate(CAMERA_OPEN)
 
 
@@ -135,6 +138,7 @@ class TestWithoutCamera:
             (REFUSING % "AbortError", "The camera cannot be used (stub)"),
             ("Object.defineProperty(navigator, 'mediaDevices', {get: () => undefined});", "localhost) or over https"),
         ],
+        ids=["none", "in use", "other", "insecure"],
     )
     def test_each_reason_has_its_words(self, site, before, words):
         with site.visit(before=before) as page:
