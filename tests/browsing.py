@@ -16,12 +16,6 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 NAMES = ("webcam", "camera", "picture", "video")  # of the tabs
 PATIENCE = 30.0  # seconds
 REFUSED = "Failed to load resource: the server responded with a status of 4"  # what Chromium logs of a refused upload
-# Notes all that the status line of each tab ever says, in the page's `said`.
-LISTEN = """addEventListener("DOMContentLoaded", () => {
-  window.said = [];
-  for (const line of document.querySelectorAll(".status"))
-    new MutationObserver(() => said.push(line.textContent)).observe(line, {childList: true, characterData: true});
-})"""
 
 
 @dataclass
@@ -55,7 +49,7 @@ class Site:
         try:
             page = context.new_page()
             page.set_default_timeout(1000 * PATIENCE)
-            page.add_init_script(LISTEN + "\n" + before)
+            page.add_init_script(before)
             troubles = self._watch(page)
             answer = page.goto(f"{self.address}/#/{tab}")
             assert "default-src 'self'" in answer.headers["content-security-policy"]
