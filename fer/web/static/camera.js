@@ -39,7 +39,7 @@ export class Camera {
     if (answer.notice) return say(this.panel, answer.notice, true);
     const line = this.line;
     const picture = await this.picture;
-    if (this.line !== line) return;
+    if (this.line !== line || !line.ready) return; // what is said of a lost connection stays
     [this.canvas.width, this.canvas.height] = [picture.width, picture.height];
     this.canvas.getContext("2d").drawImage(picture, 0, 0);
     picture.close();

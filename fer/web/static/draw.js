@@ -14,7 +14,7 @@ const colorOf = (face, index) => COLORS[(face.track ?? index) % COLORS.length];
 export function drawFaces(canvas, answer, mirrored = false) {
   const context = canvas.getContext("2d");
   const scale = canvas.width / answer.width;
-  const letter = Math.max(12, Math.min(canvas.width, canvas.height) / 26);
+  const letter = Math.max(12, Math.min(canvas.width, canvas.height) / 26, canvas.width / 40);
   context.font = `600 ${letter}px system-ui, sans-serif`;
   context.textBaseline = "middle";
   answer.faces.forEach((face, index) => {

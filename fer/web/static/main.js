@@ -19,7 +19,7 @@ function choose(name, { focus = false } = {}) {
     show(panels[tab.getAttribute("aria-controls")], chosen);
   }
   for (const part of live) if (part.panel.hidden) part.stop();
-  history.replaceState(null, "", `#${name}`);
+  history.replaceState(null, "", `#/${name}`); // no element has this id: the browser neither scrolls nor moves the focus
 }
 
 tabs.forEach((tab, index) => {
@@ -29,7 +29,7 @@ tabs.forEach((tab, index) => {
     if (to !== undefined) choose(tabs.at(to % tabs.length).getAttribute("aria-controls"), { focus: true });
   });
 });
-const asked = location.hash.slice(1);
+const asked = location.hash.replace(/^#\/?/, "");
 choose(asked in panels ? asked : "webcam");
 
 // A file that is dropped beside its field must not replace the page.
