@@ -20,6 +20,7 @@ def parse_args(argv=None):
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
     parser.add_argument("--port", type=cli.at_least(int, 0), default=7860, help="0 takes a free one (7860)")
     parser.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)")
+    parser.add_argument("--name", action="append", default=[], metavar="HOST", help="answer to this name too (repeat)")
     parser.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other strangers")
     parser.add_argument("--key", metavar="PEM", help="the certificate's private key, if it is in a file of its own")
     return parser.parse_args(argv)
@@ -46,7 +47,7 @@ def main(args):
             lambda: cli.make_detectors(args, 1)[0],
             auto=args.detector == "auto",
             cameras=cameras,
-            hosts=guard.LOOPBACK if local else None,
+            hosts=guard.LOOPBACK | {name.lower() for name in (*args.name, socket.gethostname(), socket.getfqdn())},
             notify=cli.note,
         )
         settings = server.settings(application, args.certificate, args.key)

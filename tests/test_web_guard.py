@@ -18,7 +18,7 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 from visiting import encode, line, visitor, wait
 
-from fer.web import wire
+from fer.web import guard, wire
 from fer.web.limits import Slots
 
 PICTURE = encode(np.full((100, 100, 3), 90, np.uint8))
@@ -61,7 +61,7 @@ def test_names_of_this_server(client, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:7860", "", "[::1", "10.0.0.7"]
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:7860", "", "[::1", "10.0.0.7.example"]
 )
 def test_foreign_names_are_refused(client, host):
     for answer in (client.get("/health", headers={"Host": host}), client.get("/", headers={"Host": host})):
@@ -71,9 +71,10 @@ def test_foreign_names_are_refused(client, host):
         client.websocket_connect("ws://localhost/live", headers={"Host": host}).__enter__()
 
 
-def test_any_name_where_the_whole_network_is_served():
-    with visitor(hosts=None) as client:
-        assert client.get("/health", headers={"Host": "faces.example"}).status_code == 200
+@pytest.mark.parametrize("host", ["10.0.0.7:7860", "[fe80::1]:7860", "Faces.example", "faces.example:443"])
+def test_addresses_in_digits_and_the_names_given_are_answered(host):
+    with visitor(hosts=guard.LOOPBACK | {"faces.example"}) as client:
+        assert client.get("/health", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_a_video_that_takes_too_long(tmp_path):
             return []
 
     data = film(tmp_path / "film.avi", plain_frames(60))
-    with visitor(detector=Slow, work_time=0.05, video_seconds=10) as client:
+    with visitor(detector=Slow, video_work_time=0.5) as client:
         said = ended(client, send(client, data))
         assert said["state"] == "failed"
         assert said["frames"] < 30

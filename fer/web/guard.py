@@ -1,6 +1,7 @@
 """The door: who may ask, how large and how slow a request may be, and the headers of every answer."""
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from fer.web.limits import Limits, Slots, megabytes
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})  # addresses that nobody else reaches, and their name
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 DRAINED = 4  # a body of up to so many times its limit is read to its end, or the client would not see the answer
 _SELF = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'self'"
@@ -30,18 +31,18 @@ HEADERS = {
 class Guard:
     """ASGI middleware around the whole application.
 
-    Refuses names of this server that are not its own (a foreign page could otherwise reach it by DNS rebinding), pages
-    of other origins that post or open sockets, and bodies that are too large or too slow. A route may raise the size
-    and time of its bodies.
+    Refuses names of this server that are not its own (a foreign page could otherwise reach it by DNS rebinding, for
+    which an address in digits is of no use), pages of other origins that post or open sockets, and bodies that are too
+    large or too slow.
 
     Args:
         app: the application.
-        hosts: names under which the server may be asked; None for any.
+        hosts: names under which the server may be asked, in small letters.
         limits: see `Limits`.
         large: paths whose bodies may be a video.
     """
 
-    def __init__(self, app: Callable, *, hosts: frozenset[str] | None, limits: Limits, large: frozenset[str]):
+    def __init__(self, app: Callable, *, hosts: frozenset[str], limits: Limits, large: frozenset[str]):
         self.app, self.hosts, self.limits, self.large = app, hosts, limits, large
         self.uploads = Slots(limits.uploads, "uploads")
 
@@ -62,8 +63,8 @@ class Guard:
 
     def _refusal(self, scope, headers):
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self.hosts is not None and _name(f"//{host}") not in self.hosts:
-            return "this server is not to be asked by that name; start it with --host to serve others"
+        if (name := _name(f"//{host}")) not in self.hosts and not _is_address(name):
+            return "this server is not to be asked by that name; whoever runs it can allow it with --name"
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE
         if changes and origin is not None and _place(origin) != host.lower():
             return "pages of other sites may not use this server"
@@ -129,6 +130,14 @@ def _name(address):
         return (urlsplit(address).hostname or "").lower()
     except ValueError:
         return ""
+
+
+def _is_address(name):
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _place(origin):

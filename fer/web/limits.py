@@ -17,7 +17,8 @@ class Limits:
         frame_bytes, frame_pixels: of one picture of a visitor's webcam.
         stall: seconds an upload may pause.
         picture_time, video_time: seconds an upload may take in all.
-        work_time: seconds labelling a picture may take; and for a video, so many times its allowed length.
+        work_time: seconds labelling a picture may take.
+        video_work_time: seconds labelling a video may take; the next one waits for it.
         uploads: pictures on their way at once; what is beyond gets 429, as for the next four.
         pictures: pictures being labelled or waiting for it at once.
         visitors: webcams at once.
@@ -37,6 +38,7 @@ class Limits:
     picture_time: float = 30.0
     video_time: float = 600.0
     work_time: float = 30.0
+    video_work_time: float = 3600.0
     uploads: int = 64
     pictures: int = 16
     visitors: int = 8

@@ -21,7 +21,7 @@ from fer.faces import Detector
 from fer.folder import cores
 from fer.live import Session
 from fer.web import videos
-from fer.web.guard import Guard
+from fer.web.guard import LOOPBACK, Guard
 from fer.web.limits import Limits, Slots, refuse
 from fer.web.pictures import Answer, Pictures
 from fer.web.streams import Camera, Ended, Webcams, converse
@@ -67,7 +67,7 @@ def create(
     *,
     auto: bool = True,
     cameras: dict[str, str] | None = None,
-    hosts: frozenset[str] | None = None,
+    hosts: frozenset[str] = LOOPBACK,
     limits: Limits | None = None,
     notify: Callable[[str], None] = print,
 ) -> Guard:
@@ -79,7 +79,7 @@ def create(
         new_detector: makes a face detector; called for every thread, webcam and video.
         auto: take small square pictures as cropped faces.
         cameras: name -> address of cameras that visitors may watch; no other address is ever opened.
-        hosts: names under which the server may be asked; None for any.
+        hosts: names under which the server may be asked, beside addresses in digits.
         limits: see `Limits`.
         notify: gets lines for the person at the server.
     """
@@ -104,7 +104,7 @@ def create(
     webcams = Webcams(new_session, work, limits)
     shown = {known: Camera(known, address, new_session, notify) for known, address in (cameras or {}).items()}
     viewers = Slots(limits.viewers, "pages that watch cameras")
-    films = videos.Videos(lambda: new_session(thorough=True), limits)
+    films = videos.Videos(lambda: new_session(thorough=True), limits, notify)
 
     @asynccontextmanager
     async def lifespan(_):
@@ -189,7 +189,10 @@ def _add_videos(app: FastAPI, films: videos.Videos):
     )
     async def send_video(request: Request) -> videos.Created:
         """Takes a video file as it stands (MP4, MOV, WebM, MKV, AVI, MPEG) and puts it in line."""
-        return videos.Created(id=await films.receive(request.stream()))
+        id = await films.receive(request.stream())
+        if await request.is_disconnected():  # nobody will ever learn the name
+            films.delete(id)
+        return videos.Created(id=id)
 
     @app.get("/videos/{id}", responses=problems(404))
     async def ask_after_video(id: str) -> videos.Progress:
@@ -202,7 +205,8 @@ def _add_videos(app: FastAPI, films: videos.Videos):
         """Gives annotated.mp4, timeline.png or rows.csv, once the video is done."""
         if result not in videos.RESULTS:
             raise HTTPException(404, f"the results are {', '.join(videos.RESULTS)}")
-        return FileResponse(films.result(id, result), media_type=videos.RESULTS[result])
+        path, stat = films.result(id, result)
+        return FileResponse(path, stat_result=stat, media_type=videos.RESULTS[result])
 
     @app.delete("/videos/{id}", status_code=204, responses=problems(403, 404))
     async def delete_video(id: str) -> None:

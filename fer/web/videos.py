@@ -1,10 +1,12 @@
 """Uploaded videos: received into a private folder, labelled one after the other, fetched, deleted."""
 
 import asyncio
+import os
 import secrets
 import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -88,10 +90,11 @@ class Videos:
     Args:
         new_session: makes the session that labels one.
         limits: see `Limits`.
+        notify: gets the lines for the person at the server.
     """
 
-    def __init__(self, new_session: Callable[[], Session], limits: Limits):
-        self.new_session, self.limits = new_session, limits
+    def __init__(self, new_session: Callable[[], Session], limits: Limits, notify: Callable[[str], None]):
+        self.new_session, self.limits, self.notify = new_session, limits, notify
         self.root = Path(tempfile.mkdtemp(prefix="fer-"))  # for this user alone
         self.jobs: dict[str, Job] = {}
         self.worker = ThreadPoolExecutor(1, "videos")
@@ -151,12 +154,16 @@ class Videos:
         job.touched = time.monotonic()
         return job
 
-    def result(self, name: str, file: str) -> Path:
+    def result(self, name: str, file: str) -> tuple[Path, os.stat_result]:
         """A result's file; raises HTTPException 404, or 409 before the work is done."""
         job = self.find(name)
         if job.state != "done":
             raise HTTPException(409, f"the video is {job.state}")
-        return job.folder / file
+        path = job.folder / file
+        try:
+            return path, path.stat()
+        except OSError:  # deleted at this moment
+            raise HTTPException(404, "there is no such video any more") from None
 
     def delete(self, name: str) -> None:
         """Forgets a job and removes its folder, after the frame at hand where one is being labelled."""
@@ -189,9 +196,9 @@ class Videos:
             state = "cancelled" if job.cancelled else "done"
         except FerError as error:
             job.detail = str(error).replace(str(job.folder), "")
-        except Exception:
+        except Exception:  # a bug, or a full disk: the visitor gets a line, the person at the server the rest
             job.detail = "the server could not label this video"
-            raise
+            self.notify(f"a video could not be labelled:\n{traceback.format_exc()}")
         finally:
             job.upload.unlink(missing_ok=True)
             job.touched = time.monotonic()
@@ -201,7 +208,7 @@ class Videos:
 
     def _label(self, job):
         notices = []
-        end = time.monotonic() + self.limits.video_seconds * self.limits.work_time
+        end = time.monotonic() + self.limits.video_work_time
         with ExitStack() as stack:
             video = stack.enter_context(
                 sources.VideoFile(
@@ -216,8 +223,10 @@ class Videos:
             for frame in video:
                 if job.cancelled:
                     return
-                if frame.seconds > self.limits.video_seconds or time.monotonic() > end:
+                if frame.seconds > self.limits.video_seconds:
                     raise FerError(f"the video is longer than {self.limits.video_seconds / 60:g} minutes")
+                if time.monotonic() > end:
+                    raise FerError("labelling this video takes too long on this server; send a shorter or smaller one")
                 predictions = session.process(frame)
                 rows = records.rows("video", predictions, index=frame.index, seconds=frame.seconds)
                 table.write(rows)
