@@ -194,7 +194,6 @@ def test_a_flood_of_headers(client, place, address):
     [
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"nonsense\r\n\r\n",
-        b"GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
@@ -207,7 +206,6 @@ def test_a_flood_of_headers(client, place, address):
     ids=[
         "tls",
         "words",
-        "version",
         "minus",
         "digits",
         "two-lengths",
@@ -220,7 +218,7 @@ def test_a_flood_of_headers(client, place, address):
 )
 def test_what_is_no_http(client, place, request_line):
     received = raw(place, request_line, wait=2.0)
-    assert not received or received.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200")), received[:200]
+    assert not received or received.startswith(b"HTTP/1.1 4"), received[:200]
     assert b"Traceback" not in received
 
 
