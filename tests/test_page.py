@@ -242,7 +242,7 @@ class TestVideo:
         ("data", "words"),
         [
             (b"<html>hello, hello</html>", "not a video of these kinds: MP4, MOV, WebM, MKV, AVI, MPEG"),
-            (b"RIFF\xff\xff\0\0AVI LIST" + bytes(500), "the video"),  # begins like one
+            (b"RIFF\xff\xff\0\0AVI LIST" + bytes(500), "not a video that can be read"),  # begins like one
         ],
     )
     def test_what_is_no_video_is_refused_in_one_line(self, video, site, data, words):
