@@ -7,7 +7,9 @@ Then open http://127.0.0.1:7860. Programs post a picture to /predict; /docs desc
 """
 
 import re
+import signal
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +39,7 @@ def main(args):
     classifier.describe(args.model)  # a bad file shows at once
     cameras = dict(map(named, args.camera))
     local = args.host in guard.LOOPBACK
+    end_well()
     with listen(args.host, args.port) as place:
         with cli.quiet():
             model = classifier.Classifier.load(args.model)
@@ -59,6 +62,13 @@ def main(args):
         with suppress(KeyboardInterrupt):  # uvicorn has closed everything before it raises this
             uvicorn.Server(settings).run(sockets=[place])
     return 0
+
+
+def end_well():
+    """Makes SIGTERM an ordinary end of Python, before and after uvicorn sees to it, and a closed terminal the same."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def named(text):

@@ -34,7 +34,7 @@ class Site:
 
     def files(self) -> list[str]:
         """What the server keeps on disk of its visitors, as paths below its private folder."""
-        return sorted(str(path.relative_to(self.temporary)) for path in self.temporary.glob("fer-*/**/*"))
+        return sorted(str(path.relative_to(self.temporary)) for path in self.temporary.glob("fer-*/*/**"))
 
     @contextmanager
     def visit(self, tab: str = "webcam", before: str = "", **options) -> Iterator:

@@ -15,7 +15,7 @@ import pytest
 from fer.faces import Box
 from fer.labels import FER2013
 
-FIRST = (255, 200, 80)  # RGB of the first face's box
+FIRST = (60, 170, 255)  # RGB of the first face's box
 FPS = 15
 # Hands a file to the page as a paste or a drop does; true if the page lets the browser open what was dropped.
 HAND_OVER = """([how, data, name, type]) => {

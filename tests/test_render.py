@@ -1,6 +1,8 @@
 """Boxes, words and bars on a copy; recorded videos play at the speed at which their frames came."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -207,3 +209,10 @@ class TestAnnotate:
 
     def test_a_photograph_keeps_its_size(self, image):
         assert render.annotate(image, [prediction(Box(50, 60, 80, 80))]).shape == image.shape
+
+
+def test_the_page_has_the_colours_of_recorded_videos():
+    script = (Path(render.__file__).parent / "web" / "static" / "draw.js").read_text()
+    line = next(line for line in script.splitlines() if line.startswith("const COLORS"))
+    found = [tuple(int(code[i : i + 2], 16) for i in (4, 2, 0)) for code in re.findall("#([0-9a-f]{6})", line)]
+    assert tuple(found) == render.COLORS

@@ -52,7 +52,19 @@ def test_slots():
         assert refusal.value.detail == "busy: 2 things at once are served; try again in a moment"
     with pytest.raises(ValueError, match="inside"), slots.one():
         raise ValueError("inside")
-    assert slots.taken == 0
+    assert not slots.holders
+
+
+def test_one_visitor_holds_a_part_of_the_slots_only():
+    slots = Slots(3, "things", each=1)
+    with slots.one("a"), slots.one("b"):
+        with pytest.raises(HTTPException) as refusal, slots.one("a"):
+            pass
+        assert refusal.value.detail == "busy: 1 things of one visitor at once are served; try again in a moment"
+        with slots.one("c"):
+            pass
+    with slots.one("a"):
+        pass
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:7860", "127.0.0.1", "[::1]:7860", "LOCALHOST"])

@@ -155,17 +155,25 @@ def test_wrong_fields_and_methods(client):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../../../tmp/evil.jpg", "/etc/passwd", "a\\..\\b.jpg", "\x00.jpg", "a" * 5000, "http://127.0.0.1:1/"]
+    ("name", "status"),
+    [
+        ("../../../../tmp/evil.jpg", 200),
+        ("/etc/passwd", 200),
+        ("a\\..\\b.jpg", 200),
+        ("\x00.jpg", 200),
+        ("a" * 5000, 400),
+        ("http://127.0.0.1:1/", 200),
+    ],
+    ids=["up", "absolute", "backslashes", "zero", "long", "address"],
 )
-def test_names_of_files_mean_nothing(client, picture, private, name):
+def test_names_of_files_mean_nothing(client, picture, private, name, status):
     before = sorted(private.rglob("*"))
-    assert post(client, picture, name).status_code in (200, 400)
+    assert post(client, picture, name).status_code == status
     assert sorted(private.rglob("*")) == before
-    assert not Path("/tmp/evil.jpg").exists()
 
 
 def raw(place, *parts, wait=20.0):
-    """Sends bytes and gives what comes back until the server closes or the time is over."""
+    """Sends bytes and gives what comes back until the server closes, by a reset too. One that does neither fails."""
     received = b""
     with socket.create_connection(place, wait) as wires:
         try:
@@ -173,7 +181,9 @@ def raw(place, *parts, wait=20.0):
                 wires.sendall(part)
             while chunk := wires.recv(65536):
                 received += chunk
-        except OSError:
+        except TimeoutError:
+            assert received, "the server neither answers nor closes"
+        except ConnectionError:
             pass
     return received
 
@@ -217,7 +227,7 @@ def test_a_flood_of_headers(client, place, address):
     ],
 )
 def test_what_is_no_http(client, place, request_line):
-    received = raw(place, request_line, wait=2.0)
+    received = raw(place, request_line, wait=15.0)  # a head without end is cut off after 10 s
     assert not received or received.startswith(b"HTTP/1.1 4"), received[:200]
     assert b"Traceback" not in received
 

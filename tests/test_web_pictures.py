@@ -2,7 +2,9 @@
 
 import io
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from visiting import BOX, encode, line, predict
 
 from fer import folder, images
 from fer.detectors import Haar
+from fer.folder import cores
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +144,8 @@ Image.new("P", (8, 8)).save(GIF, "GIF", save_all=True, append_images=[Image.new(
         (encode(np.zeros((200, 200, 3), np.uint8), ".png")[:60], 422, "cut short"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), 415, "not a picture"),
         (b"BM" + b"\xff" * 60, 415, "not a picture"),
-        (visiting.one_colour_png(9000, 9000), 413, "9,000 x 9,000 pixels; 50,000,000"),
-        (visiting.one_colour_png(30000, 30000), 413, "more than 50,000,000 pixels"),
+        (visiting.one_colour_png(9000, 9000), 413, "9,000 x 9,000 pixels; 25,000,000"),
+        (visiting.one_colour_png(30000, 30000), 413, "more than 25,000,000 pixels"),
     ],
     ids=["nothing", "html", "svg", "zip", "gif", "tiff", "jpeg", "png", "head", "bmp", "large", "bomb"],
 )
@@ -188,6 +191,55 @@ def test_progressive_jpegs_of_many_scans_take_no_time(client):
     assert answer.status_code == 422
     assert "scans" in line(answer)
     assert predict(client, data).status_code == 200
+
+
+def test_no_more_pictures_at_once_than_there_are_places():
+    going, come = threading.Event(), threading.Event()
+
+    class Held(Haar):
+        def find(self, image, second_looks=True):
+            come.set()
+            going.wait(10)
+            return []
+
+    data = encode(np.zeros((300, 300, 3), np.uint8))
+    for limits, words in (({"pictures": 1}, "1 pictures at once"), ({"each": 1}, "1 pictures of one visitor at once")):
+        going.clear()
+        come.clear()
+        with visiting.visitor(detector=Held, **limits) as client, ThreadPoolExecutor(1) as pool:
+            first = pool.submit(predict, client, data)
+            assert come.wait(10)
+            answer = predict(client, data)
+            assert answer.status_code == 429
+            assert answer.headers["retry-after"] == "1"
+            assert words in line(answer)
+            going.set()
+            assert first.result().status_code == 200
+            assert predict(client, data).status_code == 200
+
+
+def test_webcams_do_not_wait_for_pictures():
+    """All threads for pictures are held; a webcam's frame is labelled all the same."""
+    going, come = threading.Event(), threading.Semaphore(0)
+
+    class Held:
+        def find(self, image):
+            if image.shape[0] == 300:
+                come.release()
+                going.wait(10)
+            return []
+
+    data = encode(np.zeros((300, 300, 3), np.uint8))
+    with visiting.visitor(detector=Held) as client, ThreadPoolExecutor(8) as pool:
+        pictures = [pool.submit(predict, client, data) for _ in range(cores() + 1)]
+        for _ in range(cores()):
+            assert come.acquire(timeout=10)
+        with client.websocket_connect("ws://localhost/live") as socket:
+            socket.send_bytes(encode(np.zeros((200, 200, 3), np.uint8)))
+            assert socket.receive_json()["faces"] == []
+        assert not any(picture.done() for picture in pictures)
+        going.set()
+        assert {picture.result().status_code for picture in pictures} == {200}
 
 
 def test_a_picture_that_takes_too_long_gives_way():

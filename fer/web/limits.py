@@ -1,5 +1,6 @@
 """How much one visitor, and all of them together, may ask of the server."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class Limits:
         work_time: seconds labelling a picture may take.
         video_work_time: seconds labelling a video may take; the next one waits for it.
         uploads: pictures on their way at once; what is beyond gets 429, as for the next four.
-        pictures: pictures being labelled or waiting for it at once.
+        pictures, each: pictures being labelled or waiting for it at once; of one network address.
         visitors: webcams at once.
         viewers: pages that watch a named camera at once.
         videos: videos at once, uploads and results that nobody has deleted yet included.
@@ -28,7 +29,7 @@ class Limits:
     """
 
     picture_bytes: int = 10 * 2**20
-    picture_pixels: int = 50_000_000
+    picture_pixels: int = 25_000_000
     video_bytes: int = 200 * 2**20
     video_seconds: int = 600
     video_pixels: int = 3840 * 2160
@@ -41,6 +42,7 @@ class Limits:
     video_work_time: float = 3600.0
     uploads: int = 64
     pictures: int = 16
+    each: int = 8
     visitors: int = 8
     viewers: int = 16
     videos: int = 6
@@ -53,25 +55,32 @@ class Slots:
     Args:
         count: how many.
         what: for the message, as in "8 webcams".
+        each: how many of them one visitor may hold; None for all.
     """
 
-    def __init__(self, count: int, what: str):
-        self.count, self.what, self.taken = count, what, 0
+    def __init__(self, count: int, what: str, *, each: int | None = None):
+        self.count, self.what, self.each = count, what, count if each is None else each
+        self.holders = Counter()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self, holder: str = "") -> Iterator[None]:
         """Holds a place while the block runs.
 
         Raises:
-            HTTPException: 429, all are taken.
+            HTTPException: 429, all are taken, or as many as one holder may have.
         """
-        if self.taken >= self.count:
-            refuse(429, f"busy: {self.count} {self.what} at once are served; try again in a moment", retry=1)
-        self.taken += 1
+        for taken, most, whose in (
+            (self.holders.total(), self.count, ""),
+            (self.holders[holder], self.each, " of one visitor"),
+        ):
+            if taken >= most:
+                refuse(429, f"busy: {most} {self.what}{whose} at once are served; try again in a moment", retry=1)
+        self.holders[holder] += 1
         try:
             yield
         finally:
-            self.taken -= 1
+            self.holders[holder] -= 1
+            self.holders += Counter()  # forgets those who hold none
 
 
 def refuse(status: int, detail: str, *, retry: int | None = None) -> None:

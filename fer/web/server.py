@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -89,9 +90,9 @@ def create(
     def new_session(thorough=False):
         return Session(classifier, new_detector(), thorough=thorough)
 
-    pool = ThreadPoolExecutor(cores(), "work")
+    still, moving = (ThreadPoolExecutor(cores(), name) for name in ("pictures", "webcams"))
 
-    async def work(function, *arguments):
+    async def work(pool, function, *arguments):
         """Runs in a thread, so that nobody else waits; gives up on it after a while."""
         task = asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
         try:
@@ -100,14 +101,15 @@ def create(
             refuse(503, "the server is too busy at the moment; try again", retry=5)
 
     pictures = Pictures(classifier, new_detector, count=cores(), auto=auto, limits=limits)
-    slots = Slots(limits.pictures, "pictures")
-    webcams = Webcams(new_session, work, limits)
+    slots = Slots(limits.pictures, "pictures", each=limits.each)
+    webcams = Webcams(new_session, partial(work, moving), limits)  # which large pictures must not hold up
     shown = {known: Camera(known, address, new_session, notify) for known, address in (cameras or {}).items()}
     viewers = Slots(limits.viewers, "pages that watch cameras")
     films = videos.Videos(lambda: new_session(thorough=True), limits, notify)
 
     @asynccontextmanager
     async def lifespan(_):
+        films.open()
         tidying = asyncio.create_task(films.keep_tidy())
         yield
         tidying.cancel()
@@ -116,9 +118,17 @@ def create(
         await asyncio.to_thread(films.close)
         for camera in shown.values():
             await asyncio.to_thread(camera.close)
-        pool.shutdown(cancel_futures=True)
+        for pool in (still, moving):
+            pool.shutdown(cancel_futures=True)
 
-    app = FastAPIOffline(title="fer", description=ABOUT, redoc_url=None, lifespan=lifespan, static_url="/docs-static")
+    app = FastAPIOffline(
+        title="Facial expressions",
+        version="1",
+        description=ABOUT,
+        redoc_url=None,
+        lifespan=lifespan,
+        static_url="/docs-static",
+    )
     _say_problems_in_one_line(app)
 
     @app.get("/health")
@@ -128,10 +138,12 @@ def create(
         return Health(status="ok", model=name, labels=list(classifier.labels), limits=allowed)
 
     @app.post("/predict", responses=problems(400, 403, 408, 413, 415, 422, 429, 503))
-    async def predict(image: Annotated[UploadFile, File(description="JPEG, PNG, WebP or BMP")]) -> Answer:
+    async def predict(
+        request: Request, image: Annotated[UploadFile, File(description="JPEG, PNG, WebP or BMP")]
+    ) -> Answer:
         """Labels the faces of a picture, the largest first."""
-        with slots.one():
-            return await work(pictures.label, await image.read())
+        with slots.one(request.client.host if request.client else ""):
+            return await work(still, pictures.label, await image.read())
 
     @app.websocket("/live")
     async def live(socket: WebSocket):
@@ -153,7 +165,7 @@ def create(
 
     _add_videos(app, films)
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page():
         return FileResponse(STATIC / "index.html")
 

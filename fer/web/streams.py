@@ -103,13 +103,11 @@ class Webcams:
         if len(data) > self.limits.frame_bytes:
             raise Ended(TOO_BIG, "the picture is too large")
         image = decode(data, self.limits.frame_pixels, ("JPEG",))
-        if index % FORGET == FORGET - 1:
-            session.history = History(session.classifier.labels)  # which nobody reads, and a long visit would fill
         try:
-            predictions = session.process(Frame(image, "webcam", index, seconds))
+            predictions = _process(session, Frame(image, "webcam", index, seconds))
         except cv2.error as error:  # shapes that OpenCV's filters refuse
             raise Ended(POLICY, f"this picture cannot be searched for faces ({error.err})") from None
-        return answer(predictions, image) | {"fps": round(session.fps, 1)}
+        return answer(predictions, image)
 
 
 class Camera:
@@ -206,11 +204,9 @@ class Camera:
             if frame is None:
                 continue
             image = _shrunk(frame.image)
-            predictions = session.process(Frame(image, self.name, frame.index, frame.seconds))
-            if frame.index % FORGET == FORGET - 1:
-                session.history = History(session.classifier.labels)
+            predictions = _process(session, Frame(image, self.name, frame.index, frame.seconds))
             jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
-            self._publish(jpeg, answer(predictions, image) | {"fps": round(session.fps, 1)})
+            self._publish(jpeg, answer(predictions, image))
 
     def _unwatched(self):
         return self.closing.is_set() or (not self.watchers and time.monotonic() - self.last_left > LINGER)
@@ -223,6 +219,12 @@ class Camera:
 
     def _publish(self, jpeg, words):
         self.news = (self.news[0] + 1, jpeg, words)
+
+
+def _process(session, frame):
+    if frame.index % FORGET == FORGET - 1:
+        session.history = History(session.classifier.labels)  # which nobody reads, and a long visit would fill
+    return session.process(frame)
 
 
 def _shrunk(image: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import shutil
-import tempfile
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +24,7 @@ from fer import FerError, plots, records, render, sources
 from fer.live import Session
 from fer.web.decoder import Decoder
 from fer.web.limits import Limits, megabytes, refuse
+from fer.web.private import PrivateFolder
 
 RESULTS = {"annotated.mp4": "video/mp4", "timeline.png": "image/png", "rows.csv": "text/csv"}
 WIDEST = 1280  # pixels: an annotated video is no wider
@@ -95,16 +95,20 @@ class Videos:
 
     def __init__(self, new_session: Callable[[], Session], limits: Limits, notify: Callable[[str], None]):
         self.new_session, self.limits, self.notify = new_session, limits, notify
-        self.root = Path(tempfile.mkdtemp(prefix="fer-"))  # for this user alone
+        self.private: PrivateFolder | None = None
         self.jobs: dict[str, Job] = {}
         self.worker = ThreadPoolExecutor(1, "videos")
+
+    def open(self) -> None:
+        """Makes the folder; only a server that runs should have one, for it is the server's end that removes it."""
+        self.private = PrivateFolder()
 
     def close(self) -> None:
         """Ends all work and removes the folder."""
         for name in list(self.jobs):
             self.delete(name)
         self.worker.shutdown()
-        shutil.rmtree(self.root, ignore_errors=True)
+        self.private.close()
 
     async def receive(self, chunks: AsyncIterator[bytes]) -> str:
         """Stores an upload and puts it in line.
@@ -119,7 +123,7 @@ class Videos:
         if len(self.jobs) >= self.limits.videos:
             refuse(429, f"busy: {self.limits.videos} videos at once are served; try again later", retry=30)
         name = secrets.token_urlsafe(16)
-        job = self.jobs[name] = Job(self.root / name)
+        job = self.jobs[name] = Job(self.private.path / name)
         try:
             job.folder.mkdir()
             await self._store(job, chunks)

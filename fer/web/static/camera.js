@@ -60,7 +60,14 @@ export class Camera {
     this.running(false);
   }
 
+  leave() {
+    const ran = this.line;
+    this.stop();
+    if (ran) say(this.panel, "Stopped while this page was out of sight");
+  }
+
   running(on) {
+    find(this.panel, ".stage").classList.toggle("on", on);
     show(find(this.panel, ".start"), !on);
     show(find(this.panel, ".stop"), on);
   }

@@ -8,7 +8,7 @@ const INK = "#141414";
 
 export const nameOf = (face, index) => face.track ?? index + 1;
 
-const colorOf = (face, index) => COLORS[(face.track ?? index) % COLORS.length];
+const colorOf = (face, index) => COLORS[nameOf(face, index) % COLORS.length];
 
 // Draws the faces of an answer over a canvas of any size; mirrored moves the boxes, never the words.
 export function drawFaces(canvas, answer, mirrored = false) {

@@ -34,15 +34,17 @@ choose(asked in panels ? asked : "webcam");
 
 // A file that is dropped beside its field must not replace the page.
 for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
-document.addEventListener("visibilitychange", () => document.hidden && live.forEach((part) => part.stop()));
+document.addEventListener("visibilitychange", () => document.hidden && live.forEach((part) => part.leave()));
 
-try {
-  const [about, { cameras }] = await Promise.all(["/health", "/cameras"].map(async (path) => (await fetch(path)).json()));
+const asking = Promise.all(["/health", "/cameras"].map(async (path) => (await fetch(path)).json()));
+const answers = await asking.catch(() => null);
+if (answers) {
+  const [about, { cameras }] = answers;
   find(document, "#model").textContent = `${about.model}: ${about.labels.join(", ")}`;
   find(document, "#keep").textContent = Math.round(about.limits.keep / 60);
   live.push(new Webcam(panels.webcam), new Camera(panels.camera, cameras));
   new Picture(panels.picture, about.limits);
   new Video(panels.video, about.limits);
-} catch {
+} else {
   for (const panel of Object.values(panels)) say(panel, "The server cannot be reached; load this page again", true);
 }

@@ -3,6 +3,9 @@
 import { find, megabytes, onFile, problemOf, say, show } from "./ui.js";
 
 const ASK = 500; // milliseconds between two questions how far it is
+const REMIND = 60_000;
+
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 export class Video {
   constructor(panel, limits) {
@@ -48,11 +51,23 @@ export class Video {
         job = { state: "unreachable" }; // asked again: the work goes on
       }
       if (this.id !== id) return;
-      if (job.state === "done") return this.result(job);
+      if (job.state === "done") {
+        this.result(job);
+        return this.keep(id);
+      }
       if (job.state === "failed" || job.state === "cancelled") return this.end(job.detail || `The video is ${job.state}`);
       if (job.state === "working") this.working(job);
       else this.progress(null, job.state === "waiting" ? "Waiting for its turn" : "The server cannot be reached, trying again");
-      await new Promise((done) => setTimeout(done, ASK));
+      await pause(ASK);
+    }
+  }
+
+  // As long as the result is shown the server is told, or it would delete it one day.
+  async keep(id) {
+    while (this.id === id) {
+      await pause(REMIND);
+      const response = this.id === id && (await fetch(`/videos/${id}`).catch(() => null));
+      if (this.id === id && response && !response.ok) this.end(await problemOf(response));
     }
   }
 

@@ -75,7 +75,7 @@ export class Webcam {
     this.capture.getContext("2d").drawImage(this.video, 0, 0, this.capture.width, this.capture.height);
     this.inFlight++;
     const line = this.line;
-    this.capture.toBlob((blob) => line.send(blob), "image/jpeg", QUALITY);
+    this.capture.toBlob((blob) => (blob ? line.send(blob) : this.inFlight--), "image/jpeg", QUALITY);
   }
 
   hear(answer) {
@@ -114,7 +114,15 @@ export class Webcam {
     this.running(false);
   }
 
+  // Nobody looks any more: the camera's light must not stay on.
+  leave() {
+    const ran = this.turn;
+    this.stop();
+    if (ran) say(this.panel, "Stopped while this page was out of sight");
+  }
+
   running(on) {
+    find(this.panel, ".stage").classList.toggle("on", on);
     show(find(this.panel, ".start"), !on);
     show(find(this.panel, ".stop"), on);
   }
