@@ -33,6 +33,9 @@ export class Picture {
       const picture = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => {
         throw new Error("This browser cannot show the picture");
       });
+      if (picture.width !== answer.width || picture.height !== answer.height) {
+        throw new Error("This browser does not turn the picture upright; turn it and save it anew"); // WebP in Chromium
+      }
       if (this.turn === turn) this.show(file, picture, answer);
     } catch (error) {
       if (this.turn === turn) say(this.panel, error instanceof TypeError ? "The server cannot be reached" : error.message, true);
@@ -52,14 +55,14 @@ export class Picture {
     [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
     picture.close();
-    drawFaces(canvas, answer);
+    show(find(panel, ".result"), true);
+    drawFaces(canvas, answer); // now that it is known how large it stands on the screen
     const stem = file.name.replace(/\.[^.]*$/, "") || "picture";
     offer(find(panel, ".json"), new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }), `${stem}.json`);
     canvas.toBlob((blob) => blob && offer(find(panel, ".annotated"), blob, `${stem}-labelled.png`));
     find(panel, "tbody").replaceChildren(...answer.faces.map(row));
     show(find(panel, ".scroll"), count > 0);
     drawBars(find(panel, ".faces"), answer.faces);
-    show(find(panel, ".result"), true);
   }
 }
 
