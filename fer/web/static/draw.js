@@ -30,7 +30,8 @@ export function drawFaces(canvas, answer, mirrored = false) {
     const line = letter * 1.6;
     const wide = context.measureText(text).width + letter;
     const left = Math.max(0, Math.min(x, canvas.width - wide));
-    const top = y >= line ? y - line : y;
+    const below = y + height + line <= canvas.height ? y + height : y; // of a face at the upper edge
+    const top = y >= line ? y - line : below;
     context.fillRect(left, top, wide, line);
     context.fillStyle = INK;
     context.fillText(text, left + letter / 2, top + line / 2);
