@@ -53,7 +53,7 @@ export class Webcam {
     [this.inFlight, this.rate] = [0, new Rate()];
     say(this.panel, "Connecting");
     this.line = new Line("/live", {
-      opened: () => ((this.inFlight = 0), say(this.panel, "")),
+      opened: () => ((this.inFlight = 0), say(this.panel, "Connected")), // until the first answer
       heard: (answer) => this.hear(answer),
       told: (text, final) => (final ? this.end(text) : (this.clear(), say(this.panel, text, true))),
     });
