@@ -154,6 +154,28 @@ class TestPicture:
         assert Box(x, y, width, height).overlap(portrait.PLACE) > 0.4
         assert marked(picture, Box(x, y, width, height), (512, 400))
 
+    def test_a_picture_that_is_dropped_beside_the_field_is_taken_too(self, picture):
+        data = base64.b64encode(jpeg(portrait.astronaut())).decode()
+        beside = HAND_OVER.replace("section:not([hidden]) .drop", "footer")
+        opened = picture.evaluate(beside, ["drop", data, "a.jpg", ""])
+        browsing.status(picture, "picture", "1 face found")
+        assert not opened
+        assert not picture.inner_text("#video .status")  # the other tab with a field is out of sight
+
+    def test_a_picture_that_the_browser_does_not_turn_is_not_marked_in_the_wrong_place(self, picture):
+        image = pytest.importorskip("PIL.Image")
+        exif, path = image.Exif(), io.BytesIO()
+        exif[0x0112] = 6
+        image.new("RGB", (40, 30)).save(path, "webp", exif=exif)  # Chromium leaves these as they lie
+        upload(picture, "picture", path.getvalue(), "a.webp")
+        browsing.status(picture, "picture", "This browser does not turn the picture upright", problem=True)
+        assert not picture.is_visible("#picture .result")
+
+    def test_a_large_picture_is_marked_on_a_canvas_that_phones_can_draw(self, picture, draw):
+        upload(picture, "picture", jpeg(draw(1, 300, 6000)))
+        browsing.status(picture, "picture", "No face found")
+        assert picture.eval_on_selector("#picture canvas", "(it) => [it.width, it.height]") == [4096, 205]
+
     def test_a_picture_without_a_face_is_shown_and_told(self, picture, draw):
         upload(picture, "picture", jpeg(draw(1, 300, 400)))
         browsing.status(picture, "picture", "No face found", problem=False)
@@ -229,9 +251,11 @@ class TestVideo:
         browsing.until(video, "document.querySelector('#video progress').value > 0")
         browsing.status(video, "video", " of 600 frames, ", problem=False)
         assert video.eval_on_selector("#video progress", "(bar) => bar.value < 1 && bar.clientHeight > 8")
+        assert video.get_attribute("#video .status", "aria-live") == "off"  # figures that change are not read out
         assert video.request.get(place).json()["state"] == "working"
         video.click("#video .cancel")
         browsing.status(video, "video", "Cancelled; nothing of the video is left on the server", problem=False)
+        assert video.get_attribute("#video .status", "aria-live") == "polite"
         browsing.eventually(lambda: video.request.get(place).status == 404, "the video is kept")
         browsing.eventually(lambda: not site.files(), "its files are kept")
         assert not video.is_visible("#video .work")
@@ -306,6 +330,10 @@ def test_every_tab_fits_can_be_hit_and_can_be_read(site, film, size, scheme):
             page.click(f"#tab-{tab}")
             assert [name for name in browsing.NAMES if page.is_visible(f"#{name}")] == [tab]
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+            if tab == "picture":  # nor is a column of the table out of sight
+                assert page.eval_on_selector("#picture .scroll", "(it) => it.scrollWidth <= it.clientWidth")
+            if tab == "video":  # whose words are too small where the plot is narrower
+                assert page.locator("#video .timeline").bounding_box()["width"] >= 570
             texts, controls = page.evaluate(CONTRASTS), page.evaluate(CONTROLS)
             assert len(texts) > 8
             assert len(controls) >= 4

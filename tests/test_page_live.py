@@ -121,12 +121,17 @@ class TestWebcam:
             webcam.evaluate("Object.defineProperty(document, 'hidden', {get: () => true})")
             webcam.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         assert not webcam.evaluate(CAMERA_OPEN)
+        said = webcam.text_content("#webcam .status")
+        assert said == "The webcam was turned off while it was out of sight."
 
 
 class TestWithoutCamera:
     def test_permission_denied_says_where_it_is_given(self, site):
         with site.visit(permissions=[]) as page:  # a real refusal by Chromium
             page.click("#webcam .start")
+            browsing.status(page, "webcam", "Allow it in the browser's address bar", problem=True)
+            page.click("#tab-video")
+            page.click("#tab-webcam")  # who looks elsewhere for the setting still finds the words
             browsing.status(page, "webcam", "Allow it in the browser's address bar", problem=True)
             assert page.is_visible("#webcam .start")
 
@@ -163,6 +168,11 @@ class TestConnection:
             page.wait_for_selector(f"#{tab} .face")
             page.evaluate("sockets[0].close()")
             browsing.status(page, tab, "The connection to the server is lost, trying again in 1 s", problem=True)
+            if tab == "webcam":  # boxes and bars of a moment ago are not left on a picture that moves on
+                assert browsing.bars(page, tab) == []
+                assert browsing.drawn(page, "#webcam canvas") == [1, 1, 0, 0]
+            else:  # the last picture stays, and looks like it
+                assert page.eval_on_selector("#camera canvas", "(it) => getComputedStyle(it).opacity") == "0.4"
             browsing.until(page, f"sockets.length === 2 && !document.querySelector('#{tab} .status').textContent")
             labelled(page, tab)
 

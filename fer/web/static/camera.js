@@ -7,7 +7,7 @@ import { find, say, show } from "./ui.js";
 export class Camera {
   constructor(panel, names) {
     this.panel = panel;
-    this.canvas = find(panel, "canvas");
+    [this.stage, this.canvas] = [find(panel, ".stage"), find(panel, "canvas")];
     this.select = find(panel, "select");
     this.select.replaceChildren(...names.map((name) => new Option(name)));
     find(panel, ".start").addEventListener("click", () => this.start());
@@ -30,16 +30,17 @@ export class Camera {
       heard: (words, data) => (words ? this.hear(words) : (this.picture = createImageBitmap(data))),
       told: (text, final) => {
         if (final) this.stop();
-        if (final || this.line === line) say(this.panel, text, true);
+        if (final || this.line === line) this.lost(text);
       },
     }));
   }
 
   async hear(answer) {
-    if (answer.notice) return say(this.panel, answer.notice, true);
+    if (answer.notice) return this.lost(answer.notice);
     const line = this.line;
     const picture = await this.picture;
     if (this.line !== line || !line.ready) return; // what is said of a lost connection stays
+    this.stage.classList.remove("stale");
     [this.canvas.width, this.canvas.height] = [picture.width, picture.height];
     this.canvas.getContext("2d").drawImage(picture, 0, 0);
     picture.close();
@@ -50,7 +51,19 @@ export class Camera {
     line.send("next");
   }
 
+  // The last picture stays, but is not to be taken for what the camera sees now.
+  lost(reason) {
+    this.stage.classList.add("stale");
+    find(this.panel, ".rate").textContent = "";
+    say(this.panel, reason, true);
+  }
+
+  leave() {
+    if (this.line) this.stop();
+  }
+
   stop() {
+    this.stage.classList.remove("stale");
     this.line?.close();
     this.line = null;
     this.canvas.width = this.canvas.width; // clears it
@@ -67,8 +80,7 @@ export class Camera {
   }
 
   running(on) {
-    find(this.panel, ".stage").classList.toggle("on", on);
-    show(find(this.panel, ".start"), !on);
+    for (const kind of [".start", ".idle"]) show(find(this.panel, kind), !on);
     show(find(this.panel, ".stop"), on);
   }
 }

@@ -5,6 +5,7 @@ import { percent } from "./ui.js";
 // The colours of boxes in recorded videos; a track keeps its own.
 const COLORS = ["#ffc850", "#3caaff", "#78e678", "#ff8cc8", "#5ae6e6", "#ff826e"];
 const INK = "#141414";
+const LEGIBLE = 13; // pixels of the screen
 
 export const nameOf = (face, index) => face.track ?? index + 1;
 
@@ -14,7 +15,8 @@ const colorOf = (face, index) => COLORS[nameOf(face, index) % COLORS.length];
 export function drawFaces(canvas, answer, mirrored = false) {
   const context = canvas.getContext("2d");
   const scale = canvas.width / answer.width;
-  const letter = Math.max(12, Math.min(canvas.width, canvas.height) / 26, canvas.width / 40);
+  const shrunk = canvas.width / (canvas.clientWidth || canvas.width); // a large picture on a small screen
+  const letter = Math.max(LEGIBLE * shrunk, Math.min(canvas.width, canvas.height) / 26, canvas.width / 40);
   context.font = `600 ${letter}px system-ui, sans-serif`;
   context.textBaseline = "middle";
   answer.faces.forEach((face, index) => {
@@ -28,7 +30,8 @@ export function drawFaces(canvas, answer, mirrored = false) {
     const line = letter * 1.6;
     const wide = context.measureText(text).width + letter;
     const left = Math.max(0, Math.min(x, canvas.width - wide));
-    const top = y >= line ? y - line : y;
+    const below = y + height + line <= canvas.height ? y + height : y; // of a face at the upper edge
+    const top = y >= line ? y - line : below;
     context.fillRect(left, top, wide, line);
     context.fillStyle = INK;
     context.fillText(text, left + letter / 2, top + line / 2);
@@ -45,9 +48,11 @@ export function drawBars(container, faces) {
     if (!section) section = container.appendChild(newFace(name, Object.keys(face.probabilities)));
     section.style.borderColor = colorOf(face, index);
     section.querySelector("h2").textContent = `Face ${name}: ${face.label} ${percent(face.confidence)}`;
-    Object.values(face.probabilities).forEach((share, row) => {
-      section.querySelectorAll(".bar > div")[row].style.width = `${100 * share}%`;
-      section.querySelectorAll(".share")[row].textContent = percent(share);
+    const [bars, shares] = [".bar > div", ".share"].map((kind) => section.querySelectorAll(kind));
+    Object.entries(face.probabilities).forEach(([label, share], row) => {
+      bars[row].style.width = `${100 * share}%`;
+      bars[row].classList.toggle("top", label === face.label);
+      shares[row].textContent = percent(share);
     });
   });
 }

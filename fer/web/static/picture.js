@@ -3,6 +3,9 @@
 import { drawBars, drawFaces, nameOf } from "./draw.js";
 import { find, megabytes, offer, onFile, percent, problemOf, say, show } from "./ui.js";
 
+const SMALLEST = 240; // pixels of a labelled copy's shorter side: words need room
+const LARGEST = 4096; // and of its longer side: phones draw no larger canvas
+
 export class Picture {
   constructor(panel, limits) {
     Object.assign(this, { panel, limits });
@@ -27,7 +30,12 @@ export class Picture {
       const response = await fetch("/predict", { method: "POST", body: form });
       if (!response.ok) throw new Error(await problemOf(response));
       const answer = await response.json();
-      const picture = await createImageBitmap(file, { imageOrientation: "from-image" });
+      const picture = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => {
+        throw new Error("This browser cannot show the picture");
+      });
+      if (picture.width !== answer.width || picture.height !== answer.height) {
+        throw new Error("This browser does not turn the picture upright; turn it and save it anew"); // WebP in Chromium
+      }
       if (this.turn === turn) this.show(file, picture, answer);
     } catch (error) {
       if (this.turn === turn) say(this.panel, error instanceof TypeError ? "The server cannot be reached" : error.message, true);
@@ -42,18 +50,19 @@ export class Picture {
     if (original.src) URL.revokeObjectURL(original.src);
     original.src = URL.createObjectURL(file);
     const canvas = find(panel, "canvas");
-    const grown = Math.max(1, 240 / Math.min(picture.width, picture.height)); // words need room in a small picture
-    [canvas.width, canvas.height] = [picture.width * grown, picture.height * grown];
+    const { width, height } = picture;
+    const scale = Math.min(Math.max(1, SMALLEST / Math.min(width, height)), LARGEST / Math.max(width, height));
+    [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
     picture.close();
-    drawFaces(canvas, answer);
+    show(find(panel, ".result"), true);
+    drawFaces(canvas, answer); // now that it is known how large it stands on the screen
     const stem = file.name.replace(/\.[^.]*$/, "") || "picture";
     offer(find(panel, ".json"), new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }), `${stem}.json`);
     canvas.toBlob((blob) => blob && offer(find(panel, ".annotated"), blob, `${stem}-labelled.png`));
     find(panel, "tbody").replaceChildren(...answer.faces.map(row));
     show(find(panel, ".scroll"), count > 0);
     drawBars(find(panel, ".faces"), answer.faces);
-    show(find(panel, ".result"), true);
   }
 }
 

@@ -6,9 +6,11 @@ export function show(element, visible) {
   element.hidden = !visible;
 }
 
-export function say(panel, text, problem = false) {
+// `quietly` is for figures that change several times a second, which nobody wants to have read out.
+export function say(panel, text, problem = false, quietly = false) {
   const status = find(panel, ".status");
-  status.textContent = text;
+  status.ariaLive = quietly ? "off" : "polite";
+  if (status.textContent !== text) status.textContent = text; // the same words again would be read out again
   status.classList.toggle("problem", problem);
 }
 
@@ -25,7 +27,7 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const megabytes = (count) => `${(count / 2 ** 20).toFixed(count < 2 ** 20 ? 1 : 0)} MB`;
 
-// Calls `take` with a file that was chosen, or dropped on the label around the input.
+// Calls `take` with a file that was chosen, or dropped anywhere on the page while this tab is the one in sight.
 export function onFile(panel, take) {
   const drop = find(panel, ".drop");
   const input = find(drop, "input");
@@ -33,16 +35,11 @@ export function onFile(panel, take) {
     if (input.files.length) take(input.files[0]);
     input.value = ""; // the same file can be chosen again
   });
-  for (const kind of ["dragenter", "dragover"]) {
-    drop.addEventListener(kind, (event) => {
-      event.preventDefault();
-      drop.classList.add("over");
-    });
-  }
-  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
-    event.preventDefault();
-    if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+  addEventListener("dragover", ({ dataTransfer }) => drop.classList.toggle("over", dataTransfer.types.includes("Files")));
+  addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || drop.classList.remove("over"));
+  addEventListener("drop", ({ dataTransfer }) => {
+    drop.classList.remove("over");
+    if (dataTransfer.files.length && !panel.hidden) take(dataTransfer.files[0]);
   });
 }
 

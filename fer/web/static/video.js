@@ -83,7 +83,7 @@ export class Video {
     if (share === null) bar.removeAttribute("value");
     else bar.value = Math.min(1, share);
     show(find(this.panel, ".work"), true);
-    say(this.panel, text);
+    say(this.panel, text, false, true);
   }
 
   result(job) {

@@ -4,7 +4,7 @@ import { drawBars, drawFaces } from "./draw.js";
 import { Line, Rate } from "./socket.js";
 import { find, say, show } from "./ui.js";
 
-const WIDEST = 640; // pixels of a picture that is sent
+const LONGEST = 640; // pixels: the longer side of a picture that is sent
 const QUALITY = 0.8;
 const IN_FLIGHT = 2; // pictures on their way at once: one travels while the other is labelled
 const REFUSALS = {
@@ -26,6 +26,7 @@ export class Webcam {
     find(this.devices, "select").addEventListener("change", () => this.start());
     this.mirror.addEventListener("change", () => this.video.classList.toggle("mirrored", this.mirror.checked));
     this.video.classList.add("mirrored");
+    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.stream && this.list());
   }
 
   async start() {
@@ -52,9 +53,9 @@ export class Webcam {
     [this.inFlight, this.rate] = [0, new Rate()];
     say(this.panel, "Connecting");
     this.line = new Line("/live", {
-      opened: () => ((this.inFlight = 0), say(this.panel, "")),
+      opened: () => ((this.inFlight = 0), say(this.panel, "Connected")), // until the first answer
       heard: (answer) => this.hear(answer),
-      told: (text, final) => (final ? this.end(text) : say(this.panel, text, true)),
+      told: (text, final) => (final ? this.end(text) : (this.clear(), say(this.panel, text, true))),
     });
     this.next(turn);
   }
@@ -69,13 +70,13 @@ export class Webcam {
   }
 
   send() {
-    const scale = Math.min(1, WIDEST / this.video.videoWidth);
+    const scale = Math.min(1, LONGEST / Math.max(this.video.videoWidth, this.video.videoHeight));
     this.capture.width = Math.round(this.video.videoWidth * scale);
     this.capture.height = Math.round(this.video.videoHeight * scale);
     this.capture.getContext("2d").drawImage(this.video, 0, 0, this.capture.width, this.capture.height);
     this.inFlight++;
     const line = this.line;
-    this.capture.toBlob((blob) => (blob ? line.send(blob) : this.inFlight--), "image/jpeg", QUALITY);
+    this.capture.toBlob((blob) => blob && line.send(blob), "image/jpeg", QUALITY);
   }
 
   hear(answer) {
@@ -102,28 +103,32 @@ export class Webcam {
     say(this.panel, reason, true);
   }
 
+  // Out of sight nobody needs the camera.
+  leave() {
+    if (!this.turn) return;
+    this.stop();
+    say(this.panel, "The webcam was turned off while it was out of sight.");
+  }
+
   stop() {
     this.turn = null;
     this.line?.close();
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = this.line = this.video.srcObject = null;
-    this.overlay.width = this.overlay.width; // clears it
-    find(this.panel, ".faces").replaceChildren();
-    find(this.panel, ".rate").textContent = "";
+    this.clear();
     say(this.panel, "");
     this.running(false);
   }
 
-  // Nobody looks any more: the camera's light must not stay on.
-  leave() {
-    const ran = this.turn;
-    this.stop();
-    if (ran) say(this.panel, "Stopped while this page was out of sight");
+  // Boxes that no answer keeps up to date would lie about a picture that moves on.
+  clear() {
+    this.overlay.width = this.overlay.width;
+    find(this.panel, ".faces").replaceChildren();
+    find(this.panel, ".rate").textContent = "";
   }
 
   running(on) {
-    find(this.panel, ".stage").classList.toggle("on", on);
-    show(find(this.panel, ".start"), !on);
+    for (const kind of [".start", ".idle"]) show(find(this.panel, kind), !on);
     show(find(this.panel, ".stop"), on);
   }
 }
