@@ -59,7 +59,9 @@ export class Camera {
   }
 
   leave() {
-    if (this.line) this.stop();
+    if (!this.line) return;
+    this.stop();
+    say(this.panel, "Closed while it was out of sight.");
   }
 
   stop() {
@@ -71,12 +73,6 @@ export class Camera {
     find(this.panel, ".rate").textContent = "";
     if (this.select.options.length) say(this.panel, "");
     this.running(false);
-  }
-
-  leave() {
-    const ran = this.line;
-    this.stop();
-    if (ran) say(this.panel, "Stopped while this page was out of sight");
   }
 
   running(on) {

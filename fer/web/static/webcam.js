@@ -76,7 +76,7 @@ export class Webcam {
     this.capture.getContext("2d").drawImage(this.video, 0, 0, this.capture.width, this.capture.height);
     this.inFlight++;
     const line = this.line;
-    this.capture.toBlob((blob) => blob && line.send(blob), "image/jpeg", QUALITY);
+    this.capture.toBlob((blob) => (blob ? line.send(blob) : this.inFlight--), "image/jpeg", QUALITY);
   }
 
   hear(answer) {
