@@ -51,7 +51,7 @@ def main(args):
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
     if args.report:
-        asked = {"model": args.model, "data": args.data, "votes": args.votes, "split": args.split, "tta": args.tta}
+        asked = {"model": args.model, "data": args.data, "votes": args.votes, "keep_list": args.keep_list, "split": args.split, "tta": args.tta}
         files.write_text(args.report, json.dumps(report.to_dict() | asked | {"views": views}, indent=1))
     if args.confusion:
         plots.confusion_matrix(report, args.confusion, title=title)

@@ -29,7 +29,8 @@ SIDE = 16  # pixels
 AXES = 12
 SAMPLE = 20_000  # pictures from which the axes are taken
 BLOCK = 4096  # pictures looked up at a time
-CANDIDATES = 1 << 22  # pairs in memory at a time: 100 MB
+PROBE = 16  # a block in so many parts tells how many candidates it will have
+CANDIDATES = 1 << 22  # pairs in memory at a time, about: 100 MB
 COMPARED = 1 << 15  # of them compared at a time
 MOST_PAIRS = 20_000_000
 
@@ -124,11 +125,11 @@ def _between(ours: np.ndarray, theirs: np.ndarray, threshold: float) -> Iterator
     blocks = [order[a : a + BLOCK] for a in range(0, len(order), BLOCK)][::-1]
     while blocks:
         block = blocks.pop()
-        part = cKDTree(points[block])
-        if len(block) > 1 and part.count_neighbors(tree, reach) > CANDIDATES:
+        some = block[::PROBE]
+        if len(block) > 1 and cKDTree(points[some]).count_neighbors(tree, reach) * len(block) > CANDIDATES * len(some):
             blocks += [block[len(block) // 2 :], block[: len(block) // 2]]
             continue
-        pairs = part.sparse_distance_matrix(tree, reach, output_type="ndarray")
+        pairs = cKDTree(points[block]).sparse_distance_matrix(tree, reach, output_type="ndarray")
         for a in range(0, len(pairs), COMPARED):
             i, j = block[pairs["i"][a : a + COMPARED]], pairs["j"][a : a + COMPARED]
             r = np.einsum("ij,ij->i", ours[i], theirs[j])
