@@ -25,7 +25,7 @@ def parse_args(argv=None):
     outputs = parser.add_argument_group("files to write")
     outputs.add_argument("--report", metavar="JSON", help="every figure and every name")
     outputs.add_argument("--sheets", metavar="DIR", help="samples of each class, twins, suspects, as PNG")
-    outputs.add_argument("--write-clean-list", metavar="CSV", help="the pictures that remain without --drop")
+    outputs.add_argument("--write-clean-list", metavar="CSV", help="names of the pictures that remain")
     usual = " ".join(audit.USUAL_DROPS)
     drops = {"nargs": "+", "choices": audit.DROPS, "default": audit.USUAL_DROPS}
     outputs.add_argument("--drop", **drops, help=f"what the clean list leaves out ({usual})")
@@ -55,8 +55,9 @@ def main(args):
 
 def check(args):
     """Refuses what would fail only after the work."""
-    if {"votes", "disputed"} & set(args.drop) - {"votes" if args.votes else "", "disputed" if args.model else ""}:
-        raise FerError("--drop votes needs --votes, and --drop disputed needs --model")
+    for kind, flag, given in (("votes", "--votes", args.votes), ("disputed", "--model", args.model)):
+        if kind in args.drop and not given:
+            raise FerError(f"--drop {kind} needs {flag}")
     for path in (args.report, args.write_clean_list):
         if path:
             files.check_writable(path)

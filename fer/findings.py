@@ -100,7 +100,8 @@ def _twins(found: Audit) -> list[str]:
     for kind, groups, how in kinds:
         pictures, torn = sum(map(len, groups)), found.conflicts(groups)
         lines.append(
-            f"{kind} twins{how}: {pictures:,} pictures in {len(groups):,} groups; {len(torn):,} groups with several labels"
+            f"{kind} twins{how}: {pictures:,} pictures in {len(groups):,} groups; "
+            f"{len(torn):,} groups with several labels"
         )
     for pair, row in leakage(found).items():
         split, _, into = pair.partition(" in ")
@@ -116,9 +117,8 @@ def _doubts(found: Audit) -> list[str]:
     if found.voted is not None:
         counted = int((found.voted != "").sum())
         share = len(found.outvoted) / max(counted, 1)
-        lines.append(
-            f"FER+ has a majority for {counted:,} of {n:,}; {len(found.outvoted):,} ({share:.1%}) differ from the label"
-        )
+        differ = f"{len(found.outvoted):,} ({share:.1%}) differ from the label"
+        lines.append(f"FER+ has a majority for {counted:,} of {n:,}; {differ}")
     if found.probabilities is not None:
         lines.append(
             f"labels that the model disputes: {len(found.disputed):,} ({len(found.disputed) / max(n, 1):.1%}); "
