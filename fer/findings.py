@@ -73,7 +73,7 @@ def summary(found: Audit, source: str) -> str:
     for rows, what in (
         (np.flatnonzero(found.blank), "blank"),
         (np.flatnonzero(found.flat & ~found.blank), "near-constant"),
-        (found.odd, f"of another size than expected (most common: {usual})"),
+        *([(found.odd, f"of another size than expected (most common: {usual})")] if found.sizes else []),
     ):
         lines += _some(what, [names[row] for row in rows])
     lines += _twins(found) + _doubts(found)

@@ -43,7 +43,8 @@ def test_pairs_are_those_of_brute_force(channels, threshold, monkeypatch):
     expected = brute(pictures, threshold)
     assert set(zip(i.tolist(), j.tolist(), strict=True)) == set(expected)
     assert len(i) == len(expected) >= 60
-    np.testing.assert_allclose(r, list(expected.values()), atol=1e-4)
+    rounding = 5e-4  # of OpenCV, to whole grey levels
+    np.testing.assert_allclose(r, list(expected.values()), atol=rounding)
 
 
 def test_many_candidates_are_taken_in_parts(monkeypatch):
