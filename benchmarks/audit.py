@@ -3,10 +3,10 @@
     python benchmarks/audit.py
     python benchmarks/audit.py --counts 30000,125000,500000 --json audit.json
 
-Pictures are made up: a common face-like shape and each its own clouds, a tenth of them near twins (darker, noisy) and
-a twentieth exact ones. "found" are all pairs of near twins, "missed" those of a thousand pictures that comparing
-them with all others finds and the audit does not. Every count runs in a process of its own, so that its peak memory is
-its own.
+Pictures are made up: clouds whose principal axes fall off as those of FER2013 do (the first 2, 12 and 32 hold 28, 65
+and 77 % of the variance; there 29, 64 and 81 %), a tenth of them near twins (darker, noisy), a twentieth exact ones.
+"found" are all pairs of near twins, "missed" those of a thousand pictures that comparing them with all others finds
+and the audit does not. Every count runs in a process of its own, so that its peak memory is its own.
 """
 
 import argparse
@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from fer import audit, cli, twins
 from fer.dataset import Dataset
 
+WAVES = 16  # in each direction
 CHECKED = 1000  # pictures compared with all others, one by one
 LABELS = ("angry", "happy")
 
@@ -78,15 +79,15 @@ def measure(count):
 def make(count):
     """uint8 (count, 48, 48, 1), and how many near twins were planted."""
     rng = np.random.default_rng(0)
-    falling = 1 / np.maximum(1, np.hypot(*np.meshgrid(np.arange(8), np.arange(8))))  # clouds: large waves are strongest
-    common = 2 * rng.normal(size=(8, 8)) * falling
+    frequency = np.maximum(1, np.hypot(*np.meshgrid(np.arange(WAVES), np.arange(WAVES))))
+    common = 0.35 * rng.normal(size=(WAVES, WAVES)) / frequency
     pictures = np.empty((count, 48, 48, 1), np.uint8)
-    for i in range(count):
+    for picture in pictures:
         waves = np.zeros((48, 48), np.float32)
-        waves[:8, :8] = common + rng.normal(size=(8, 8)) * falling
+        waves[:WAVES, :WAVES] = common + rng.normal(size=(WAVES, WAVES)) / frequency
         waves[0, 0] = 0
         cloud = cv2.idct(waves)
-        pictures[i, :, :, 0] = np.clip(128 + 45 * cloud / cloud.std(), 0, 255)
+        picture[:, :, 0] = np.clip(128 + 45 * cloud / cloud.std(), 0, 255)
     order = rng.permutation(count)
     near, exact, sources = order[: count // 10], order[count // 10 : count // 10 + count // 20], order[-count // 4 :]
     pictures[exact] = pictures[sources[: len(exact)]]

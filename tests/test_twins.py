@@ -47,6 +47,12 @@ def test_pairs_are_those_of_brute_force(channels, threshold, monkeypatch):
     np.testing.assert_allclose(r, list(expected.values()), atol=rounding)
 
 
+def test_among_many_pictures_a_guess_loses_no_planted_twin(monkeypatch):
+    monkeypatch.setattr(twins, "ALL", 0)
+    i, j, _ = twins.near_pairs(np.concatenate([faces(), nearly(faces(60))]))
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == [(row, N + row) for row in range(60)]
+
+
 def test_many_candidates_are_taken_in_parts(monkeypatch):
     pictures = nearly(np.repeat(faces(1), 80, axis=0))  # all are twins of all
     monkeypatch.setattr(twins, "CANDIDATES", 100)
