@@ -36,8 +36,8 @@ def write(found: Audit, folder: str | Path, *, seed: int = 0) -> list[Path]:
     sheets["wrong-size"] = found.odd[:SAMPLES], f"of an unexpected size: {len(found.odd):,} pictures"
     for kind, groups in (("exact", found.exact_groups), ("near", found.near_groups)):
         torn = found.conflicts(groups)
-        sheets[f"{kind}-twins"] = _rows(groups), f"{kind} twins, the first of {len(groups):,} groups"
-        sheets[f"{kind}-conflicts"] = _rows(torn), f"{kind} twins with several labels, of {len(torn):,} groups"
+        sheets[f"{kind}-twins"] = _rows(found, groups), f"{kind} twins, the first of {len(groups):,} groups"
+        sheets[f"{kind}-conflicts"] = _rows(found, torn), f"{kind} twins with several labels, of {len(torn):,} groups"
     sheets["outvoted"] = found.outvoted[:SAMPLES], f"FER+ votes otherwise: {len(found.outvoted):,} pictures"
     sheets["disputed"] = found.disputed[:SAMPLES], f"the model disputes the label most: of {len(found.disputed):,}"
     written = []
@@ -49,13 +49,15 @@ def write(found: Audit, folder: str | Path, *, seed: int = 0) -> list[Path]:
     return written
 
 
-def _rows(groups: Sequence[np.ndarray]) -> np.ndarray:
-    """Members of whole groups, as many as a sheet takes."""
+def _rows(found: Audit, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Members of the first groups, as many as a sheet takes; of a large group every label shows."""
     rows = []
     for group in groups:
         if len(rows) + min(len(group), MOST_IN_GROUP) > SAMPLES:
             break
-        rows.extend(group[:MOST_IN_GROUP])
+        each = group[np.unique(found.codes[group], return_index=True)[1]]  # one of every label
+        rest = np.setdiff1d(group, each)
+        rows.extend(np.sort(np.concatenate([each, rest])[:MOST_IN_GROUP]))
     return np.array(rows, np.int64)
 
 

@@ -10,8 +10,8 @@ tighter, correlates less and is not found.
 Correlation is the distance of two unit vectors, and a projection never makes distances longer. So a k-d tree of a few
 principal axes, and the length of what they leave out, gives candidates among which no near twin is missing; each is
 then compared in full (filter and refine: Faloutsos et al. 1994, Efficient and Effective Querying by Image Content).
-Among more than `ALL` pictures the search is made 5 times faster by a guess: what tells twins apart is small and
-scattered, so the leading axes hold at most `SHARE` of it.
+Among more than `ALL` pictures a guess makes the search several times faster: what tells twins apart is small and
+scattered, so the leading axes hold at most `SHARE` of it. On FER2013 that would miss 2 of 1,813 pairs.
 """
 
 from collections.abc import Iterator
