@@ -13,7 +13,7 @@ from fer import FerError, classifier, cli, dataset, evaluation, files, plots, sc
 
 def parse_args(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("--model", nargs="+", required=True, metavar="M.keras", help="several are averaged; also .onnx, .tflite")
+    parser.add_argument("--model", nargs="+", required=True, metavar="M.keras", help="several are averaged (or .onnx, .tflite)")
     cli.add_data_arguments(parser, required=True)
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="(validation)")
     parser.add_argument("--tta", choices=classifier.TTA, default="none", help="views averaged (none)")
@@ -44,7 +44,7 @@ def main(args):
         if question != "risk_coverage" or args.risk_coverage or args.store_threshold is not None:
             print(f"\n{answer.summary()}")
     if args.report:
-        asked = {"model": args.model, "data": args.data, "votes": args.votes, "split": args.split, "tta": args.tta}
+        asked = {name: getattr(args, name) for name in ("model", "data", "votes", "keep_list", "split", "tta")}
         plain = report.to_dict() | asked | {"views": views} | {name: answer.to_dict() for name, answer in more.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
     if args.confusion:

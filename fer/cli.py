@@ -23,6 +23,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = Fals
     where = "class folders, a fer2013.csv, drawn faces, or a Kaggle data set" + ("" if required else " (demo)")
     group.add_argument("--data", required=required, metavar="PATH|demo|kaggle:OWNER/NAME", help=where)
     group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV: eight emotions")
+    group.add_argument("--keep-list", metavar="CSV", help="only the pictures it names, as audit_data.py writes it")
     group.add_argument(
         "--validation-fraction",
         type=float,
@@ -54,7 +55,7 @@ def add_question_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that name a classifier and a detector."""
-    parser.add_argument("--model", required=True, metavar="M.keras", help="a model file of this suite, also .onnx, .tflite")
+    parser.add_argument("--model", required=True, metavar="M.keras", help="a model of this suite, or its .onnx, .tflite")
     choices = ("auto", "haar", "mtcnn", "yunet", "none")
     parser.add_argument("--detector", choices=choices, default="auto", help="how faces are found (auto)")
     parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")
@@ -104,9 +105,8 @@ def load_data(args, spec, splits: tuple[str, ...], vote_mode: str) -> dict:
 
     given = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
     given = {name: value for name, value in given.items() if value is not None}
-    return dataset.load(
-        args.data, spec, splits=splits, votes=args.votes, vote_mode=vote_mode, progress=progress, **given
-    )
+    given |= {"votes": args.votes, "vote_mode": vote_mode, "keep_list": args.keep_list}
+    return dataset.load(args.data, spec, splits=splits, progress=progress, **given)
 
 
 def take_split(args, notes: list[dict]) -> None:

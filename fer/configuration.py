@@ -29,6 +29,7 @@ class Configuration:
     data: str = "demo"
     votes: str | None = None
     vote_mode: str = "shares"
+    keep_list: str | None = None
     validation_fraction: float = 0.1
     split_seed: int = 42
     seed: int = 42
@@ -45,7 +46,8 @@ class Configuration:
             object.__setattr__(self, "run_dir", str(Path("runs", stem)))
         if not self.output:
             object.__setattr__(self, "output", str(Path(self.run_dir, "model.keras")))
-        for name in ("data", "votes", "init", "output", "run_dir"):  # x/ and x are one place, ./demo and demo are two
+        # x/ and x are one place, ./demo and demo are two
+        for name in ("data", "votes", "keep_list", "init", "output", "run_dir"):
             place = getattr(self, name)
             if place and place != "demo" and not place.startswith("kaggle:"):
                 path = str(Path(place))
@@ -72,6 +74,7 @@ class Configuration:
         del about["command"]
         name = self.data if self.data.startswith("kaggle:") else Path(self.data).name
         data = {"data": name, "votes": self.vote_mode if self.votes else None}
+        data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         split = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
         training = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed, "refit": self.refit}
         training["teachers"] = [Path(path).name for path in self.teacher]

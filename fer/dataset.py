@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fer import FerError, demo, folders, images, labels, tables
+from fer import FerError, demo, folders, images, keep, labels, tables
 from fer.images import InputSpec
 
 SPLITS = ("train", "validation", "test")
+AS_IS = ("as it is",)  # every split that the source has, in place of a choice
 UNDIVIDED = "train and validation"  # pictures from which a validation split is still to be taken
 VOTE_MODES = ("majority", "shares")
 DEMO_COUNTS = {"train": 2800, "validation": 700, "test": 700}
@@ -112,6 +113,7 @@ def load(
     splits: tuple[str, ...] = ("train", "validation"),
     votes: str | Path | None = None,
     vote_mode: str = "majority",
+    keep_list: str | Path | None = None,
     validation_fraction: float | None = 0.1,
     seed: int = 42,
     progress: Progress = lambda items, total, text: items,
@@ -121,9 +123,11 @@ def load(
     Args:
         source: a folder of class folders, a fer2013.csv, a folder that holds one, "demo", or "kaggle:OWNER/NAME".
         spec: what the network takes; every picture passes `images.prepare`.
-        splits: those wanted, of "train", "validation", "test"; or ("all",) for every picture there is, as one.
+        splits: those wanted, of "train", "validation", "test"; or ("all",) for every picture there is, as one;
+            or `AS_IS` for the splits of the source, "all" where it has none.
         votes: FER+ votes for the rows of a CSV: eight labels in place of seven.
         vote_mode: "majority" for one-hot targets, "shares" for the distribution of votes.
+        keep_list: a CSV with the names of the pictures to keep (`keep.read`); the others join `skipped`.
         validation_fraction: share taken from the training pictures where the source has no validation split. It is
             stratified, and identical pictures stay on one side. None takes none: all of them are "train".
         seed: of that choice.
@@ -133,40 +137,48 @@ def load(
         A data set for each wanted split, all with the same labels.
 
     Raises:
-        FerError: nothing there, an unusable form, or a wanted split that the source has not.
+        FerError: nothing there, an unusable form, a wanted split that the source has not, or a list of other data.
     """
-    source = str(source)
-    path = locate(source)
+    source = root(source)
+    path = _table_inside(Path(source))
+    kept = keep.read(keep_list, source) if keep_list else keep.EVERYTHING
     if votes is not None and (source == "demo" or not tables.is_table(path)):
         raise FerError(f"votes belong to the rows of a fer2013.csv; {source} is none")
     if source == "demo":
-        parts = {split: _demo(split, spec) for split in (SPLITS if splits == ("all",) else splits)}
+        parts = _from_demo(spec, splits, kept)
     elif not path.exists():
         raise FerError(f"{path}: there is no such file or folder")
     elif path.is_dir():
-        parts = _from_folders(path, spec, splits, progress)
+        parts = _from_folders(path, spec, splits, kept, progress)
     elif tables.is_table(path):
-        parts = _from_table(path, spec, splits, votes, vote_mode, progress)
+        parts = _from_table(path, spec, splits, kept, votes, vote_mode, progress)
     else:
         raise FerError(f"{path}: expected a folder of class folders or a .csv file")
     if splits == ("all",):
         parts = {"all": join(list(parts.values()))}
     for split, part in parts.items():
-        if not len(part):
+        if not len(part) and splits != AS_IS:
             raise FerError(f"{source}: no usable picture in {split} ({len(part.skipped)} skipped)")
     if UNDIVIDED in parts and validation_fraction is None:
         parts["train"] = parts.pop(UNDIVIDED)
     elif UNDIVIDED in parts:
         parts["train"], parts["validation"] = split_off(parts.pop(UNDIVIDED), validation_fraction, seed)
-    return {split: parts[split] for split in splits}
+    return parts if splits == AS_IS else {split: parts[split] for split in splits}
+
+
+def root(source: str | Path) -> str:
+    """Where the data lie: the source itself, or the folder to which Kaggle's were downloaded.
+
+    Raises:
+        FerError: they cannot be downloaded.
+    """
+    source = str(source)
+    return str(_download(source.removeprefix("kaggle:"))) if source.startswith("kaggle:") else source
 
 
 def locate(source: str | Path) -> Path:
     """The folder or the table that a source of `load` is, downloaded if need be; "demo" stays as it is."""
-    source = str(source)
-    if source.startswith("kaggle:"):
-        source = _download(source.removeprefix("kaggle:"))
-    return _table_inside(Path(source))
+    return _table_inside(Path(root(source)))
 
 
 def join(parts: list[Dataset]) -> Dataset:
@@ -246,7 +258,7 @@ def _table_inside(path: Path) -> Path:
 
 def _to_read(source, wanted: tuple[str, ...], present: Collection[str]) -> dict[str, str]:
     """The parts to read for the wanted splits, each with the name it has in the source."""
-    if wanted == ("all",):
+    if wanted in (("all",), AS_IS):
         return {split: split for split in present}
     parts = {}
     for split in wanted:
@@ -259,23 +271,35 @@ def _to_read(source, wanted: tuple[str, ...], present: Collection[str]) -> dict[
     return parts
 
 
-def _demo(split: str, spec: InputSpec) -> Dataset:
+def _from_demo(spec: InputSpec, wanted, kept: keep.Kept) -> dict[str, Dataset]:
+    kept.check(f"demo {split} {i}" for split, count in DEMO_COUNTS.items() for i in range(count))
+    return {split: _demo(split, spec, kept) for split in (SPLITS if wanted in (("all",), AS_IS) else wanted)}
+
+
+def _demo(split: str, spec: InputSpec, kept: keep.Kept) -> Dataset:
     faces, codes = demo.faces(DEMO_COUNTS[split], seed=SPLITS.index(split))
-    pixels = np.stack([images.prepare(face, spec) for face in faces])
-    names = tuple(f"demo {split} {i}" for i in range(len(faces)))
-    return Dataset(pixels, _one_hot(codes, len(demo.LABELS)), demo.LABELS, names)
+    names = [f"demo {split} {i}" for i in range(len(faces))]
+    rows, skipped = kept.choose(names)
+    pixels = np.empty((len(rows), *spec.shape), np.uint8)
+    for to, of in enumerate(rows):
+        pixels[to] = images.prepare(faces[of], spec)
+    names = tuple(names[i] for i in rows)
+    return Dataset(pixels, _one_hot(codes[rows], len(demo.LABELS)), demo.LABELS, names, skipped)
 
 
-def _from_folders(root: Path, spec: InputSpec, wanted, progress: Progress) -> dict[str, Dataset]:
+def _from_folders(root: Path, spec: InputSpec, wanted, kept: keep.Kept, progress: Progress) -> dict[str, Dataset]:
     found = folders.find(root)
+    kept.check(str(file) for files in found.files.values() for file, _ in files)
     to_read = _to_read(root, wanted, found.files)
-    return {part: _read_files(found, split, spec, progress) for part, split in to_read.items()}
+    return {part: _read_files(found, split, spec, kept, progress) for part, split in to_read.items()}
 
 
-def _read_files(found: folders.Found, split: str, spec: InputSpec, progress: Progress) -> Dataset:
+def _read_files(found: folders.Found, split: str, spec: InputSpec, kept: keep.Kept, progress: Progress) -> Dataset:
     files = found.files[split]
+    chosen, left_out = kept.choose([str(file) for file, _ in files])
+    files = [files[i] for i in chosen]
     rows, codes, names = np.empty((len(files), *spec.shape), np.uint8), [], []
-    skipped = list(found.skipped.get(split, ()))
+    skipped = [*found.skipped.get(split, ()), *left_out]
 
     def read(file):
         try:
@@ -296,25 +320,30 @@ def _read_files(found: folders.Found, split: str, spec: InputSpec, progress: Pro
     return Dataset(rows[: len(names)], targets, found.labels, tuple(names), tuple(skipped))
 
 
-def _from_table(path: Path, spec: InputSpec, wanted, votes, vote_mode: str, progress: Progress) -> dict[str, Dataset]:
+def _from_table(
+    path: Path, spec: InputSpec, wanted, kept: keep.Kept, votes, vote_mode: str, progress: Progress
+) -> dict[str, Dataset]:
     table = tables.read(path, lambda chunks, total: progress(chunks, total, path.name))
     names = np.array([f"{path.name} row {i}" for i in range(len(table.codes))])
-    keep = np.ones(len(names), bool)
+    kept.check(names.tolist())
+    usable = np.ones(len(names), bool)
     if votes is None:
         targets, order = _one_hot(table.codes, len(labels.FER2013)), labels.FER2013
     else:
         if vote_mode not in VOTE_MODES:
             raise FerError(f"vote mode must be one of {', '.join(VOTE_MODES)}, not {vote_mode!r}")
         counted = tables.read_votes(Path(votes), table.splits)
-        targets, order, keep = counted.shares, counted.labels, counted.shares.any(axis=1)
+        targets, order, usable = counted.shares, counted.labels, counted.shares.any(axis=1)
         if vote_mode == "majority":
             targets = _one_hot(targets.argmax(axis=1), len(order))
     parts = {}
     splits = np.full(len(names), "all") if table.splits is None else table.splits
     for part, split in _to_read(path, wanted, tuple(dict.fromkeys(splits.tolist()))).items():
-        rows = np.flatnonzero((splits == split) & keep)
-        dropped = names[(splits == split) & ~keep].tolist()
-        skipped = tuple((name, "no emotion holds more than half of its votes") for name in dropped)
+        rows = np.flatnonzero((splits == split) & usable)
+        dropped = names[(splits == split) & ~usable].tolist()
+        chosen, left_out = kept.choose(names[rows].tolist())
+        rows = rows[chosen]
+        skipped = tuple((name, "no emotion holds more than half of its votes") for name in dropped) + left_out
         pixels = np.empty((len(rows), *spec.shape), np.uint8)
         for to, of in enumerate(rows):
             pixels[to] = images.prepare(table.images[of], spec)

@@ -1,0 +1,111 @@
+"""How an audit grows with the data: seconds and memory for 48 x 48 pictures, and near twins missed against brute force.
+
+    python benchmarks/audit.py
+    python benchmarks/audit.py --counts 30000,125000,500000 --json audit.json
+
+Pictures are made up: clouds whose principal axes fall off as those of FER2013 do (the first 2, 12 and 32 hold 28, 65
+and 77 % of the variance; there 29, 64 and 81 %), a tenth of them near twins (darker, noisy), a twentieth exact ones.
+"found" are all pairs of near twins, "missed" those of a thousand pictures that comparing them with all others finds
+and the audit does not. Every count runs in a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from fer import audit, cli, twins
+from fer.dataset import Dataset
+
+WAVES = 16  # in each direction
+CHECKED = 1000  # pictures compared with all others, one by one
+LABELS = ("angry", "happy")
+
+
+def main():
+    parser = cli.parser(__doc__)
+    parser.add_argument("--counts", default="30000,125000,500000", metavar="N,N", help="pictures (30000,125000,500000)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as well")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # a single count, in this process
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.one)))
+        return
+    print(f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}; near from r = {twins.NEAR}")
+    heads = ("pictures", "seconds", "CPU s", "us each", "peak MB", "pixels MB", "planted", "found", "missed")
+    print("".join(f"{head:>10}" for head in heads))
+    rows = []
+    for count in map(int, args.counts.split(",")):
+        command = [sys.executable, __file__, "--one", str(count)]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        row = rows[-1]
+        times = f"{row['seconds']:10.1f}{row['cpu_seconds']:10.1f}{1e6 * row['cpu_seconds'] / count:10.0f}"
+        memory = f"{row['peak_mb']:10,.0f}{row['pixels_mb']:10,.0f}"
+        found = f"{row['planted']:10,}{row['near_pairs']:10,}{row['missed']:10,}"
+        print(f"{count:10,}{times}{memory}{found}", flush=True)
+    if args.json:
+        Path(args.json).write_text(json.dumps({"rows": rows}, indent=1))
+
+
+def measure(count):
+    """One audit: its time, its memory, and the near twins that it missed of all that brute force finds."""
+    pictures, planted = make(count)
+    codes = np.arange(count) % 2
+    names = tuple(f"made-up {i}" for i in range(count))
+    data = Dataset(pictures, np.eye(2, dtype=np.float32)[codes], LABELS, names)
+    half = count * 9 // 10
+    parts = {"train": data.select(np.arange(half)), "validation": data.select(np.arange(half, count))}
+    del data
+    started, cpu = time.perf_counter(), time.process_time()
+    found = audit.audit(parts)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    scale = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, kilobytes here
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+    figures = {"pictures": count, "seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak / 1e6}
+    figures |= {"pixels_mb": pictures.nbytes / 1e6, "planted": planted, "near_pairs": len(found.pairs[0])}
+    return figures | {"groups": len(found.near_groups), "missed": missed(found, pictures)}
+
+
+def make(count):
+    """uint8 (count, 48, 48, 1), and how many near twins were planted."""
+    rng = np.random.default_rng(0)
+    frequency = np.maximum(1, np.hypot(*np.meshgrid(np.arange(WAVES), np.arange(WAVES))))
+    common = 0.35 * rng.normal(size=(WAVES, WAVES)) / frequency
+    pictures = np.empty((count, 48, 48, 1), np.uint8)
+    for picture in pictures:
+        waves = np.zeros((48, 48), np.float32)
+        waves[:WAVES, :WAVES] = common + rng.normal(size=(WAVES, WAVES)) / frequency
+        waves[0, 0] = 0
+        cloud = cv2.idct(waves)
+        picture[:, :, 0] = np.clip(128 + 45 * cloud / cloud.std(), 0, 255)
+    order = rng.permutation(count)
+    near, exact, sources = order[: count // 10], order[count // 10 : count // 10 + count // 20], order[-count // 4 :]
+    pictures[exact] = pictures[sources[: len(exact)]]
+    for row, source in zip(near, sources[-len(near) :], strict=True):
+        noisy = pictures[source] * 0.8 + 10 + rng.normal(0, 4, (48, 48, 1))
+        pictures[row] = np.clip(noisy, 0, 255)
+    return pictures, len(near)
+
+
+def missed(found, pictures):
+    """Near twins of some pictures that all comparisons find and the audit did not put into one group."""
+    vectors, usable = twins.signatures(pictures)
+    count = 0
+    for row in np.random.default_rng(1).choice(len(pictures), min(CHECKED, len(pictures)), replace=False):
+        others = np.flatnonzero((vectors @ vectors[row] >= found.threshold + 1e-5) & usable)
+        count += int((found.near[others] != found.near[row]).sum()) if usable[row] else 0
+    return count
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""An audit as text to read, and as a dict for JSON."""
+
+from itertools import permutations
+
+import numpy as np
+
+from fer.audit import Audit
+from fer.keep import relative
+
+MOST_NAMES = 5  # of each kind in the text; the JSON has all
+
+
+def to_dict(found: Audit, source: str) -> dict:
+    """Every figure and every name; names are relative to the data, as in a keep list."""
+    names = np.array([relative(name, source) for name in found.data.names], object)
+    labels = np.array(found.data.labels)
+
+    def named(rows) -> list[str]:
+        return names[rows].tolist()
+
+    def picture(row) -> dict:
+        return {"name": names[row], "split": str(found.splits[row]), "label": str(labels[found.codes[row]])}
+
+    report = {
+        "pictures": len(found.data),
+        "labels": list(found.data.labels),
+        "counts": counts(found),
+        "unreadable": {split: [list(skip) for skip in found.skipped[split]] for split in found.present},
+        "blank": named(found.blank),
+        "near_constant": named(found.flat & ~found.blank),
+        "sizes": {f"{width}x{height}": count for (width, height), count in found.sizes.most_common()},
+        "wrong_size": named(found.odd),
+        "near_threshold": found.threshold,
+        "near_pairs": len(found.pairs[0]),
+        "leakage": leakage(found),
+    }
+    for kind, groups in (("exact", found.exact_groups), ("near", found.near_groups)):
+        report[f"{kind}_groups"] = [[picture(row) for row in rows] for rows in groups]
+        report[f"{kind}_conflicts"] = [named(rows) for rows in found.conflicts(groups)]
+    if found.voted is not None:
+        report["votes"] = {"counted": int((found.voted != "").sum()), "disagree": len(found.outvoted)}
+        report["outvoted"] = [picture(row) | {"votes": str(found.voted[row])} for row in found.outvoted]
+    if found.probabilities is not None:
+        report["disputed"] = [picture(row) | _dispute(found, row) for row in found.disputed]
+    return report
+
+
+def counts(found: Audit) -> dict[str, dict[str, int]]:
+    """Pictures of each label, by split."""
+    k = len(found.data.labels)
+    by_split = {split: np.bincount(found.codes[found.splits == split], minlength=k) for split in found.present}
+    return {split: dict(zip(found.data.labels, row.tolist(), strict=True)) for split, row in by_split.items()}
+
+
+def leakage(found: Audit) -> dict[str, dict[str, float]]:
+    """For each pair of splits how many pictures of one have a twin in the other: {"validation in train": ...}."""
+    report = {}
+    for split, into in permutations(found.present, 2):
+        if split != "train":
+            exact, either = found.leaked(split, into)
+            n = int((found.splits == split).sum())
+            shares = {"exact_share": len(exact) / max(n, 1), "exact_or_near_share": len(either) / max(n, 1)}
+            report[f"{split} in {into}"] = {"exact": len(exact), "exact_or_near": len(either)} | shares
+    return report
+
+
+def summary(found: Audit, source: str) -> str:
+    """The audit in a screen."""
+    lines = [_table(found), ""]
+    lines += _some("could not be used", [f"{name}: {why}" for skips in found.skipped.values() for name, why in skips])
+    names = [relative(name, source) for name in found.data.names]
+    usual = ", ".join(f"{width}x{height} {count:,}" for (width, height), count in found.sizes.most_common(3))
+    for rows, what in (
+        (np.flatnonzero(found.blank), "blank"),
+        (np.flatnonzero(found.flat & ~found.blank), "near-constant"),
+        *([(found.odd, f"of another size than expected (most common: {usual})")] if found.sizes else []),
+    ):
+        lines += _some(what, [names[row] for row in rows])
+    lines += _twins(found) + _doubts(found)
+    return "\n".join(lines)
+
+
+def _table(found: Audit) -> str:
+    by_split = counts(found)
+    width = max(map(len, (*found.data.labels, "emotion")))
+    lines = [f"{'emotion':{width}}" + "".join(f"{split:>12}" for split in by_split)]
+    for label in found.data.labels:
+        lines.append(f"{label:{width}}" + "".join(f"{row[label]:12,}" for row in by_split.values()))
+    return "\n".join([*lines, f"{'all':{width}}" + "".join(f"{sum(row.values()):12,}" for row in by_split.values())])
+
+
+def _some(what: str, items: list[str]) -> list[str]:
+    more = [f"  ... and {len(items) - MOST_NAMES:,} more"] if len(items) > MOST_NAMES else []
+    return [f"{len(items):,} {what}", *(f"  {item}" for item in items[:MOST_NAMES]), *more]
+
+
+def _twins(found: Audit) -> list[str]:
+    lines = []
+    kinds = (("exact", found.exact_groups, ""), ("exact or near", found.near_groups, f" (r >= {found.threshold})"))
+    for kind, groups, how in kinds:
+        pictures, torn = sum(map(len, groups)), found.conflicts(groups)
+        lines.append(
+            f"{kind} twins{how}: {pictures:,} pictures in {len(groups):,} groups; "
+            f"{len(torn):,} groups with several labels"
+        )
+    for pair, row in leakage(found).items():
+        split, _, into = pair.partition(" in ")
+        lines.append(
+            f"{split} with a twin in {into}: {row['exact']:,} exact ({row['exact_share']:.1%}), "
+            f"{row['exact_or_near']:,} exact or near ({row['exact_or_near_share']:.1%})"
+        )
+    return lines
+
+
+def _doubts(found: Audit) -> list[str]:
+    lines, n = [], len(found.data)
+    if found.voted is not None:
+        counted = int((found.voted != "").sum())
+        share = len(found.outvoted) / max(counted, 1)
+        differ = f"{len(found.outvoted):,} ({share:.1%}) differ from the label"
+        lines.append(f"FER+ has a majority for {counted:,} of {n:,}; {differ}")
+    if found.probabilities is not None:
+        lines.append(
+            f"labels that the model disputes: {len(found.disputed):,} ({len(found.disputed) / max(n, 1):.1%}); "
+            "of pictures that it was trained on it disputes too few"
+        )
+    return lines
+
+
+def _dispute(found: Audit, row: int) -> dict:
+    answer = found.probabilities[row]
+    best = int(answer.argmax())
+    return {
+        "model": found.data.labels[best],
+        "confidence": round(float(answer[best]), 4),
+        "given": round(float(answer[found.codes[row]]), 4),
+    }
