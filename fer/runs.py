@@ -88,7 +88,8 @@ class RunFolder(keras.callbacks.Callback):
             FerError: no checkpoint, a damaged one, or one of another recipe, seed or data set.
         """
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
+            # numpy leaves a damaged file open that it has opened itself
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 state = json.loads(str(archive["state"]))
                 arrays = {name: archive[name] for name in archive.files if name != "state"}
             differences = _differences(state["identity"], json.loads(json.dumps(self.identity)))

@@ -271,7 +271,8 @@ def measured(tmp_path_factory):
 
 KEYS = {
     *("images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "weighted", "per_class"),
-    *("confusion", "top2_accuracy", "ece", "nll", "model", "data", "split", "tta", "votes", "views", "risk_coverage"),
+    *("confusion", "top2_accuracy", "ece", "nll", "risk_coverage"),
+    *("model", "data", "votes", "keep_list", "split", "tta", "views"),
 }
 
 

@@ -15,7 +15,7 @@ from fer.web.limits import Limits, Slots, megabytes
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})  # addresses that nobody else reaches, and their name
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-DRAINED = 4  # a body of up to so many times its limit is read to its end, or the client would not see the answer
+DRAINED = 8  # a body of up to so many times its limit is read to its end, or the client would not see the answer
 _SELF = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'self'"
 POLICY = f"{_SELF}; frame-ancestors 'none'; object-src 'none'"
 DOCS_POLICY = f"{POLICY}; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"  # Swagger UI's own page
