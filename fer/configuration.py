@@ -100,7 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     places.add_argument("--list-recipes", action="store_true", help="print the recipes and stop")
     run = parser.add_argument_group("training")
     run.add_argument("--recipe", choices=RECIPES, help="(four-block)")
-    run.add_argument("--vote-mode", choices=("shares", "majority"), help="what --votes become (shares)")
+    text = "what --votes become: eight emotions, by shares or majority, or mixed into the seven labels (shares)"
+    run.add_argument("--vote-mode", choices=("shares", "majority", "mixed"), help=text)
     run.add_argument(
         "--refit",
         action="store_true",

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fer import FerError, demo, folders, images, keep, labels, tables
+from fer import FerError, demo, folders, images, keep, labels, mixing, tables
 from fer.images import InputSpec
 
 SPLITS = ("train", "validation", "test")
 AS_IS = ("as it is",)  # every split that the source has, in place of a choice
 UNDIVIDED = "train and validation"  # pictures from which a validation split is still to be taken
-VOTE_MODES = ("majority", "shares")
+VOTE_MODES = ("majority", "shares", "mixed")
 DEMO_COUNTS = {"train": 2800, "validation": 700, "test": 700}
 # Names under which FER2013's table is passed around, for a folder that holds it.
 TABLE_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
@@ -125,8 +125,9 @@ def load(
         spec: what the network takes; every picture passes `images.prepare`.
         splits: those wanted, of "train", "validation", "test"; or ("all",) for every picture there is, as one;
             or `AS_IS` for the splits of the source, "all" where it has none.
-        votes: FER+ votes for the rows of a CSV: eight labels in place of seven.
-        vote_mode: "majority" for one-hot targets, "shares" for the distribution of votes.
+        votes: FER+ votes for the rows of a CSV.
+        vote_mode: "majority" for eight labels, one-hot; "shares" for eight labels, the distribution of votes; "mixed"
+            for the CSV's own seven labels, those of training pictures softened by the votes (`mixing.mixed`).
         keep_list: a CSV with the names of the pictures to keep (`keep.read`); the others join `skipped`.
         validation_fraction: share taken from the training pictures where the source has no validation split. It is
             stratified, and identical pictures stay on one side. None takes none: all of them are "train".
@@ -336,6 +337,11 @@ def _from_table(
         targets, order, usable = counted.shares, counted.labels, counted.shares.any(axis=1)
         if vote_mode == "majority":
             targets = _one_hot(targets.argmax(axis=1), len(order))
+        elif vote_mode == "mixed":
+            if "validation" not in table.splits:
+                raise FerError(f"{path}: votes are mixed into labels only where validation rows are kept clear of them")
+            order, usable = labels.FER2013, np.ones(len(names), bool)
+            targets = mixing.mixed(table.codes, len(order), counted.counts, table.splits == "train")
     parts = {}
     splits = np.full(len(names), "all") if table.splits is None else table.splits
     for part, split in _to_read(path, wanted, tuple(dict.fromkeys(splits.tolist()))).items():

@@ -1,6 +1,6 @@
 """Recipes: every number that defines a training, and nothing else. Each field is also a flag of train.py."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from fer import FerError
 
@@ -115,6 +115,34 @@ def _require(condition, name, value, expected):
         raise FerError(f"{name} must be {expected}, not {value}")
 
 
+VGG = Recipe(
+    "vgg",
+    "eight 3x3 convolutions, global average pooling, small pictures first: what two CPU cores train in hours",
+    network="vgg",
+    width=32,
+    dropout=(0.1, 0.15, 0.2, 0.25),
+    dense_dropout=(0.3,),
+    drop_blank=True,
+    average_twins=True,
+    calibrate=True,
+    epochs=84,
+    growth=(32, 40),
+    optimizer="sgd",
+    learning_rate=0.1,
+    weight_decay=3e-3,
+    schedule="cosine",
+    label_smoothing=0.1,
+    ema=0.998,
+    keep_best="val_accuracy",
+    flip=True,
+    rotation=12.0,
+    zoom=0.2,
+    shift=0.1,
+    brightness=0.1,
+    contrast=0.2,
+    erasing=0.2,
+)
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -166,32 +194,39 @@ RECIPES: dict[str, Recipe] = {
             brightness=0.1,
             contrast=0.1,
         ),
-        Recipe(
-            "vgg",
-            "eight 3x3 convolutions, global average pooling, small pictures first: what two CPU cores train in hours",
-            network="vgg",
-            width=32,
-            dropout=(0.1, 0.15, 0.2, 0.25),
-            dense_dropout=(0.3,),
-            drop_blank=True,
-            average_twins=True,
-            calibrate=True,
-            epochs=84,
-            growth=(32, 40),
-            optimizer="sgd",
-            learning_rate=0.1,
-            weight_decay=3e-3,
-            schedule="cosine",
-            label_smoothing=0.1,
-            ema=0.998,
-            keep_best="val_accuracy",
-            flip=True,
-            rotation=12.0,
-            zoom=0.2,
-            shift=0.1,
-            brightness=0.1,
-            contrast=0.2,
-            erasing=0.2,
+        VGG,
+        replace(
+            VGG,
+            name="vgg-tuned",
+            summary="trains a vgg model on (--init), on its own labels or others: fewer epochs at a lower rate",
+            epochs=24,
+            growth=(40,),
+            learning_rate=0.05,
+        ),
+        replace(
+            VGG,
+            name="vgg-small",
+            summary="a smaller vgg for live video and big folders, to learn from a larger one (--teacher)",
+            width=20,
+            dropout=(0.0, 0.05, 0.1, 0.15),
+            dense_dropout=(0.2,),
+            epochs=60,
+        ),
+        replace(
+            VGG,
+            name="se-resnet",
+            summary="a narrow ResNet for a GPU: several seeds, then one that learns from them (--teacher)",
+            network="se-resnet",
+            width=48,
+            dropout=(0.2,),
+            dense_dropout=(0.2,),
+            epochs=150,
+            growth=(),
+            batch_size=256,
+            weight_decay=5e-3,
+            mixup=0.2,
+            label_smoothing=0.05,
+            ema=0.9995,
         ),
         Recipe(
             "rgb",

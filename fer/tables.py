@@ -114,11 +114,13 @@ class Votes:
     """FER+ labels of the rows of a CSV.
 
     Attributes:
+        counts: float32 (n, 10), all votes as they stand in the file: the eight emotions, "unknown", "not a face".
         shares: float32 (n, 8), the votes that remain after outliers, as shares of the eight emotions; rows of zeros
             where the picture does not count.
         labels: the eight canonical names.
     """
 
+    counts: np.ndarray
     shares: np.ndarray
     labels: tuple[str, ...]
 
@@ -158,16 +160,16 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
     if (wrong := np.flatnonzero(usages != splits)).size:
         row = int(wrong[0])
         raise FerError(f"{_where(path, row)}: Usage {table['Usage'].iloc[row]} beside a picture of {splits[row]}")
-    votes = table[[*EMOTIONS, *OTHER_VOTES]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
-    if (wrong := np.flatnonzero(~(votes >= 0).all(axis=1))).size:
+    counts = table[[*EMOTIONS, *OTHER_VOTES]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    if (wrong := np.flatnonzero(~(counts >= 0).all(axis=1))).size:
         raise FerError(f"{_where(path, int(wrong[0]))}: a vote is missing or not a number from 0")
-    votes = np.where(votes > 1, votes, 0)
+    votes = np.where(counts > 1, counts, 0)
     emotions = votes[:, : len(EMOTIONS)]
     total = votes.sum(axis=1)
-    counts = emotions.max(axis=1) > total / 2
+    agreed = emotions.max(axis=1) > total / 2
     sums = np.maximum(emotions.sum(axis=1, keepdims=True), 1)
-    shares = np.where(counts[:, None], emotions / sums, 0).astype(np.float32)
-    return Votes(shares, tuple(canonical(name) for name in EMOTIONS))
+    shares = np.where(agreed[:, None], emotions / sums, 0).astype(np.float32)
+    return Votes(counts, shares, tuple(canonical(name) for name in EMOTIONS))
 
 
 def is_table(path: Path) -> bool:

@@ -266,6 +266,20 @@ class TestVotes:
         first = dict(zip(train.labels, train.targets[0].tolist(), strict=True))
         assert {label: round(share, 6) for label, share in first.items() if share} == {"angry": 0.6, "contempt": 0.4}
 
+    def test_mixed(self, table, votes):
+        plain, data = load(table, SPEC), load(table, SPEC, votes=votes, vote_mode="mixed")
+        assert data["train"].labels == plain["train"].labels
+        assert data["train"].names == plain["train"].names  # no picture is dropped
+        np.testing.assert_array_equal(data["train"].targets.argmax(axis=1), plain["train"].targets.argmax(axis=1))
+        assert 0.5 < data["train"].targets.max() < 1
+        np.testing.assert_array_equal(data["validation"].targets, plain["validation"].targets)
+
+    def test_mixed_needs_validation_rows_of_the_table(self, table, votes):
+        for path in (table, votes):
+            path.write_text("\n".join(line for line in path.read_text().splitlines() if "PublicTest" not in line) + "\n")
+        with pytest.raises(FerError, match="kept clear of them"):
+            load(table, SPEC, votes=votes, vote_mode="mixed")
+
     @pytest.mark.parametrize("mode", ["majority", "shares"])
     def test_dropped_pictures_are_named_and_counted(self, table, votes, mode):
         data = load(table, SPEC, votes=votes, vote_mode=mode)
@@ -276,7 +290,7 @@ class TestVotes:
         assert load(table, SPEC, votes=votes)["train"].align(EIGHT).counts["angry"] == 1
 
     def test_errors(self, table, votes, class_folders):
-        with pytest.raises(FerError, match="vote mode must be one of majority, shares, not 'most'"):
+        with pytest.raises(FerError, match="vote mode must be one of majority, shares, mixed, not 'most'"):
             load(table, SPEC, votes=votes, vote_mode="most")
         for source in ("demo", class_folders({"happy": 1})):
             with pytest.raises(FerError, match="votes belong to the rows of a fer2013.csv"):
