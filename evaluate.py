@@ -13,7 +13,8 @@ from fer import FerError, classifier, cli, dataset, evaluation, files, plots, sc
 
 def parse_args(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("--model", nargs="+", required=True, metavar="M.keras", help="several are averaged (or .onnx, .tflite)")
+    text = f"several are averaged; .keras, .onnx or .tflite (models/{cli.BEST})"
+    parser.add_argument("--model", nargs="+", default=[cli.shipped(cli.BEST)], metavar="M.keras", help=text)
     cli.add_data_arguments(parser, required=True)
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="(validation)")
     parser.add_argument("--tta", choices=classifier.TTA, default="none", help="views averaged (none)")

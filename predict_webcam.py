@@ -15,7 +15,7 @@ from fer import FerError, classifier, cli, files, records
 def parse_args(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("--source", default="0", metavar="N|FILE|URL", help="camera number, video file, address (0)")
-    cli.add_recognition_arguments(parser)
+    cli.add_recognition_arguments(parser, model=cli.live_model())
     cli.add_uncertain_argument(parser)
     parser.add_argument("--smoothing", type=cli.at_least(float, 0), metavar="SECONDS", help="over time; 0 = off (0.4)")
     parser.add_argument("--skip", type=cli.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)")

@@ -1,14 +1,16 @@
 """Live labelling, frame by frame: the whole path (detect, crop, classify, smooth, draw) against PyPI `fer`.
 
-    python benchmarks/live.py --model models/four-block.keras
-    python benchmarks/live.py --model models/four-block.keras --fer-python ../venv-fer/bin/python --json live.json
+    python benchmarks/live.py
+    python benchmarks/live.py --model models/fer2013-fast.tflite models/fer2013.keras --fer-python OTHER/bin/python
 
-One face (scikit-image's astronaut, moving and changing its size) at 640x480. Both label the same frames in turn, a
-stretch each, so that a busy moment of the machine hits both. Also: start-up, the 95th percentile, and the memory that
-`--memory-frames` frames take. The rival runs in its own interpreter: pip install fer==25.10.3.
+One face (scikit-image's astronaut, moving and changing its size) at 640x480. All models and the rival label the same
+frames in turn, a stretch each, so that a busy moment of the machine hits all of them. Also: start-up, the 95th
+percentile, and the memory that `--memory-frames` frames take. The rival runs in its own interpreter: pip install
+fer==25.10.3.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -30,7 +32,8 @@ from fer.sources import Frame
 
 FPS = 30.0
 STRETCH = 50  # frames that one of the two labels before it is the other's turn
-RIVAL = """
+RIVAL = "PyPI fer"
+RIVAL_CODE = """
 import importlib.metadata, json, sys, time
 import cv2, numpy
 from fer.fer import FER
@@ -49,7 +52,7 @@ for line in sys.stdin:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", nargs="+", default=[cli.shipped(cli.live_model())])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--memory-frames", type=int, default=10_000)
     parser.add_argument("--fer-python", metavar="PYTHON", help="an interpreter that has fer 25.10.3")
@@ -59,32 +62,37 @@ def main():
         from fer import hardware, live
         from fer.classifier import Classifier
 
-        session = live.Session(Classifier.load(args.model), Haar())
-    print(f"{hardware.describe()}, opencv {cv2.__version__}, {Path(args.model).name}, {scenes.WIDTH}x{scenes.HEIGHT}")
+        sessions = {model: live.Session(Classifier.load(model), Haar()) for model in args.model}
+    print(f"{hardware.describe()}, opencv {cv2.__version__}, {scenes.WIDTH}x{scenes.HEIGHT}, {args.frames} frames\n")
     with tempfile.TemporaryDirectory() as folder:
         names, places = film(Path(folder), args.frames)
-        ours, rival = measure(session, names, args.fer_python)
-
-        def found(boxes):
-            return sum(map(scenes.shows, boxes, places))
-
-        figures = {
-            "ours_ms": round(float(np.median([ms for ms, _ in ours])), 2),
-            "p95_ms": round(float(np.percentile([ms for ms, _ in ours], 95)), 2),
-            "ours_found": found(boxes for _, boxes in ours),
-            "alt2_found": found(plain_alt2(names)),
-            "startup_s": round(startup(args.model, Path(folder)), 2),
-        }
-        if rival:
-            figures["fer_ms"] = round(float(np.median([ms for ms, _ in rival])), 2)
-            figures["ratio_to_fer"] = round(figures["ours_ms"] / figures["fer_ms"], 3)
-            figures["fer_found"] = found(boxes for _, boxes in rival)
-        figures["memory_growth_mb"] = round(growth(session, names, args.memory_frames), 1)
-    figures["frames"] = len(names)
-    for name, value in figures.items():
-        print(f"{name:18} {value:>10}")
+        results = measure(sessions, names, args.fer_python)
+        figures = {labeller: summary(frames, places) for labeller, frames in results.items()}
+        for model, session in sessions.items():
+            if RIVAL in figures:
+                figures[model]["share_of_fer"] = round(figures[model]["median_ms"] / figures[RIVAL]["median_ms"], 3)
+            figures[model]["start_s"] = round(startup(model, Path(folder)), 2)
+            figures[model]["growth_mb"] = round(growth(session, names, args.memory_frames), 1)
+        alt2 = found(plain_alt2(names), places)
+    columns = ("median_ms", "p95_ms", "found", "share_of_fer", "start_s", "growth_mb")
+    print(f"{'':28} {' '.join(f'{column:>12}' for column in columns)}")
+    for labeller, row in figures.items():
+        print(f"{Path(labeller).name:28} {' '.join(f'{row.get(column, str()):>12}' for column in columns)}")
+    print(f"{'plain alt2':28} {'':25} {alt2:12}")
     if args.json:
-        Path(args.json).write_text(json.dumps(figures | {"device": hardware.describe()}, indent=1))
+        about = {"device": hardware.describe(), "frames": len(names), "alt2_found": alt2}
+        Path(args.json).write_text(json.dumps(about | {"labellers": figures}, indent=1))
+
+
+def summary(frames, places):
+    """Milliseconds, and in how many frames the face was found, of what `measure` gives for one labeller."""
+    times, boxes = zip(*frames, strict=True)
+    median, p95 = np.percentile(times, [50, 95])
+    return {"median_ms": round(float(median), 2), "p95_ms": round(float(p95), 2), "found": found(boxes, places)}
+
+
+def found(boxes, places):
+    return sum(map(scenes.shows, boxes, places))
 
 
 def film(folder, count):
@@ -107,28 +115,30 @@ def plain_alt2(names):
     return [cascade.detectMultiScale(cv2.imread(name, cv2.IMREAD_GRAYSCALE), 1.1, 3) for name in names]
 
 
-def measure(session, names, fer_python):
-    """Milliseconds and faces of every frame: ours, and the rival's if its interpreter is named."""
-    ours, theirs, rival = [], [], None
+def measure(sessions, names, fer_python):
+    """(milliseconds, boxes) of every frame, by labeller: our sessions, and the rival if its interpreter is named."""
+    labellers = {model: frame_by_frame(session) for model, session in sessions.items()}
     if fer_python:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         # Elsewhere than here, where the package `fer` is ours.
-        rival = subprocess.Popen([fer_python, "-c", RIVAL], **pipes, text=True, cwd=Path(names[0]).parent)
-        print(f"the rival: fer {answer(rival, 'ready').strip()}")
-    step = iter(range(10**9))
-    for name in names[:STRETCH]:  # warms up
-        process(session, cv2.imread(name), next(step))
-    if rival:
-        ask(rival, names[:5])
+        rival = subprocess.Popen([fer_python, "-c", RIVAL_CODE], **pipes, text=True, cwd=Path(names[0]).parent)
+        print(f"the rival: fer {answer(rival, 'ready').strip()}\n")
+        labellers[RIVAL] = lambda stretch: ask(rival, stretch)
+    for label in labellers.values():  # warms up
+        label(names[:STRETCH])
+    results = {name: [] for name in labellers}
     for begin in range(0, len(names), STRETCH):
-        stretch = names[begin : begin + STRETCH]
-        ours += [process(session, cv2.imread(name), next(step)) for name in stretch]
-        if rival:
-            theirs += ask(rival, stretch)
-    if rival:
+        for name, label in labellers.items():
+            results[name] += label(names[begin : begin + STRETCH])
+    if fer_python:
         rival.stdin.close()
         rival.wait()
-    return ours, theirs
+    return results
+
+
+def frame_by_frame(session):
+    step = itertools.count()
+    return lambda names: [process(session, cv2.imread(name), next(step)) for name in names]
 
 
 def process(session, image, index):

@@ -8,8 +8,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 
 from fer import FerError
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+BEST, FAST = "fer2013.keras", "fer2013-fast.keras"  # of the shipped models
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -53,9 +58,21 @@ def add_question_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name a classifier and a detector."""
-    parser.add_argument("--model", required=True, metavar="M.keras", help="a model of this suite, or its .onnx, .tflite")
+def shipped(name: str) -> str:
+    """The path of a model that comes with the suite; short, where it is below the current folder."""
+    path = MODELS / name
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def live_model() -> str:
+    """The shipped model for live video: the fast one, exported where its runtime is installed (benchmarks/live.py)."""
+    return FAST.replace(".keras", ".tflite") if find_spec("ai_edge_litert") else FAST
+
+
+def add_recognition_arguments(parser: argparse.ArgumentParser, *, model: str = BEST) -> None:
+    """The arguments that name a classifier, by default a shipped one, and a detector."""
+    text = f"a model of this suite, or its .onnx, .tflite (models/{model})"
+    parser.add_argument("--model", default=shipped(model), metavar="M.keras", help=text)
     choices = ("auto", "haar", "mtcnn", "yunet", "none")
     parser.add_argument("--detector", choices=choices, default="auto", help="how faces are found (auto)")
     parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")
