@@ -35,12 +35,14 @@ def calibrate(classifier: Classifier, images: np.ndarray, targets: np.ndarray) -
 
     Args:
         classifier: with a layer "logits" in front of its softmax, as `networks.build` makes it; changed in place.
-        images, targets: pictures that it was not trained on, prepared, and their labels.
+        images, targets: pictures that it was not trained on, prepared, and float32 (n, k) their labels. Of shares the
+            likeliest counts, as in every score: a confidence is to be the share of labels that are right.
 
     Returns:
         The same network with its temperature in the notes.
     """
-    temperature = fit_temperature(classifier.predict(images), targets)
+    right = np.eye(targets.shape[1], dtype=np.float32)[targets.argmax(axis=1)]
+    temperature = fit_temperature(classifier.predict(images), right)
     layer = classifier.model.get_layer("logits")
     layer.set_weights([array / temperature for array in layer.get_weights()])
     notes = classifier.notes | {"temperature": round(temperature * classifier.notes.get("temperature", 1.0), 4)}

@@ -67,3 +67,14 @@ def test_a_second_calibration_multiplies_the_temperatures():
     assert calibration.calibrate(classifier, data.images, data.targets).notes["temperature"] == pytest.approx(
         2 * once, abs=1e-3
     )
+
+
+def test_shares_of_votes_count_as_the_label_that_leads(tmp_path):
+    tiny.fit(tmp_path, epochs=2)
+    data = tiny.data(40, seed=5)
+    shared = 0.6 * data.targets + 0.4 * np.roll(data.targets, 1, axis=1)
+    temperatures = [
+        calibration.calibrate(Classifier.load(tmp_path / "model.keras"), data.images, targets).notes["temperature"]
+        for targets in (data.targets, shared.astype(np.float32))
+    ]
+    assert temperatures[0] == temperatures[1]
