@@ -78,6 +78,7 @@ class Configuration:
         split = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
         training = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed, "refit": self.refit}
         training["teachers"] = [Path(path).name for path in self.teacher]
+        training["init"] = Path(self.init).name if self.init else None
         return data | {"split": split} | training | about
 
     def write(self) -> None:
