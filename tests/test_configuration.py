@@ -386,11 +386,11 @@ def test_teachers_are_kept_and_named_without_their_folders(tmp_path):
     config = configure("--teacher", "a/one.keras", "b/two.keras")
     assert config.teacher == ("a/one.keras", "b/two.keras")
     assert config.notes()["teachers"] == ["one.keras", "two.keras"]
+    config.write()
+    resumed = resolve(train.parse_args(["--resume", "--run-dir", config.run_dir]))
+    assert resumed.teacher == config.teacher
 
 
 def test_the_notes_name_the_model_a_training_began_with():
     assert Configuration(RECIPES["vgg"], init="/home/someone/first.keras").notes()["init"] == "first.keras"
     assert Configuration(RECIPES["vgg"]).notes()["init"] is None
-    config.write()
-    resumed = resolve(train.parse_args(["--resume", "--run-dir", config.run_dir]))
-    assert resumed.teacher == config.teacher
