@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 import tiny
 
+from fer import FerError, exporting
+from fer.classifier import Classifier
+from fer.images import InputSpec
+
 # The real data are too large for the repository: they lie beside the checkout, or nowhere.
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -106,6 +110,30 @@ def real_folders(tmp_path_factory):
         archive.extractall(root, filter="data")
     yield root
     shutil.rmtree(root)
+
+
+def _light(known: Classifier, path: Path) -> Path:
+    """A model for programs in processes of their own: with LiteRT, where it is there, none of them waits for TensorFlow."""
+    try:
+        exporting.export(known, path, format="litert", pictures=exporting.drawn(known.spec, 8))
+    except FerError:
+        path = path.with_suffix(".keras")
+        known.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def light_model(tmp_path_factory):
+    """The file of a tiny model with which a program starts in a second."""
+    known = Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
+    return _light(known, tmp_path_factory.mktemp("light") / "tiny.tflite")
+
+
+@pytest.fixture(scope="session")
+def light_four_block(tmp_path_factory):
+    """The same for models/four-block.keras."""
+    known = Classifier.load(tiny.ROOT / "models" / "four-block.keras")
+    return _light(known, tmp_path_factory.mktemp("light") / "four-block.tflite")
 
 
 @pytest.fixture

@@ -41,8 +41,8 @@ def upload(page, tab, data, name="a picture.jpg"):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    with browsing.site(tmp_path_factory.mktemp("server")) as site:
+def site(tmp_path_factory, light_four_block):
+    with browsing.site(tmp_path_factory.mktemp("server"), light_four_block) as site:
         yield site
 
 

@@ -41,12 +41,13 @@ def camera():
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, camera):
+def site(tmp_path_factory, camera, light_four_block):
     path = tmp_path_factory.mktemp("webcam") / "film.mjpeg"
     path.write_bytes(b"".join(cv2.imencode(".jpg", film(i))[1].tobytes() for i in range(25)))
     flags = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={path}")
     door = f"door={camera.address('/live', 'eve:secret@')}"
-    with browsing.site(tmp_path_factory.mktemp("server"), "--camera", door, browser_flags=flags) as site:
+    place = tmp_path_factory.mktemp("server")
+    with browsing.site(place, light_four_block, "--camera", door, browser_flags=flags) as site:
         yield site
 
 
