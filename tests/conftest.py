@@ -3,6 +3,7 @@
 import lzma
 import shutil
 import tarfile
+import time
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 
-from fer import FerError, exporting
+from fer import FerError, dataset, exporting
 from fer.classifier import Classifier
 from fer.images import InputSpec
 
@@ -112,8 +113,24 @@ def real_folders(tmp_path_factory):
     shutil.rmtree(root)
 
 
+@pytest.fixture(scope="session")
+def real_faces(real_folders):
+    """The splits of these folders as they are loaded, and the seconds of all processors together that it took."""
+    before = time.process_time()
+    data = dataset.load(real_folders, InputSpec(48, 1))
+    return data, time.process_time() - before
+
+
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory):
+    """The file of a tiny network that has learnt what `tiny.data` asks of it."""
+    folder = tmp_path_factory.mktemp("learnt")
+    tiny.fit(folder, epochs=8)
+    return folder / "model.keras"
+
+
 def _light(known: Classifier, path: Path) -> Path:
-    """A model for programs in processes of their own: with LiteRT, where it is there, none of them waits for TensorFlow."""
+    """A model for programs in processes of their own: with LiteRT, where it is there, none waits for TensorFlow."""
     try:
         exporting.export(known, path, format="litert", pictures=exporting.drawn(known.spec, 8))
     except FerError:
