@@ -119,14 +119,14 @@ def test_snapshots_mirror_pause_and_end(player):
     straight = played.snapshot(1)
     assert straight.shape == (120, 160, 3)
     played.press("m")
-    until(lambda: played.passes(0.2), "the next frames")
+    until(lambda: played.passes(0.5), "the next frames")
     mirrored = played.snapshot(2)
     assert straight[60:, :40].mean() > 200 > mirrored[100:, :40].mean()  # the bright half has changed sides
     played.press("space")
-    until(lambda: not played.passes(0.4), "the pause")
+    until(lambda: not played.passes(0.5), "the pause")
     paused = played.rows()
     assert played.snapshot(3).shape == straight.shape  # keys are heard while nothing moves
-    assert not played.passes(0.4)
+    assert not played.passes(0.5)
     played.press("space")
     until(lambda: played.rows() > paused + 3, "the film to go on")
     played.press("q")
