@@ -83,11 +83,12 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, *flags: str, browser_flags: tuple[str, ...] = ()) -> Iterator[Site]:
+def site(folder: Path, model: Path, *flags: str, browser_flags: tuple[str, ...] = ()) -> Iterator[Site]:
     """Starts app.py with flags, and Chromium; without either the test is skipped.
 
     Args:
         folder: becomes the server's place for temporary files.
+        model: the file of a four-block network.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
     for package in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "av"):
@@ -97,7 +98,7 @@ def site(folder: Path, *flags: str, browser_flags: tuple[str, ...] = ()) -> Iter
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *browser_flags])
         try:
-            with mock.patch.dict(os.environ, TMPDIR=str(folder)), serving.serving(serving.MODEL, *flags) as address:
+            with mock.patch.dict(os.environ, TMPDIR=str(folder)), serving.serving(model, *flags) as address:
                 yield Site(address, folder, browser)
         finally:
             browser.close()

@@ -3,6 +3,7 @@
 import lzma
 import shutil
 import tarfile
+import time
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,10 @@ import numbered
 import numpy as np
 import pytest
 import tiny
+
+from fer import FerError, dataset, exporting
+from fer.classifier import Classifier
+from fer.images import InputSpec
 
 # The real data are too large for the repository: they lie beside the checkout, or nowhere.
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -106,6 +111,46 @@ def real_folders(tmp_path_factory):
         archive.extractall(root, filter="data")
     yield root
     shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def real_faces(real_folders):
+    """The splits of these folders as they are loaded, and the seconds of all processors together that it took."""
+    before = time.process_time()
+    data = dataset.load(real_folders, InputSpec(48, 1))
+    return data, time.process_time() - before
+
+
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory):
+    """The file of a tiny network that has learnt what `tiny.data` asks of it."""
+    folder = tmp_path_factory.mktemp("learnt")
+    tiny.fit(folder, epochs=8)
+    return folder / "model.keras"
+
+
+def _light(known: Classifier, path: Path) -> Path:
+    """A model for programs in processes of their own: with LiteRT, where it is there, none waits for TensorFlow."""
+    try:
+        exporting.export(known, path, format="litert", pictures=exporting.drawn(known.spec, 8))
+    except FerError:
+        path = path.with_suffix(".keras")
+        known.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def light_model(tmp_path_factory):
+    """The file of a tiny model with which a program starts in a second."""
+    known = Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
+    return _light(known, tmp_path_factory.mktemp("light") / "tiny.tflite")
+
+
+@pytest.fixture(scope="session")
+def light_four_block(tmp_path_factory):
+    """The same for models/four-block.keras."""
+    known = Classifier.load(tiny.ROOT / "models" / "four-block.keras")
+    return _light(known, tmp_path_factory.mktemp("light") / "four-block.tflite")
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from fer.recipes import AUGMENTATION, RECIPES
 
 SIDE = 33  # odd: pixel 16 is the centre
 N = 400
-EVERYTHING = {"flip": True, "rotation": 20.0, "zoom": 0.2, "shift": 0.1, "shear": 10.0, "brightness": 0.3, "contrast": 0.3,
-              "erasing": 0.5}  # fmt: skip
+EVERYTHING = {"flip": True, "rotation": 20.0, "zoom": 0.2, "shift": 0.1, "shear": 10.0, "brightness": 0.3,
+              "contrast": 0.3, "erasing": 0.5}  # fmt: skip
 
 
 def augment(images, *, seed=3, **amounts):

@@ -41,9 +41,8 @@ def test_sure_mistakes_leave_the_temperature_finite():
     assert np.isfinite(calibration.fit_temperature(probabilities, targets))
 
 
-def test_a_calibrated_classifier_says_the_same_labels_less_loudly(tmp_path):
-    tiny.fit(tmp_path, epochs=6)
-    sure = Classifier.load(tmp_path / "model.keras")
+def test_a_calibrated_classifier_says_the_same_labels_less_loudly(learnt, tmp_path):
+    sure = Classifier.load(learnt)
     data = tiny.data(40, seed=5)
     before = sure.predict(data.images)
     noisy = np.roll(data.targets, 1, axis=0)  # wrong targets: nothing can be believed

@@ -322,8 +322,13 @@ def test_resume_names_the_run_it_did_not_find(elsewhere):
         configure("--resume", "--run-dir", "file")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"configuration": 3}', '{"configuration": {"recipe": {"name": "x"}}}',
-                                  '{"configuration": {"recipe": 3}}', "\udcff"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "{}", "\udcff", '{"configuration": 3}', '{"configuration": {"recipe": 3}}'),
+        '{"configuration": {"recipe": {"name": "x"}}}',
+    ],
+)
 def test_a_damaged_run_json_is_refused(elsewhere, text):
     path = elsewhere / "mine" / "run.json"
     path.parent.mkdir()

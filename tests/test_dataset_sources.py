@@ -1,6 +1,5 @@
 """Every source through `load`: class folders, tables, votes, drawn faces, the real FER2013."""
 
-import time
 from pathlib import Path
 
 import cv2
@@ -337,27 +336,20 @@ class TestSources:
         assert rows_of(load(str(root), SPEC)["train"]) == rows_of(load(root, SPEC)["train"])
 
 
-@pytest.fixture(scope="module")
-def loaded(real_folders):
-    before = time.process_time()
-    data = load(real_folders, InputSpec(48, 1))
-    return data, time.process_time() - before
-
-
 class TestRealFolders:
-    def test_every_picture_is_there(self, loaded):
-        data, _ = loaded
+    def test_every_picture_is_there(self, real_faces):
+        data, _ = real_faces
         assert {split: len(part) for split, part in data.items()} == {"train": 28_709, "validation": 3_589}
         assert data["train"].counts["disgust"] == 436
         assert data["train"].skipped == data["validation"].skipped == ()
 
-    def test_a_few_seconds(self, loaded):
+    def test_a_few_seconds(self, real_faces):
         """Seconds of all processors together, so that a busy machine does not fail the test."""
-        assert loaded[1] < 15
+        assert real_faces[1] < 15
 
-    def test_the_jpegs_show_the_pictures_of_the_table(self, loaded, real_csv):
+    def test_the_jpegs_show_the_pictures_of_the_table(self, real_faces, real_csv):
         """The files do not carry the row: every file is held against all rows. The README of the data says about 3."""
-        files = loaded[0]["validation"]
+        files = real_faces[0]["validation"]
         rows = load(real_csv, InputSpec(48, 1))["validation"]
         one, other = (part.images.reshape(len(part), -1).astype(np.float32) for part in (files, rows))
         distance = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T

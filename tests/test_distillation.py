@@ -90,16 +90,14 @@ def test_a_student_owns_none_of_its_teachers_weights():
     assert len(model.weights) == len(network.weights)
 
 
-def test_a_student_learns_from_teachers_alone(tmp_path):
+def test_a_student_learns_from_teachers_alone(learnt, tmp_path):
     """Labels say nothing here: what the student knows in the end it has from its teacher."""
-    tiny.fit(tmp_path / "teacher", epochs=6)
-    one = Classifier.load(tmp_path / "teacher" / "model.keras")
     train, validation = tiny.data(64), tiny.data(24, seed=1)
     blind = np.full_like(train.targets, 1 / 3)
     run = tiny.fit(
-        tmp_path / "student",
+        tmp_path,
         pictures=(dataclasses.replace(train, targets=blind), validation),
-        teachers=[one],
+        teachers=[Classifier.load(learnt)],
         epochs=8,
         teacher_share=1.0,
         keep_best="last",

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -42,14 +43,12 @@ def pictures(n=300, channels=1):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(learnt, tmp_path_factory):
     """A tiny classifier that has learnt: its probabilities differ from picture to picture. (classifier, its file)."""
-    folder = tmp_path_factory.mktemp("trained")
-    tiny.fit(folder, epochs=8)
-    known = Classifier.load(folder / "model.keras")
-    known = dataclasses.replace(known, spec=SPEC)
-    known.save(folder / "model.keras")
-    return known, folder / "model.keras"
+    known = dataclasses.replace(Classifier.load(learnt), spec=SPEC)
+    path = tmp_path_factory.mktemp("trained") / "model.keras"
+    known.save(path)
+    return known, path
 
 
 @pytest.fixture(scope="module")
@@ -256,11 +255,14 @@ def test_an_exported_model_is_not_trained_on(exported):
         training.transfer(Classifier.load(exported("litert")[0]), tiny.build(), tiny.LABELS)
 
 
-def test_a_saved_model_replaces_another(trained, tmp_path):
-    for _ in range(2):
-        exporting.check(tmp_path / "saved", "saved_model", overwrite=True)
-        exporting.export(trained[0], tmp_path / "saved", format="saved_model", pictures=pictures(5))
+def test_a_saved_model_replaces_another(trained, exported, tmp_path):
+    saved = shutil.copytree(exported("saved_model")[0], tmp_path / "saved")
+    (saved / "old").write_text("of the other")
+    exporting.check(saved, "saved_model", overwrite=True)
+    exporting.export(trained[0], saved, format="saved_model", pictures=pictures(5))
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    assert (saved / "saved_model.pb").exists()
+    assert not (saved / "old").exists()
 
 
 def test_a_file_that_disagrees_is_not_kept(trained, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 import predict_folder
-from fer import FerError, cli, folder, images, records
+from fer import cli, folder, images, records
 from fer.classifier import Classifier
 from fer.detectors import Haar, WholeImage
 from fer.faces import Box, Face

@@ -109,7 +109,7 @@ def test_an_unknown_network_is_refused_with_the_names_there_are():
 
 @pytest.mark.parametrize(("width", "expected"), [(32, 1_176_360), (16, 296_200)])
 def test_the_width_of_a_vgg_scales_every_layer(width, expected):
-    """Weights by hand: 9 x in x out for each of eight convolutions, four numbers a channel of normalization, a dense layer."""
+    """Weights by hand: 9 x in x out for each of eight convolutions, four a channel of normalization, a dense layer."""
     widths = [width * factor for factor in (1, 1, 2, 2, 4, 4, 8, 8)]
     convolutions = sum(9 * a * b + 4 * b for a, b in zip([1, *widths[:-1]], widths, strict=True))
     model = networks.build("vgg", FER2013, InputSpec(), width=width)

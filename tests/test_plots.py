@@ -76,11 +76,12 @@ def test_learning_curves_do_not_change_the_history(tmp_path):
 
 def test_learning_curves_are_quick_enough_for_every_epoch(tmp_path):
     def seconds():
-        start = time.perf_counter()
+        """Of the processor: the machine may be busy."""
+        start = time.process_time()
         plots.learning_curves(history(100), tmp_path / "curves.png")
-        return time.perf_counter() - start
+        return time.process_time() - start
 
-    assert min(seconds() for _ in range(4)) < 0.5  # the quickest of four: the machine may be busy
+    assert any(seconds() < 0.5 for _ in range(4))
 
 
 def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(tmp_path, monkeypatch):

@@ -47,7 +47,8 @@ class TestDraw:
     )
     @pytest.mark.parametrize("shape", [(240, 320), (12, 12), (1, 1), (600, 30)])
     def test_anywhere_in_any_picture(self, box, shape):
-        box = Box(min(box.x, shape[1] - 1), min(box.y, shape[0] - 1), min(box.width, shape[1]), min(box.height, shape[0]))
+        height, width = shape
+        box = Box(min(box.x, width - 1), min(box.y, height - 1), min(box.width, width), min(box.height, height))
         drawn = render.draw(np.zeros((*shape, 3), np.uint8), [prediction(box)], caption="30 fps")
         assert drawn.shape == (*shape, 3)
 

@@ -13,8 +13,6 @@ import tiny
 from mjpeg import Camera
 
 from fer import FerError, screen
-from fer.classifier import Classifier
-from fer.images import InputSpec
 
 PATIENCE = 60  # seconds
 
@@ -57,13 +55,6 @@ def film(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "m.keras"
-    Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE)).save(path)
-    return path
-
-
 class Player:
     """predict_webcam.py in its window."""
 
@@ -72,16 +63,24 @@ class Player:
         command += ["--detector", "none", "--log", folder / "log.csv", *arguments]
         self.folder, self.environment = folder, os.environ | {"DISPLAY": display}
         self.process = subprocess.Popen(
-            list(map(str, command)), cwd=folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            list(map(str, command)), cwd=folder, env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         until(lambda: self.rows() > 3 or self.process.poll() is not None, "the first frames")
         self.window = self.xdotool("search", "--name", "expressions").split()[0]
 
     def xdotool(self, *words):
-        return subprocess.run(["xdotool", *words], env=self.environment, capture_output=True, text=True, check=True).stdout
+        command = ["xdotool", *words]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
 
     def press(self, key):
         self.xdotool("windowfocus", self.window, "key", key)
+
+    def passes(self, seconds):
+        """Whether the film goes on for so long."""
+        before = self.rows()
+        time.sleep(seconds)
+        return self.rows() > before
 
     def rows(self):
         log = self.folder / "log.csv"
@@ -101,11 +100,11 @@ class Player:
 
 
 @pytest.fixture
-def player(display, film, model, tmp_path):
+def player(display, film, light_model, tmp_path):
     players = []
 
     def play(*arguments):
-        players.append(Player(display, film, model, tmp_path, *arguments))
+        players.append(Player(display, film, light_model, tmp_path, *arguments))
         return players[-1]
 
     yield play
@@ -120,15 +119,14 @@ def test_snapshots_mirror_pause_and_end(player):
     straight = played.snapshot(1)
     assert straight.shape == (120, 160, 3)
     played.press("m")
-    time.sleep(0.5)
+    until(lambda: played.passes(0.5), "the next frames")
     mirrored = played.snapshot(2)
     assert straight[60:, :40].mean() > 200 > mirrored[100:, :40].mean()  # the bright half has changed sides
     played.press("space")
-    time.sleep(0.5)
+    until(lambda: not played.passes(0.5), "the pause")
     paused = played.rows()
-    time.sleep(1)
-    assert played.rows() == paused
     assert played.snapshot(3).shape == straight.shape  # keys are heard while nothing moves
+    assert not played.passes(0.5)
     played.press("space")
     until(lambda: played.rows() > paused + 3, "the film to go on")
     played.press("q")
@@ -141,7 +139,7 @@ def test_snapshots_mirror_pause_and_end(player):
 def test_a_film_plays_at_its_own_speed(player):
     played = player()
     begun, first = time.monotonic(), played.rows()
-    time.sleep(3)
+    time.sleep(2)
     speed = (played.rows() - first) / (time.monotonic() - begun)
     played.press("Escape")
     played.end()
@@ -181,9 +179,8 @@ with Screen("closing", paced=False, notify=print) as screen:
     assert not screen.attend()
 print("ended")
 """
-    process = subprocess.run(
-        [sys.executable, "-c", code], cwd=tiny.ROOT, env=os.environ | {"DISPLAY": display}, capture_output=True, text=True
-    )  # fmt: skip
+    environment = os.environ | {"DISPLAY": display, "PYTHONPATH": str(tiny.ROOT)}
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert process.stdout == "ended\n", process.stderr
 
 

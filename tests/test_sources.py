@@ -1,5 +1,5 @@
-"""Video files and cameras: whole, slow, lost and found again. Frames carry their number in pixels; the network camera is
-a real MJPEG server on loopback."""
+"""Video files and cameras: whole, slow, lost and found again. Frames carry their number in pixels; the network camera
+is a real MJPEG server on loopback."""
 
 import math
 import os

@@ -40,8 +40,8 @@ def trained(tmp_path_factory):
 
     reset = training.Reseed.on_epoch_begin
     with mock.patch.object(training.Reseed, "on_epoch_begin", watch):
-        run = tiny.fit(folder, epochs=8, keep_best="val_accuracy", class_weights="sqrt", label_smoothing=0.05, flip=False,
-                       rotation=5.0, brightness=0.1, tensorboard=TENSORBOARD, curves=True)  # fmt: skip
+        run = tiny.fit(folder, epochs=8, keep_best="val_accuracy", class_weights="sqrt", label_smoothing=0.05,
+                       flip=False, rotation=5.0, brightness=0.1, tensorboard=TENSORBOARD, curves=True)  # fmt: skip
     return folder, run, seen
 
 
@@ -102,13 +102,6 @@ def test_the_model_file_holds_the_network_alone_in_float32(trained):
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
-def test_the_lowest_loss_is_kept_where_the_loss_is_asked_for(tmp_path):
-    run = tiny.fit(tmp_path, epochs=4, keep_best="val_loss", learning_rate=0.1)
-    losses = [row["val_loss"] for row in run.history]
-    assert run.best.epoch == 1 + int(np.argmin(losses))
-    assert run.best.value == pytest.approx(min(losses))
-
-
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_learns_and_saves_float32(tmp_path, dtype):
     run = tiny.fit(tmp_path, dtype=dtype, epochs=4, optimizer="sgd", learning_rate=0.05, ema=0.5)
@@ -160,7 +153,8 @@ def stopped(tmp_path_factory):
     targets = np.random.default_rng(0).permutation(shuffled.targets)
     shuffled = Dataset(shuffled.images, targets, shuffled.labels, shuffled.names)
     run = tiny.fit(folder, pictures=(shuffled, tiny.data(24, seed=1)), epochs=40, patience=4, schedule="plateau",
-                   plateau_factor=0.5, plateau_patience=2, min_learning_rate=0.004, learning_rate=0.01)  # fmt: skip
+                   plateau_factor=0.5, plateau_patience=2, min_learning_rate=0.004, learning_rate=0.01,
+                   keep_best="val_loss")  # fmt: skip
     return run, log_of(folder)
 
 
@@ -171,6 +165,12 @@ def test_early_stopping_ends_the_run_when_patience_is_over(stopped):
     assert waits[-1] == 4
     assert max(waits[:-1]) < 4
     assert run.finished
+
+
+def test_the_lowest_loss_is_kept_where_the_loss_is_asked_for(stopped):
+    run, log = stopped
+    assert run.best.epoch == 1 + log["val_loss"].idxmin() == len(log) - 4
+    assert run.best.value == pytest.approx(log["val_loss"].min())
 
 
 def test_the_rate_falls_on_a_plateau_and_not_below_the_minimum(stopped):
@@ -421,10 +421,20 @@ def test_schedules_survive_very_short_trainings(schedule, steps):
     assert max(rates) <= 0.1 + 1e-6
 
 
-def test_the_schedule_spans_the_whole_training(tmp_path):
-    tiny.fit(tmp_path, epochs=4, schedule="cosine", warmup=0.25, learning_rate=0.05)
-    rates = log_of(tmp_path)["learning_rate"].tolist()  # at the end of an epoch: 4, 8, 12 and 16 of 16 steps
-    assert rates == pytest.approx([0.05, 0.0375, 0.0125, 0], abs=1e-6)
+@pytest.fixture(scope="module")
+def wild(tmp_path_factory):
+    """Four epochs with a rate that is far too high, of which the last is kept."""
+    return tiny.fit(tmp_path_factory.mktemp("wild"), epochs=4, schedule="cosine", warmup=0.25, learning_rate=1.0,
+                    keep_best="last")  # fmt: skip
+
+
+def test_the_schedule_spans_the_whole_training(wild):
+    rates = [row["learning_rate"] for row in wild.history]  # at the end of an epoch: 4, 8, 12 and 16 of 16 steps
+    assert rates == pytest.approx([1, 0.75, 0.25, 0], abs=1e-5)
+
+
+def test_the_last_epoch_is_kept_where_nothing_may_choose(wild):
+    assert (wild.best.epoch, wild.best.value) == (4, wild.history[-1]["val_accuracy"])
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
@@ -507,24 +517,16 @@ def test_init_from_a_network_without_one_fitting_layer_is_refused():
         training.transfer(Classifier(stranger, tiny.LABELS, training.spec_of(tiny.RECIPE)), tiny.build(), tiny.LABELS)
 
 
-def test_training_starts_from_init(tmp_path):
-    old = source()
-    tiny.fit(tmp_path, init=old, optimizer="sgd", learning_rate=1e-30, epochs=1)
-    new = Classifier.load(tmp_path / "model.keras").model
-    assert all(same(old.model, new, layer) for layer in ("block1_conv", "dense1", "logits"))
-
-
 # --- the checkpoint knows what it belongs to
 
 
-def test_the_checkpoint_names_its_training(tmp_path):
-    tiny.fit(tmp_path, epochs=1)
-    with np.load(tmp_path / "checkpoint.npz", allow_pickle=False) as archive:
+def test_the_checkpoint_names_its_training(trained):
+    with np.load(trained[0] / "checkpoint.npz", allow_pickle=False) as archive:
         state = json.loads(str(archive["state"]))
     assert state["identity"]["recipe"]["network"] == "tiny"
     assert state["identity"]["labels"] == list(tiny.LABELS)
     assert state["finished"] is True
-    assert len(state["history"]) == 1
+    assert len(state["history"]) == 8
 
 
 def test_small_pictures_come_first_and_the_compiled_step_follows(tmp_path):
@@ -546,9 +548,3 @@ def test_small_pictures_come_first_and_the_compiled_step_follows(tmp_path):
     assert sides == [(6, 6), (9, 9), (12, 12), (12, 12)]
     assert len(run.history) == 4
     assert Classifier.load(tmp_path / "model.keras").spec.size == tiny.SIZE
-
-
-def test_the_last_epoch_is_kept_where_nothing_may_choose(tmp_path):
-    run = tiny.fit(tmp_path, keep_best="last", learning_rate=1.0)
-    assert run.best.epoch == 3
-    assert run.best.value == run.history[-1]["val_accuracy"]

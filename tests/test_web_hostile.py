@@ -173,7 +173,8 @@ def test_names_of_files_mean_nothing(client, picture, private, name, status):
 
 
 def raw(place, *parts, wait=20.0):
-    """Sends bytes and gives what comes back until the server closes, by a reset too. One that does neither fails."""
+    """Sends bytes and gives what comes back until the server closes, by a reset too, or has said all. One that does
+    neither fails."""
     received = b""
     with socket.create_connection(place, wait) as wires:
         try:
@@ -181,6 +182,7 @@ def raw(place, *parts, wait=20.0):
                 wires.sendall(part)
             while chunk := wires.recv(65536):
                 received += chunk
+                wires.settimeout(0.5)
         except TimeoutError:
             assert received, "the server neither answers nor closes"
         except ConnectionError:

@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("visiting", reason="requirements-app.txt is not installed")
 
 import tiny
-from serving import MODEL
 
 from fer.web.private import PREFIX, PrivateFolder
 
@@ -46,8 +45,8 @@ def test_what_a_killed_server_left_behind_goes_and_what_another_holds_stays(temp
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_server_that_is_told_to_end_leaves_nothing(temporary, number):
-    flags = ("--model", MODEL, "--port", "0")
+def test_a_server_that_is_told_to_end_leaves_nothing(temporary, light_model, number):
+    flags = ("--model", light_model, "--port", "0")
     process = tiny.start(*flags, script="app.py", PYTHONUNBUFFERED="1", TMPDIR=str(temporary))
     assert any(line.startswith("http") for line in process.stdout)
     process.send_signal(number)

@@ -38,7 +38,7 @@ def test_every_answer_is_as_the_document_says(document, mode):
         operation = found.ok()
 
         @given(case=operation.as_strategy(generation_mode=mode))
-        @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         def ask(case):
             excluded = [positive_data_acceptance]  # random bytes are no picture
             case.call_and_validate(timeout=20, excluded_checks=excluded)

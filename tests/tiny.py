@@ -1,11 +1,12 @@
 """A network and pictures so small that a test trains in a second. As a program it is train.py with `--network tiny`."""
 
 import dataclasses
+import io
 import os
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
@@ -146,6 +147,14 @@ def script(module, *arguments) -> int:
     except SystemExit as ended:
         return ended.code
     raise AssertionError("a script ends with an exit code")
+
+
+def printed(module, *arguments) -> str:
+    """What a script of the checkout prints that runs in this process, to its good end."""
+    words, text = list(map(str, arguments)), io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with mock.patch.object(sys, "argv", [f"{module.__name__}.py", *words]), redirect_stdout(text):
+        assert script(module, *words) == 0
+    return text.buffer.getvalue().decode()
 
 
 if __name__ == "__main__":
