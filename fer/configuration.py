@@ -137,7 +137,8 @@ def resolve(args: argparse.Namespace) -> Configuration:
     """The configuration of the flags, or with --resume the one kept in the run folder.
 
     Raises:
-        FerError: nothing to resume, flags without effect or that contradict the kept run, or a run or output that would be overwritten.
+        FerError: nothing to resume, flags without effect or that contradict the kept run, or a run or output that
+            would be overwritten.
     """
     given = {name: value for name, value in vars(args).items() if value is not None}
     if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
