@@ -142,8 +142,8 @@ class Unique:
     def summary(self) -> str:
         source, count = self.training
         lines = [f"against the {count:,} training pictures of {source}"]
-        names = ("without a twin", "with a twin", "nor a near twin", "exact or near twin")
-        for name, report in zip(names, (self.alone, self.seen, self.far, self.close), strict=True):
+        names = ("without a twin", "nor a near twin", "with a twin", "exact or near twin")
+        for name, report in zip(names, (self.alone, self.far, self.seen, self.close), strict=True):
             if report is None:
                 lines.append(f"{name:<20}no images")
                 continue
