@@ -65,7 +65,7 @@ class TestFolders:
 
     def test_drawn_faces_have_no_folders(self):
         targets = np.eye(2, dtype=np.float32)
-        pictures = dataset.Dataset(np.zeros((2, 2, 2, 1), np.uint8), targets, ("a", "b"), ("demo train 0", "demo train 1"))
+        pictures = dataset.Dataset(np.zeros((2, 2, 2, 1), np.uint8), targets, ("a", "b"), ("demo 0", "demo 1"))
         with pytest.raises(FerError, match=r"^demo: --group-by folder is for class folders with folders inside them$"):
             attributes.read("folder", pictures, Path("demo"))
 
