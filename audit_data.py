@@ -27,8 +27,8 @@ def parse_args(argv=None):
     outputs.add_argument("--sheets", metavar="DIR", help="samples of each class, twins, suspects, as PNG")
     outputs.add_argument("--write-clean-list", metavar="CSV", help="names of the pictures that remain")
     usual = " ".join(audit.USUAL_DROPS)
-    drops = {"nargs": "+", "choices": audit.DROPS, "default": audit.USUAL_DROPS}
-    outputs.add_argument("--drop", **drops, help=f"what the clean list leaves out ({usual})")
+    text = f"what the clean list leaves out ({usual})"
+    outputs.add_argument("--drop", nargs="+", choices=audit.DROPS, help=text)
     return parser.parse_args(argv)
 
 
@@ -55,12 +55,17 @@ def main(args):
 
 def check(args):
     """Refuses what would fail only after the work."""
+    if args.drop and not args.write_clean_list:
+        raise FerError("--drop has no effect without --write-clean-list")
+    args.drop = args.drop or audit.USUAL_DROPS
     for kind, flag, given in (("votes", "--votes", args.votes), ("disputed", "--model", args.model)):
         if kind in args.drop and not given:
             raise FerError(f"--drop {kind} needs {flag}")
     for path in (args.report, args.write_clean_list):
         if path:
             files.check_writable(path)
+    if args.sheets and Path(args.sheets).exists() and not Path(args.sheets).is_dir():
+        raise FerError(f"{args.sheets}: the sheets need a folder, and this is a file")
     if args.report and args.write_clean_list and Path(args.report) == Path(args.write_clean_list):
         raise FerError(f"two outputs would be one file: {args.report}")
 

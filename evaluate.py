@@ -74,6 +74,10 @@ def check(args):
         raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
     for path in figures:
         plots.check_format(path)
+    for path in paths:
+        files.check_writable(path)
+    if args.unique_against and args.unique_against != "demo" and not dataset.locate(args.unique_against).exists():
+        raise FerError(f"{args.unique_against}: there is no such file or folder")
     if not args.group_by and (args.groups or args.attributes):
         raise FerError("--groups and --attributes go with --group-by")
     if args.store_threshold is not None and (args.split != "validation" or len(args.model) > 1 or args.tta != "none"):
@@ -81,6 +85,8 @@ def check(args):
             "--store-threshold goes with --split validation, a single --model and no --tta: fitted to test or training "
             "pictures it would flatter, and averaged answers are not what the model file gives"
         )
+    if args.store_threshold is not None and Path(args.model[0]).suffix != ".keras":
+        raise FerError(f"{args.model[0]}: --store-threshold writes into a .keras file; export it again afterwards")
 
 
 if __name__ == "__main__":

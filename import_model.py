@@ -9,11 +9,7 @@ Takes .h5 and .hdf5 files of Keras 1 to 3, .keras files, SavedModel folders, and
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from fer import FerError, classifier, cli, exporting, labels
-
-GUESSED_ON = 2000  # pictures at most
+from fer import FerError, classifier, cli, dataset, exporting, labels
 
 
 def parse_args(argv=None):
@@ -26,7 +22,7 @@ def parse_args(argv=None):
     parser.add_argument("--ends-in", choices=("softmax", "sigmoid", "logits"), help="(seen from its last layer)")
     parser.add_argument("--size", type=cli.at_least(int, 1), help="side of the pictures, where the network takes any")
     parser.add_argument("--guess-labels", metavar="DATA", help="labelled pictures: find out labels, range and colours")
-    parser.add_argument("--split", default="validation", help="of those pictures, or all (validation)")
+    parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="of those (validation)")
     parser.add_argument("--unsafe", action="store_true", help="run code inside the file: only of people you trust")
     parser.add_argument("--output", required=True, metavar="NEW.keras", help="or .onnx, .tflite")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")
@@ -59,7 +55,7 @@ def main(args):
         print(f"left out, for Keras 3 does not know it: {line}")
     colours = f" {chosen['colours'].upper()}" if spec.channels == 3 else ""
     print(f"pictures {'x'.join(map(str, spec.shape))}{colours}, scaled to {' ... '.join(args.range.split(','))}")
-    print(f"outputs: {ends_in}, {why}{'' if ends_in == 'softmax' else '; softmax added'}")
+    print(f"outputs: {ends_in}, {why}{importing.ENDINGS[ends_in]}")
     print(f"labels{', GUESSED' if guessed else ''}: {', '.join(new.labels)}\nwrote {args.output}")
     return 0
 
@@ -80,12 +76,9 @@ def check(args):
 
 def guess(args, importing, network, spec):
     """Settles labels, range and colours in `args`, or gives up; returns the notes that say that they are guessed."""
-    from fer import dataset
-
     data = dataset.load(args.guess_labels, spec, splits=(args.split,), progress=cli.progress)[args.split]
-    data = data.select(np.random.default_rng(0).permutation(len(data))[:GUESSED_ON])
-    known = {"ranges": args.range and (args.range,), "colours": args.colours and (args.colours,)}
-    guesses = importing.guess(network, data, **{name: value for name, value in known.items() if value})
+    data = importing.sample(data)
+    guesses = importing.guess(network, data, range=args.range, colours=args.colours)
     print(f"mean recall on {len(data):,} pictures, by label order and range:")
     for one in guesses[:5]:
         print(f"  {one.score:6.1%}  {' '.join(filter(None, (one.order, one.range, one.colours)))}")

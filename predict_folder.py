@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from fer import FerError, classifier, cli, images, records
+from fer import FerError, classifier, cli, folders, images, records
 
 
 def parse_args(argv=None):
@@ -20,7 +20,7 @@ def parse_args(argv=None):
     cli.add_uncertain_argument(parser)
     parser.add_argument("--output", default="results.csv", metavar="CSV|JSONL", help="(results.csv)")
     parser.add_argument("--annotated", metavar="DIR", type=Path, help="also write copies with boxes and labels")
-    parser.add_argument("--resume", action="store_true", help="skip what --output already holds")
+    parser.add_argument("--resume", action="store_true", help="skip what --output holds, from the same model")
     parser.add_argument("--overwrite", action="store_true", help="start again where --output already is")
     return parser.parse_args(argv)
 
@@ -37,6 +37,8 @@ def main(args):
 
         model = classifier.Classifier.load(args.model)
         detectors = cli.make_detectors(args, folder.cores())
+    if args.resume:
+        folder.check_same(args.output, model, detectors, auto=args.detector == "auto")
     with ExitStack() as stack:
         ways = {"overwrite": args.overwrite, "resume": args.resume, "uncertain": args.uncertain}
         writer = stack.enter_context(records.Writer(args.output, labels, **ways))
@@ -84,11 +86,9 @@ def check(args):
 
 def pictures(args, on_error):
     """The pictures, without annotated copies that lie among them."""
-    from fer.folders import find_pictures
-
     drawn, root = args.annotated and args.annotated.resolve(), args.folder.resolve()
     among = drawn and root in drawn.parents
-    for path in find_pictures(args.folder, on_error=on_error):
+    for path in folders.find_pictures(args.folder, on_error=on_error):
         if not among or drawn not in path.resolve().parents:
             yield path
 

@@ -39,6 +39,8 @@ def read(attribute: str, pictures: Dataset, place: Path, table: str | Path | Non
         labels = [pictures.labels[code] for code in pictures.targets.argmax(axis=1)]
         pairs = zip(pictures.names, labels, strict=True)
         return np.array([_folder_below_class(name, label, place) for name, label in pairs])
+    if attribute == FOLDER:
+        raise FerError(f"{place}: --group-by {FOLDER} is for class folders with folders inside them")
     raise FerError(
         f"{place}: these pictures have no column {attribute!r}; give a table with --attributes FILE.csv "
         f"(columns name, {attribute}), or use --group-by {FOLDER} for the folders inside the class folders"

@@ -43,7 +43,7 @@ def add_question_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("questions")
     text = "is --model really better than this model, or these averaged?"
     group.add_argument("--compare", nargs="+", metavar="M.keras", help=text)
-    text = "data, as --data takes: scores the pictures without a pixel-identical twin in their train split apart"
+    text = "data, as --data takes: scores the pictures without an exact or near twin in its train split apart"
     group.add_argument("--unique-against", metavar="TRAINING_DATA", help=text)
     text = "scores by group: a column of the data's CSV or of --attributes, or 'folder' for CLASS/GROUP/picture.jpg"
     group.add_argument("--group-by", metavar="COLUMN|folder", help=text)

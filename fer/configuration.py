@@ -21,6 +21,19 @@ FILE = "run.json"
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-contrib-python", "pandas", "scikit-learn")
 
 
+# Flags without an effect alone: what each needs beside it, and whether a configuration has that.
+_PLATEAU = ("--schedule plateau", lambda config: config.recipe.schedule == "plateau")
+_TEACHER = ("--teacher", lambda config: config.teacher)
+NEEDS = {
+    "vote_mode": ("--votes", lambda config: config.votes),
+    "warmup": ("--schedule cosine", lambda config: config.recipe.schedule == "cosine"),
+    **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
+    "monitor": ("--patience", lambda config: config.recipe.patience),
+    "focal_gamma": ("--loss focal", lambda config: config.recipe.loss == "focal"),
+    **dict.fromkeys(("teacher_share", "teacher_temperature"), _TEACHER),
+}
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One training, as a person asked for it; see `train.py --help` for each entry."""
@@ -126,7 +139,8 @@ def resolve(args: argparse.Namespace) -> Configuration:
     """The configuration of the flags, or with --resume the one kept in the run folder.
 
     Raises:
-        FerError: nothing to resume, flags that contradict the kept run, or a run or output that would be overwritten.
+        FerError: nothing to resume, flags without effect or that contradict the kept run, or a run or output that
+            would be overwritten.
     """
     given = {name: value for name, value in vars(args).items() if value is not None}
     if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
@@ -135,6 +149,9 @@ def resolve(args: argparse.Namespace) -> Configuration:
         raise FerError("--resume goes on with a run, --overwrite starts it again: choose one")
     if not args.resume:
         config = _configure(given)
+        for name, (needed, there) in NEEDS.items():
+            if name in given and not there(config):
+                raise FerError(f"--{name.replace('_', '-')} has no effect without {needed}")
         taken = [path for path in (config.path, Path(config.output)) if path.exists()]
         if taken and not args.overwrite and not args.diagram:
             choices = "go on with --resume, start again with --overwrite, or choose another place"

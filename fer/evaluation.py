@@ -1,5 +1,6 @@
 """What models say of labelled pictures, and what is made of their answers beyond the report."""
 
+import argparse
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from fer import FerError, attributes, cli, comparison, dataset, files, groups, m
 from fer.classifier import Classifier, average, describe
 from fer.dataset import Dataset
 from fer.images import InputSpec
+from fer.intervals import of_accuracy
 
 SHEET = 64  # pictures on the contact sheet of mistakes
 
@@ -24,13 +26,18 @@ class Answers:
         name: of the model, or of all.
         pictures: labels in the model's order.
         probabilities: float32 (n, k).
-        refit: models that were trained on their validation pictures as well (`train.py --refit`).
+        notes: file name and notes of each model.
     """
 
     name: str
     pictures: Dataset
     probabilities: np.ndarray
-    refit: tuple[str, ...] = ()
+    notes: tuple[tuple[str, dict], ...] = ()
+
+    @property
+    def refit(self) -> list[str]:
+        """Models that were trained on their validation pictures as well (`train.py --refit`)."""
+        return [name for name, notes in self.notes if notes.get("refit")]
 
     @property
     def true(self) -> np.ndarray:
@@ -80,8 +87,8 @@ def answers(args, teams: Sequence[Sequence[str]]) -> list[Answers]:
         pictures = data[specs[team[0]]].align(models[team[0]].labels)
         images = [data[specs[path]].images for path in team]
         probabilities = average([models[path] for path in team], images, tta=args.tta)
-        refit = tuple(Path(path).name for path in team if about[path]["notes"].get("refit"))
-        found.append(Answers(" + ".join(Path(path).name for path in team), pictures, probabilities, refit))
+        notes = tuple((Path(path).name, about[path]["notes"]) for path in team)
+        found.append(Answers(" + ".join(name for name, _ in notes), pictures, probabilities, notes))
     return found
 
 
@@ -118,44 +125,54 @@ def compare(a: Answers, b: Answers) -> comparison.Comparison:
 
 @dataclass(frozen=True)
 class Unique:
-    """Scores of the pictures without a twin in training, beside those of all. Built by `unique_against`.
+    """Scores of the pictures without a twin in training, beside those with one. Built by `unique_against`.
 
     Attributes:
         training: where the training pictures are from, and how many there are.
-        twins: pictures with a twin among them.
-        alone: scores of the others; None where there are none.
-        seen: scores of the twins; None where there are none.
+        alone, seen: scores of the pictures without and with a pixel-identical twin among them; None of no picture.
+        far, close: scores of those without and with an exact or near twin (`twins.NEAR`); None of no picture.
     """
 
     training: tuple[str, int]
-    twins: int
     alone: metrics.Report | None
     seen: metrics.Report | None
+    far: metrics.Report | None
+    close: metrics.Report | None
 
     def summary(self) -> str:
         source, count = self.training
         lines = [f"against the {count:,} training pictures of {source}"]
-        for name, report in (("without a twin", self.alone), ("with a twin", self.seen)):
+        names = ("without a twin", "nor a near twin", "with a twin", "exact or near twin")
+        for name, report in zip(names, (self.alone, self.far, self.seen, self.close), strict=True):
             if report is None:
                 lines.append(f"{name:<20}no images")
                 continue
-            low, high = report.accuracy_ci95
+            low, high = of_accuracy(report)
             scores = f"{report.accuracy:.2%}  (95% interval {low:.2%} to {high:.2%}, {report.images:,} images)"
             lines.append(f"{name:<20}{scores}, macro F1 {report.macro_f1:.3f}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
-        """As plain Python values, ready for `json.dump`."""
+        """As plain Python values, ready for `json.dump`; a part without images is None."""
         source, count = self.training
-        plain = {"against": source, "training_images": count, "twins": self.twins}
-        for name, report in (("without_twin", self.alone), ("with_twin", self.seen)):
-            keys = ("images", "accuracy", "accuracy_ci95", "macro_f1")
-            plain[name] = report and {key: value for key, value in report.to_dict().items() if key in keys}
-        return plain
+        plain = {"against": source, "training_images": count, "near_threshold": twins.NEAR}
+        plain |= {"twins": _images(self.seen), "exact_or_near_twins": _images(self.close)}
+        parts = {"without_twin": self.alone, "with_twin": self.seen}
+        parts |= {"without_near_twin": self.far, "with_near_twin": self.close}
+        return plain | {name: report and _scores(report) for name, report in parts.items()}
+
+
+def _images(report):
+    return report.images if report else 0
+
+
+def _scores(report):
+    ends = list(of_accuracy(report))
+    return {"images": report.images, "accuracy": report.accuracy, "accuracy_ci95": ends, "macro_f1": report.macro_f1}
 
 
 def unique_against(args, found: Answers) -> Unique:
-    """Scores the pictures that have no pixel-identical twin in training.
+    """Scores the pictures that have no twin in training, exact or near.
 
     The training pictures are the train split of `args.unique_against`, all pictures where it is not divided. Where it
     is the evaluated data itself, undivided, they are what the validation split left.
@@ -163,13 +180,24 @@ def unique_against(args, found: Answers) -> Unique:
     source, size = args.unique_against, found.pictures.images.shape[1:]
     spec = InputSpec(size=size[0], channels=size[2])
     if dataset.locate(source) == dataset.locate(args.data):
-        training = cli.load_data(args, spec, ("train",), "majority")["train"]
+        training = cli.load_data(_as_trained(args, found), spec, ("train",), "majority")["train"]
     else:
         options = {"splits": ("train",), "validation_fraction": None, "progress": cli.progress}
         training = dataset.load(source, spec, **options)["train"]
-    seen = twins.twins_in(found.pictures.images, training.images)
-    alone, twin = (found.report(rows) if rows.any() else None for rows in (~seen, seen))
-    return Unique((Path(source).name, len(training)), int(seen.sum()), alone, twin)
+    parts = []
+    for near in (False, True):
+        twin = twins.twins_in(found.pictures.images, training.images, near=near)
+        parts += [found.report(rows) if rows.any() else None for rows in (~twin, twin)]
+    return Unique((Path(source).name, len(training)), *parts)
+
+
+def _as_trained(args, found):
+    """The arguments without a keep list or votes that a model does not say it was trained with: what they leave out of
+    the score it may have seen."""
+    lists, voted = ([notes.get(name) for _, notes in found.notes] for name in ("keep_list", "votes"))
+    known = args.keep_list and set(lists) == {Path(args.keep_list).name}
+    given = {"keep_list": args.keep_list if known else None, "votes": args.votes if all(voted) else None}
+    return argparse.Namespace(**vars(args) | given)
 
 
 def store_threshold(path: str, curve: selective.RiskCoverage, accuracy: float, data: str) -> selective.Threshold:

@@ -25,7 +25,9 @@ def to_dict(found: Audit, source: str) -> dict:
         "pictures": len(found.data),
         "labels": list(found.data.labels),
         "counts": counts(found),
-        "unreadable": {split: [list(skip) for skip in found.skipped[split]] for split in found.present},
+        "unreadable": {
+            split: [[relative(name, source), why] for name, why in found.skipped[split]] for split in found.present
+        },
         "blank": named(found.blank),
         "near_constant": named(found.flat & ~found.blank),
         "sizes": {f"{width}x{height}": count for (width, height), count in found.sizes.most_common()},
@@ -67,7 +69,8 @@ def leakage(found: Audit) -> dict[str, dict[str, float]]:
 def summary(found: Audit, source: str) -> str:
     """The audit in a screen."""
     lines = [_table(found), ""]
-    lines += _some("could not be used", [f"{name}: {why}" for skips in found.skipped.values() for name, why in skips])
+    skipped = [f"{relative(name, source)}: {why}" for skips in found.skipped.values() for name, why in skips]
+    lines += _some("could not be used", skipped)
     names = [relative(name, source) for name in found.data.names]
     usual = ", ".join(f"{width}x{height} {count:,}" for (width, height), count in found.sizes.most_common(3))
     for rows, what in (
@@ -76,7 +79,7 @@ def summary(found: Audit, source: str) -> str:
         *([(found.odd, f"of another size than expected (most common: {usual})")] if found.sizes else []),
     ):
         lines += _some(what, [names[row] for row in rows])
-    lines += _twins(found) + _doubts(found)
+    lines += _twins(found) + _doubts(found, names)
     return "\n".join(lines)
 
 
@@ -112,7 +115,7 @@ def _twins(found: Audit) -> list[str]:
     return lines
 
 
-def _doubts(found: Audit) -> list[str]:
+def _doubts(found: Audit, names: list[str]) -> list[str]:
     lines, n = [], len(found.data)
     if found.voted is not None:
         counted = int((found.voted != "").sum())
@@ -124,6 +127,9 @@ def _doubts(found: Audit) -> list[str]:
             f"labels that the model disputes: {len(found.disputed):,} ({len(found.disputed) / max(n, 1):.1%}); "
             "of pictures that it was trained on it disputes too few"
         )
+        for row in found.disputed[:MOST_NAMES]:
+            said = "{model} {confidence:.0%}, {given:.0%} the label".format(**_dispute(found, row))
+            lines.append(f"  {names[row]}: {said} {found.data.labels[found.codes[row]]}")
     return lines
 
 

@@ -1,5 +1,6 @@
 """The faces of many picture files, in order: reading, decoding and detecting overlap with the network."""
 
+import csv
 import os
 import queue
 import threading
@@ -8,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,8 @@ from fer.recognizer import Prediction
 
 BATCH = 128  # faces a call of the network
 AHEAD = 2 * BATCH  # pictures on their way at most: what bounds the memory
+AGAIN = 8  # pictures of a table to go on with that are labelled again, to see that the same model wrote it
+SAME = 0.02  # between probabilities of one model on two machines
 PATIENCE = 1.0  # seconds after which results are due although the batch is not full
 CROPPED_SIDE = 128  # pixels: a square picture up to this size is taken as a cropped face ...
 CROPPED_RATIO = 1.05  # ... square up to this ratio of its sides
@@ -178,6 +181,40 @@ class Copies:
             self.notify(f"no annotated copy: {error}")
         finally:
             self.waiting.release()
+
+
+def check_same(output: str | Path, classifier: Classifier, detectors: list[Detector], *, auto: bool = False) -> None:
+    """Looks again at the first pictures of a table that is to go on: nothing in it says what wrote it.
+
+    Args:
+        output: the table; nothing is checked where there is none, or its columns are another model's.
+        classifier, detectors, auto: as for `recognize`.
+
+    Raises:
+        FerError: a face or its probabilities come out otherwise.
+    """
+    kept = [row for row in islice(_largest_faces(output), AGAIN) if None not in map(row.get, classifier.labels)]
+    paths = (Path(row["source"]) for row in kept)
+    for row, result in zip(kept, recognize(paths, classifier, detectors, auto=auto), strict=True):
+        if result.error:  # gone, or unreadable by now
+            continue
+        (now, *_) = records.rows(row["source"], result.predictions[:1])
+        box = all(str(now.get(side)) == str(row[side]) for side in ("x", "y", "width", "height"))
+        if not box or any(abs(now[label] - float(row[label])) > SAME for label in classifier.labels):
+            raise FerError(
+                f"{output}: another model or detector wrote it, for {row['source']} comes out otherwise now; "
+                "go on with those, or choose another --output"
+            )
+
+
+def _largest_faces(output):
+    """Rows of the largest face of each picture, but for the last row, which a killed run may have torn."""
+    try:
+        for row, _ in pairwise(records.read(output)):
+            if row["status"] == "ok" and str(row["face"]) == "0":
+                yield row
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):  # no file, a torn line, no table of ours
+        return
 
 
 def summarize(output: str | Path, root: Path, labels: tuple[str, ...]) -> tuple[Counter, str]:

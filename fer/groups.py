@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from fer import FerError, metrics
-from fer.intervals import LEVEL, newcombe, wilson
+from fer.intervals import LEVEL, newcombe, of_accuracy
 
 SMALL = 30  # pictures below which a group is too small for conclusions
 
@@ -51,9 +51,7 @@ class Groups:
 
     def interval(self, name: str) -> tuple[float, float]:
         """95% interval of a group's accuracy (Wilson)."""
-        report = self.reports[name]
-        low, high = wilson(np.trace(report.confusion), report.images)
-        return float(low), float(high)
+        return of_accuracy(self.reports[name])
 
     @property
     def largest_gap(self) -> Gap | None:

@@ -13,8 +13,10 @@ from fer.images import InputSpec
 
 RANGES = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}  # what the network was trained on
 COLOURS = ("rgb", "bgr")
-ENDINGS = ("softmax", "sigmoid", "logits")
+# What may come out of a network, and what is said of how it becomes probabilities.
+ENDINGS = {"softmax": "", "sigmoid": "; divided by their sum", "logits": "; softmax added"}
 LEAST_MARGIN = 0.05  # of a guess: mean recall over that of the next label order
+SAMPLE = 2000  # pictures on which it is made, at most
 PROBED = 64  # random pictures that show what comes out of a network whose last layer does not say it
 
 
@@ -65,7 +67,7 @@ def input_spec(network: keras.Model, path: str | Path, size: int | None = None) 
 
 
 def ending(network: keras.Model, spec: InputSpec) -> tuple[str, str]:
-    """What comes out of a network: (one of `ENDINGS`, how that was found)."""
+    """What comes out of a network: (key of `ENDINGS`, how that was found)."""
     layer = network.layers[-1]
     while hasattr(layer, "layers"):
         layer = layer.layers[-1]
@@ -100,7 +102,7 @@ def classifier(
         names: k labels in the order of its outputs; made canonical.
         spec: see `input_spec`.
         range: key of `RANGES`: what it was trained on.
-        ends_in: one of `ENDINGS`: logits get a softmax, sigmoids are divided by their sum.
+        ends_in: key of `ENDINGS`: logits get a softmax, sigmoids are divided by their sum.
         colours: one of `COLOURS`: the order of three channels it was trained on.
         notes: where it is from.
 
@@ -123,16 +125,21 @@ def classifier(
     return Classifier(keras.Model(pixels, x, name="imported"), names, spec, notes or {})
 
 
+def sample(data: Dataset) -> Dataset:
+    """Pictures enough to tell label orders apart, drawn from all."""
+    return data.select(np.random.default_rng(0).permutation(len(data))[:SAMPLE])
+
+
 def guess(
-    network: keras.Model, data: Dataset, *, ranges: tuple[str, ...] = tuple(RANGES), colours: tuple[str, ...] = COLOURS
+    network: keras.Model, data: Dataset, *, range: str | None = None, colours: str | None = None
 ) -> list[Guess]:
     """Scores every published label order with every input range and colour order on labelled pictures.
 
     Args:
         network: its k outputs decide which orders are possible.
         data: labelled pictures, prepared for it.
-        ranges: keys of `RANGES` to try.
-        colours: of `COLOURS` to try, for a network of three channels.
+        range: the one of `RANGES` to try; None tries all.
+        colours: the one of `COLOURS` to try, for a network of three channels; None tries both.
 
     Returns:
         All that are possible, the best first.
@@ -148,9 +155,9 @@ def guess(
         raise FerError(f"no published order has {k} labels, and {known} among them: say them with --labels")
     true = data.targets.argmax(axis=1)
     guesses = []
-    for colour in colours if data.images.shape[3] == 3 else (None,):
-        for range in ranges:
-            chosen = _choices(network, data.images[..., ::-1] if colour == "rgb" else data.images, RANGES[range])
+    for colour in ([colours] if colours else COLOURS) if data.images.shape[3] == 3 else (None,):
+        for tried in [range] if range else RANGES:
+            chosen = _choices(network, data.images[..., ::-1] if colour == "rgb" else data.images, RANGES[tried])
             counts = np.zeros((len(data.labels), k))
             np.add.at(counts, (true, chosen), 1)
             present = counts.any(axis=1)
@@ -158,7 +165,7 @@ def guess(
             names = [label for label, there in zip(data.labels, present, strict=True) if there]
             for name, order in orders.items():
                 score = np.mean([row[order.index(label)] for row, label in zip(recalls, names, strict=True)])
-                guesses.append(Guess(name, range, colour, float(score)))
+                guesses.append(Guess(name, tried, colour, float(score)))
     return sorted(guesses, key=lambda guess: -guess.score)
 
 

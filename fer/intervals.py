@@ -28,6 +28,12 @@ def wilson(right: np.ndarray, n: np.ndarray, *, level: float = LEVEL) -> tuple[n
     return tuple(np.clip((middle + side * half) / (1 + z**2 / n), 0, 1) for side in (-1, 1))
 
 
+def of_accuracy(report) -> tuple[float, float]:
+    """The score interval of the accuracy of a `metrics.Report`."""
+    low, high = wilson(np.trace(report.confusion), report.images)
+    return float(low), float(high)
+
+
 def newcombe(right: tuple[int, int], n: tuple[int, int], *, level: float = LEVEL) -> tuple[float, float]:
     """Interval of right[0] / n[0] - right[1] / n[1], of different pictures.
 

@@ -36,6 +36,7 @@ VALUES = {"tf": "channels_last", "th": "channels_first", "default": "channels_la
 TRAINING_ONLY = ("initializer", "regularizer", "constraint", "_init", "init", "dtype")
 NEEDLESS = ("batch_input_shape", "nb_row", "nb_col", "mode", "fused", "input_dim", "function_type", "output_shape_type")
 EMPTY = (None, False, 1, [], {}, "")  # values of an argument that may go without a word
+_OWN = "is not Keras 3's: save it as a SavedModel where it was made, and import that with --unsafe"
 CODE = ("Lambda", "__lambda__", "TFSMLayer")
 
 
@@ -92,7 +93,11 @@ def _load_keras(path, unsafe):
     if not zipfile.is_zipfile(path):
         raise FerError(f"{path}: neither an HDF5 file nor a .keras file, or cut short")
     with zipfile.ZipFile(path) as archive:
-        _refuse_code(json.loads(archive.read("config.json")), path, unsafe)
+        config = json.loads(archive.read("config.json"))
+    _refuse_code(config, path, unsafe)
+    for node in _nodes(config):
+        if "class_name" in node and not str(node.get("module", "keras")).startswith(("keras", "builtins")):
+            raise FerError(f"{path}: {node['class_name']} {_OWN}")
     return keras.saving.load_model(path, compile=False, safe_mode=not unsafe), []
 
 
@@ -258,8 +263,7 @@ def _repair_layer(kind, old, path, left_out):
 
     layer = getattr(keras.layers, kind, None)
     if layer is None:
-        hint = "save it as a SavedModel where it was made, and import that with --unsafe"
-        raise FerError(f"{path}: layer {old.get('name')} is a {kind}, which Keras 3 does not have; {hint}")
+        raise FerError(f"{path}: layer {old.get('name')}: {kind} {_OWN}")
     takes = {name for base in layer.__mro__ for name in inspect.signature(base.__init__).parameters}
     config = {"kernel_size": [old["nb_row"], old["nb_col"]]} if "nb_row" in old else {}
     for key, value in old.items():

@@ -63,6 +63,12 @@ class TestFolders:
         groups = attributes.read("folder", pictures, root)
         assert sorted(groups.tolist()) == ["men", "men", "women", "women", "women", "women"]
 
+    def test_drawn_faces_have_no_folders(self):
+        targets = np.eye(2, dtype=np.float32)
+        pictures = dataset.Dataset(np.zeros((2, 2, 2, 1), np.uint8), targets, ("a", "b"), ("demo 0", "demo 1"))
+        with pytest.raises(FerError, match=r"^demo: --group-by folder is for class folders with folders inside them$"):
+            attributes.read("folder", pictures, Path("demo"))
+
     def test_a_column_needs_a_table(self, class_folders):
         root = class_folders({"happy": 2, "sad": 2})
         with pytest.raises(FerError, match=r"no column 'gender'; give a table with --attributes .* --group-by folder"):

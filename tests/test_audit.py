@@ -58,7 +58,9 @@ def sets(groups):
 def test_everything_planted_is_found_and_nothing_else(planted, found):
     report = findings.to_dict(found, str(planted))
     json.dumps(report)
-    assert sorted(name.rpartition("/")[2] for name, _ in report["unreadable"]["train"]) == ["broken.jpg", "empty.png"]
+    unreadable = sorted(name for name, _ in report["unreadable"]["train"])
+    assert [name.rpartition("/")[2] for name in unreadable] == ["broken.jpg", "empty.png"]
+    assert all(name.startswith("train/") for name in unreadable)
     assert report["unreadable"]["validation"] == []
     assert set(report["blank"]) == {"train/sad/blank.png", "validation/sad/blank-too.png"}
     assert report["near_constant"] == ["train/sad/near-constant.png"]
@@ -288,8 +290,12 @@ def test_a_model_disputes_labels(learnt, tmp_path, capsys):
     wrong.write_bytes(next((root / "train" / tiny.LABELS[1]).iterdir()).read_bytes())
     report, flags = tmp_path / "a.json", ("--sheets", tmp_path / "s")
     assert script(audit_data, root, "--model", learnt, "--report", report, *flags) == 0
-    assert "labels that the model disputes: " in capsys.readouterr().out
-    disputed = [row["name"] for row in json.loads(report.read_text())["disputed"]]
+    printed = capsys.readouterr().out
+    assert "labels that the model disputes: " in printed
+    found = json.loads(report.read_text())["disputed"]
+    first, disputed = found[0], [row["name"] for row in found]
+    said = f"{first['model']} {first['confidence']:.0%}, {first['given']:.0%} the label {first['label']}"
+    assert f"  {first['name']}: {said}" in printed.splitlines()
     assert f"train/{tiny.LABELS[0]}/wrong.png" in disputed
     assert (tmp_path / "s" / "disputed.png").exists()
 
@@ -297,8 +303,10 @@ def test_a_model_disputes_labels(learnt, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--drop", "votes"), "--drop votes needs --votes"),
-        (("--drop", "disputed"), "--drop disputed needs --model"),
+        (("--drop", "votes", "--write-clean-list", "x"), "--drop votes needs --votes"),
+        (("--drop", "disputed", "--write-clean-list", "x"), "--drop disputed needs --model"),
+        (("--drop", "twins"), "--drop has no effect without --write-clean-list"),
+        (("--sheets", __file__), "the sheets need a folder, and this is a file"),
         (("--votes", "votes.csv"), "--votes belong to the rows of a fer2013.csv"),
         (("--near", "1.5"), "must lie from 0.8 to below 1, not 1.5"),
         (("--report", "x", "--write-clean-list", "x"), "two outputs would be one file: x"),

@@ -58,6 +58,17 @@ FLAGS = {
     "contrast": ("0.35", 0.35),
     "erasing": ("1", 1.0),
 }
+# What goes with a flag that has no effect alone.
+WITH = {
+    "warmup": {"schedule": "cosine"},
+    **dict.fromkeys(
+        ("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), {"schedule": "plateau"}
+    ),
+    "monitor": {"patience": 3},
+    "focal_gamma": {"loss": "focal"},
+    **dict.fromkeys(("teacher_share", "teacher_temperature"), {"teacher": "t.keras"}),
+    "vote_mode": {"votes": "v.csv"},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -82,12 +93,33 @@ def test_the_table_of_flags_knows_every_field():
 @pytest.mark.parametrize("name", FLAGS)
 def test_every_field_of_a_recipe_is_a_flag_that_overrides_it_alone(name):
     text, value = FLAGS[name]
-    recipe = configure("--recipe", "five-conv", flag(name), *([text] if text else [])).recipe
+    beside = WITH.get(name, {})
+    words = [word for other, value in beside.items() for word in (flag(other), str(value))]
+    recipe = configure("--recipe", "five-conv", *words, flag(name), *([text] if text else [])).recipe
     changed = {item.name: getattr(recipe, item.name) for item in FIELDS}
     expected = {item.name: getattr(RECIPES["five-conv"], item.name) for item in FIELDS} | {name: value}
+    expected |= {other: value for other, value in beside.items() if other in expected}
     assert changed == expected
     assert expected[name] != getattr(RECIPES["five-conv"], name)
     assert type(getattr(recipe, name)) is type(getattr(RECIPES["five-conv"], name))
+
+
+@pytest.mark.parametrize("name", WITH)
+def test_a_flag_without_effect_is_refused_with_what_it_needs(name, elsewhere):
+    text = FLAGS[name][0] if name in FLAGS else "majority"
+    ((other, value),) = WITH[name].items()
+    needed = flag(other) if other in ("patience", "teacher", "votes") else f"{flag(other)} {value}"
+    with pytest.raises(FerError, match=f"^{flag(name)} has no effect without {needed}$"):
+        configure("--recipe", "five-conv", flag(name), text)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_every_flag_that_needs_another_is_known_here():
+    assert set(WITH) == set(configuration.NEEDS)
+
+
+def test_a_recipe_gives_its_own_flags_their_effect():
+    assert configure("--recipe", "four-block", "--plateau-factor", "0.5", "--monitor", "val_accuracy")
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -3,8 +3,10 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 from unittest import mock
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from tiny import script
 
 import evaluate
 import predict_folder
-from fer import dataset, records
+from fer import dataset, records, twins
 from fer.classifier import Classifier, average, describe
 from fer.images import InputSpec
 
@@ -57,6 +59,18 @@ def answers(models, faces, split="validation"):
     return pictures, probabilities[:, order]
 
 
+def correlations(pictures, others):
+    """Of all pairs at 16 x 16 pixels, as numpy has it."""
+    small = [cv2.resize(one, (16, 16), interpolation=cv2.INTER_AREA).ravel() for one in (*pictures, *others)]
+    return np.corrcoef(small)[: len(pictures), len(pictures) :]
+
+
+def proportion(right, n):
+    """Wilson's interval, by scipy."""
+    interval = binomtest(right, n).proportion_ci(method="wilson")
+    return interval.low, interval.high
+
+
 def marks(models, faces):
     pictures, probabilities = answers(models, faces)
     return probabilities.argmax(axis=1) == pictures.targets.argmax(axis=1)
@@ -88,6 +102,41 @@ class TestUniqueAgainst:
         assert report["accuracy"] == pytest.approx(right.mean())
         assert "against the 90 training pictures of faces" in printed
         assert f"without a twin      {right[~twin].mean():.2%}  (95% interval" in printed
+
+    def test_near_twins_are_told_apart_from_exact_ones(self, evaluated, faces, models, tmp_path):
+        """Two pictures of the validation split, darker, and two as they are."""
+        pictures = answers(models[:1], faces)[0]
+        files = [*pictures.names[:2], *pictures.names[-2:]]
+        for i, name in enumerate(files):
+            picture = cv2.imread(name, cv2.IMREAD_GRAYSCALE)
+            path = tmp_path / "train" / next(iter(Path(name).parents[1:])).name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), picture if i < 2 else (picture * 0.9).round())
+        printed, report = evaluated("--unique-against", tmp_path / "train")
+        training = dataset.load(tmp_path / "train", SPEC, splits=("train",), validation_fraction=None)["train"].images
+        near = correlations(pictures.images, training).max(axis=1) >= twins.NEAR
+        exact = np.array([any(np.array_equal(one, other) for other in training) for one in pictures.images])
+        right, found = marks(models[:1], faces), report["unique"]
+        assert exact.sum() == found["twins"] < near.sum() == found["exact_or_near_twins"] < 120
+        assert found["without_near_twin"]["accuracy"] == pytest.approx(right[~near].mean())
+        assert found["with_near_twin"]["images"] == near.sum()
+        low, high = proportion(int(right[~near].sum()), int((~near).sum()))
+        assert found["without_near_twin"]["accuracy_ci95"] == pytest.approx([low, high])
+        assert f"nor a near twin     {right[~near].mean():.2%}  (95% interval {low:.2%} to {high:.2%}" in printed
+
+    def test_pictures_that_the_keep_list_hides_were_seen_in_training(self, evaluated, faces, models, tmp_path):
+        """Unless the model says that it was trained with the list."""
+        training = dataset.load(faces, SPEC, splits=("train",))["train"]
+        kept = [name for name in training.names if "twin" not in name]
+        keep_list = tmp_path / "keep.csv"
+        names = [*kept, *answers(models[:1], faces)[0].names]
+        keep_list.write_text("name\n" + "".join(f"{Path(name).relative_to(faces).as_posix()}\n" for name in names))
+        _, report = evaluated("--unique-against", faces, "--keep-list", keep_list)
+        assert (report["unique"]["training_images"], report["unique"]["twins"]) == (90, 30)
+        clean = Classifier.load(models[0])
+        Classifier(clean.model, clean.labels, SPEC, {"keep_list": "keep.csv"}).save(tmp_path / "clean.keras")
+        _, report = evaluated("--unique-against", faces, "--keep-list", keep_list, model=[tmp_path / "clean.keras"])
+        assert (report["unique"]["training_images"], report["unique"]["twins"]) == (60, 0)
 
     def test_data_without_splits_are_all_training(self, evaluated, faces):
         _, report = evaluated("--unique-against", faces / "train")
@@ -223,6 +272,10 @@ class TestThreshold:
         assert script(evaluate, "--model", *models, "--data", faces, "--store-threshold", "0.5") == 2
         assert "a single --model" in capsys.readouterr().err
 
+    def test_not_into_an_exported_file(self, faces, tmp_path, capsys):
+        assert script(evaluate, "--model", tmp_path / "m.onnx", "--data", faces, "--store-threshold", "0.5") == 2
+        assert "--store-threshold writes into a .keras file" in capsys.readouterr().err
+
     @pytest.mark.parametrize("text", ["0", "1", "80", "nan", "x"])
     def test_an_accuracy_lies_between_0_and_1(self, text, capsys):
         with pytest.raises(SystemExit):
@@ -301,3 +354,17 @@ def test_a_model_trained_on_its_validation_pictures_says_so(models, faces, tmp_p
     assert "no validation score" not in capsys.readouterr().out
     assert script(evaluate, "--model", refit, "--data", faces, "--store-threshold", "0.5") == 2
     assert "refit.keras was trained on its validation pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--unique-against", "nowhere"), "nowhere: there is no such file or folder"),
+        (("--report", __file__ + "/r.json"), "r.json: cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_the_work(models, faces, capsys, flags, message):
+    assert script(evaluate, "--model", models[0], "--data", faces, *flags) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert not printed.out

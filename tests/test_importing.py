@@ -56,7 +56,8 @@ def test_an_old_file_becomes_a_model_of_ours(tmp_path, capsys, range, activation
     assert script(path, "--labels", "Anger,happiness,sad", "--range", range, "--output", new) == 0
     printed = capsys.readouterr().out
     assert f"outputs: {'logits' if activation == 'linear' else activation}, its last layer, dense, is" in printed
-    assert ("softmax added" in printed) == (activation != "softmax")
+    assert ("softmax added" in printed) == (activation == "linear")
+    assert ("divided by their sum" in printed) == (activation == "sigmoid")
     assert "left out, for Keras 3 does not know it: norm: virtual_batch_size=8" in printed
     loaded = Classifier.load(new)
     assert (loaded.labels, loaded.spec) == (("angry", "happy", "sad"), InputSpec(old.SIDE))
@@ -255,6 +256,23 @@ def test_the_order_is_found_again(order, range):
     assert guesses[0].score == pytest.approx(np.mean([(named[true == i] == i).mean() for i in np.unique(true)]))
     runner_up = max(guess.score for guess in guesses if guess.order != order)
     assert importing.margin(guesses) == pytest.approx(guesses[0].score - runner_up)
+
+
+def test_what_is_known_is_not_guessed():
+    model, data = knowing(labels.FER2013, (0, 1), channels=3)
+    guesses = importing.guess(model, data, range="-1,1", colours="bgr")
+    assert {(one.range, one.colours) for one in guesses} == {("-1,1", "bgr")}
+    assert {one.order for one in guesses} == {name for name, order in labels.ORDERS.items() if len(order) == 7}
+    assert len(importing.guess(model, data)) == len(guesses) * len(importing.RANGES) * len(importing.COLOURS)
+
+
+def test_a_sample_holds_pictures_of_all(monkeypatch):
+    _, data = knowing(labels.FER2013, (0, 1))
+    monkeypatch.setattr(importing, "SAMPLE", 50)
+    chosen = importing.sample(data)
+    assert len(set(chosen.names)) == 50
+    assert set(chosen.names) < set(data.names)
+    assert chosen.targets.any(axis=0).all()
 
 
 def test_a_guess_is_marked_as_one(tmp_path, capsys, monkeypatch):

@@ -184,7 +184,19 @@ def test_a_layer_that_keras_3_does_not_have(tmp_path):
     config = old.keras2()
     config["config"]["layers"].insert(3, {"class_name": "TFOpLambda", "config": {"name": "tf.math.multiply"}})
     message = refused(old.hdf5(tmp_path / "old.h5", config, old.arrays()))
-    assert "layer tf.math.multiply is a TFOpLambda, which Keras 3 does not have; save it as a SavedModel" in message
+    assert "layer tf.math.multiply: TFOpLambda is not Keras 3's: save it as a SavedModel" in message
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_a_layer_of_its_author_in_a_new_file(tmp_path, registered):
+    class Mine(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    kind = keras.saving.register_keras_serializable("theirs")(Mine) if registered else Mine
+    keras.Sequential([keras.Input((4, 4, 1)), kind(), keras.layers.Flatten()]).save(tmp_path / "own.keras")
+    keras.saving.get_custom_objects().clear()  # another process knows nothing of it
+    assert "own.keras: Mine is not Keras 3's: save it as a SavedModel" in refused(tmp_path / "own.keras")
 
 
 @pytest.mark.parametrize("damage", ["weights", "config", "cut", "text", "zip"])
