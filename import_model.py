@@ -44,8 +44,9 @@ def main(args):
     guessed = guess(args, importing, network, spec) if args.guess_labels else {}
     chosen = {"range": args.range, "colours": args.colours or "rgb", "ends_in": ends_in}
     notes = {"imported": Path(args.model).name, "ends_in_because": why, **chosen, **guessed}
+    names = tuple(name for name in map(str.strip, args.labels.split(",")) if name)
     with cli.quiet():
-        new = importing.classifier(network, tuple(args.labels.split(",")), spec, notes=notes, **chosen)
+        new = importing.classifier(network, names, spec, notes=notes, **chosen)
         if format:
             exporting.export(new, args.output, format=format, pictures=exporting.drawn(spec))
         else:

@@ -53,7 +53,7 @@ def test_an_old_file_becomes_a_model_of_ours(tmp_path, capsys, range, activation
     weights["dense"][0] /= 2000 if range == "0,255" else 10  # or the softmax knows no doubt
     path = old.hdf5(tmp_path / "old.h5", old.keras2(activation=activation), weights)
     new = tmp_path / "new.keras"
-    assert script(path, "--labels", "Anger,happiness,sad", "--range", range, "--output", new) == 0
+    assert script(path, "--labels", "Anger, happiness,sad,", "--range", range, "--output", new) == 0
     printed = capsys.readouterr().out
     assert f"outputs: {'logits' if activation == 'linear' else activation}, its last layer, dense, is" in printed
     assert ("softmax added" in printed) == (activation == "linear")
