@@ -1,8 +1,6 @@
 """Training: batches, class weights, compiling, callbacks and one call of `fit`, resumable after any epoch."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from fer import FerError, distillation, networks
 from fer.augmentation import Augmentation
+from fer.callbacks import AveragedWeights, Growth, Reseed, copies
 from fer.classifier import Classifier
 from fer.dataset import Dataset
 from fer.hardware import JIT_COMPILE
@@ -18,7 +17,6 @@ from fer.images import InputSpec
 from fer.recipes import Recipe
 from fer.runs import BestModel, RunFolder
 
-REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are estimated anew for averaged weights
 ONE_CYCLE_CLIMB = 0.3  # share of the steps in which one-cycle's rate climbs, as in Smith & Topin 2018
 ONE_CYCLE_START = 1 / 25  # its first rate, as a share of the peak
 
@@ -52,9 +50,7 @@ def spec_of(recipe: Recipe) -> InputSpec:
     return InputSpec(recipe.size, recipe.channels)
 
 
-def build(
-    recipe: Recipe, labels: tuple[str, ...], dtype: str = "float32", *, any_size: bool = False
-) -> keras.Model:
+def build(recipe: Recipe, labels: tuple[str, ...], dtype: str = "float32", *, any_size: bool = False) -> keras.Model:
     """The recipe's network for these labels, with fresh weights."""
     return networks.build(
         recipe.network,
@@ -285,7 +281,7 @@ def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) 
             old = source.model.get_layer(layer.name).get_weights()
         except ValueError:  # no layer of that name
             old = []
-        new = _copies(layer)
+        new = copies(layer)
         if layer.name == "logits" and old and old[0].shape[0] == new[0].shape[0]:
             for i, label in enumerate(labels):
                 if label in source.labels:
@@ -302,83 +298,3 @@ def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) 
         raise FerError(f"no layer of {source.model.name} fits the network {network.name}; choose the same --network")
     if fresh:
         warnings.warn(f"layers that do not fit {source.model.name} start fresh: {', '.join(fresh)}", stacklevel=2)
-
-
-class Reseed(keras.callbacks.Callback):
-    """Ties every random number of an epoch to the seed and the epoch, so that a resumed run draws the same ones."""
-
-    def __init__(self, batches: Batches, network: keras.Model, augmentation: Augmentation, seed: int):
-        super().__init__()
-        self.batches, self.seed = batches, seed
-        layers = [augmentation, *network.layers]
-        self.generators = [layer.seed_generator for layer in layers if getattr(layer, "seed_generator", None)]
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.batches.start(epoch)
-        if keras.backend.backend() == "torch":  # its dropout draws from the global generator, not from the layer's
-            keras.utils.set_random_seed(int(np.random.default_rng([self.seed, epoch]).integers(2**32)))
-        for i, generator in enumerate(self.generators):
-            state = np.random.default_rng([self.seed, epoch, i]).integers(0, 2**31, size=2)
-            generator.state.assign(state.astype(np.dtype(keras.backend.standardize_dtype(generator.state.dtype))))
-
-
-class Growth(keras.callbacks.Callback):
-    """Begins with smaller pictures, where a step costs less (Howard 2018, the DAWNBench training of ImageNet)."""
-
-    def __init__(self, augmentation: Augmentation, recipe: Recipe):
-        super().__init__()
-        self.augmentation, self.recipe = augmentation, recipe
-
-    def on_epoch_begin(self, epoch, logs=None):
-        side = self.recipe.side(epoch)
-        if side != self.augmentation.side:
-            self.augmentation.side = side
-            self.model.make_train_function(force=True)  # the compiled step holds the old side
-
-
-def _copies(layer: keras.Layer) -> list[np.ndarray]:
-    """The weights as they are now: PyTorch's arrays would change with them, and JAX's cannot be written to."""
-    return [array.copy() for array in layer.get_weights()]
-
-
-class AveragedWeights(keras.callbacks.Callback):
-    """Validates (and so saves) the running average of the weights, then puts the trained ones back.
-
-    The average fits no layer's batch-norm statistics, so these are estimated anew (Izmailov et al. 2018): from training
-    pictures as they are and without dropout, which is how the network will meet pictures. Augmented ones have other
-    means and variances, and cost the vgg a point of accuracy. The optimizer keeps the average itself, inside the
-    compiled step.
-    """
-
-    def __init__(self, network: keras.Model, batches: Batches):
-        super().__init__()
-        self.network, self.batches = network, batches
-        self.trained = None
-
-    def on_test_begin(self, logs=None):
-        self.trained = _copies(self.network)
-        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
-        self.network.set_weights(_copies(self.network))  # JAX: the average's own arrays would be consumed
-        norms = [layer for layer in self.network.layers if isinstance(layer, keras.layers.BatchNormalization)]
-        if not norms:
-            return
-        with _changed("rate", [layer for layer in self.network.layers if isinstance(layer, keras.layers.Dropout)], 0.0):
-            for i in range(min(REFRESH_BATCHES, len(self.batches))):
-                with _changed("momentum", norms, i / (i + 1)):  # makes the moving average a plain mean
-                    self.network(self.batches.pictures(i).astype(np.float32), training=True)
-
-    def on_test_end(self, logs=None):
-        self.network.set_weights(self.trained)
-
-
-@contextmanager
-def _changed(name: str, layers: list[keras.Layer], value: float) -> Iterator[None]:
-    """An attribute of layers with another value for a while."""
-    before = [getattr(layer, name) for layer in layers]
-    try:
-        for layer in layers:
-            setattr(layer, name, value)
-        yield
-    finally:
-        for layer, old in zip(layers, before, strict=True):
-            setattr(layer, name, old)
