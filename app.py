@@ -1,7 +1,7 @@
 """Serve the web page: webcam, network cameras, pictures and videos in the browser, and a JSON endpoint.
 
-    python app.py --model models/four-block.keras
-    python app.py --model models/four-block.keras --camera door=rtsp://10.0.0.7/live --camera lobby=0
+    python app.py
+    python app.py --camera door=rtsp://10.0.0.7/live --camera lobby=0
 
 Then open http://127.0.0.1:7860. Programs post a picture to /predict; /docs describes it. Ctrl-C ends the server.
 """

@@ -1,6 +1,6 @@
 """Print per-emotion scores of one model, or of several averaged, on labelled pictures.
 
-    python evaluate.py --model models/four-block.keras --data fer2013/
+    python evaluate.py --data fer2013/
     python evaluate.py --model a.keras b.keras --data fer2013/ --tta ten-crop --report r.json --confusion c.png
     python evaluate.py --model new.keras --compare old.keras --data fer2013/ --unique-against fer2013/
 """

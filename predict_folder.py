@@ -1,7 +1,7 @@
 """Label every face in a folder of pictures, sub-folders included: one row a face, and one for each picture without.
 
-    python predict_folder.py photos/ --model models/four-block.keras --output results.csv
-    python predict_folder.py photos/ --model models/four-block.keras --output results.jsonl --annotated drawn/
+    python predict_folder.py photos/ --output results.csv
+    python predict_folder.py photos/ --output results.jsonl --annotated drawn/
 
 With --detector auto, small square pictures are taken as cropped faces, and faces are searched in the others.
 """

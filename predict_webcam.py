@@ -1,7 +1,7 @@
 """Label faces live: from a webcam, a video file or a network camera, in a window or without one.
 
-    python predict_webcam.py --source 0 --model models/four-block.keras
-    python predict_webcam.py --source film.mp4 --model models/four-block.keras --headless --record out.mp4 --log out.csv
+    python predict_webcam.py --source 0
+    python predict_webcam.py --source film.mp4 --headless --record out.mp4 --log out.csv
 
 In the window: q, Esc or its close button ends, space pauses, s saves a snapshot, m mirrors. Without one Ctrl-C ends.
 """

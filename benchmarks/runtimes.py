@@ -2,8 +2,10 @@
 
     python benchmarks/runtimes.py --model models/four-block.keras
     python benchmarks/runtimes.py --model models/four-block.keras --network vgg --width 16 --json runtimes.json
+    python benchmarks/runtimes.py --model models/fer2013-fast.keras --rival OTHER/emotion_model_quantized.tflite
 
-`--network` times a network without training in place of the file's own. All take turns, round by round, so that a busy
+`--network` times a network without training in place of the file's own; `--rival` times a LiteRT file of somebody else
+as well, on pictures of its own size. All take turns, round by round, so that a busy
 moment of the machine hits all of them; figures are medians. int8 is calibrated on drawn faces: this measures time, not
 accuracy (`export_model.py --data` does).
 """
@@ -21,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer import cli, exporting
+from fer import cli, exporting, runtimes
 
 SINGLES = 20  # single faces a round
 FIRST = """
@@ -38,6 +40,7 @@ def main():
     parser.add_argument("--model", required=True, metavar="M.keras")
     parser.add_argument("--network", help="of fer.networks, in place of the file's own")
     parser.add_argument("--width", type=int, help="of that network")
+    parser.add_argument("--rival", metavar="X.tflite", help="time this as well")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
@@ -52,7 +55,11 @@ def main():
             known = dataclasses.replace(known, model=model)
         pictures = exporting.drawn(known.spec, 256)
         paths = write(known, Path(folder), pictures)
-        figures = measure({name: Classifier.load(path) for name, path in paths.items()}, pictures, args.rounds)
+        labellers = {name: (Classifier.load(path).predict, pictures) for name, path in paths.items()}
+        if args.rival:
+            rival = runtimes.LiteRt(args.rival)
+            labellers["rival"] = rival.predict_on_batch, np.zeros((len(pictures), *rival.input_shape[1:]), np.uint8)
+        figures = measure(labellers, args.rounds)
         for name, path in paths.items():
             figures[name] |= {"start_s": start(path), "megabytes": round(path.stat().st_size / 2**20, 1)}
     name = f"{args.network or Path(args.model).name}{f' width {args.width}' if args.width else ''}"
@@ -64,7 +71,7 @@ def main():
     for name, row in figures.items():
         row["times_keras_batch"] = round(row["pictures_per_s"] / base["pictures_per_s"], 2)
         row["times_keras_one_face"] = round(base["one_face_ms"] / row["one_face_ms"], 2)
-        cells = " ".join(f"{row[column]:15,}" for column in columns)
+        cells = " ".join(f"{row[column]:15,}" if column in row else " " * 15 for column in columns)
         print(f"{name:20} {cells}   {row['times_keras_batch']:.2f}, {row['times_keras_one_face']:.2f}")
     if args.json:
         Path(args.json).write_text(json.dumps({"device": about, "runtimes": figures}, indent=1))
@@ -83,34 +90,36 @@ def write(known, folder, pictures):
     return paths
 
 
-def measure(models, pictures, rounds):
-    batch, single = {name: [] for name in models}, {name: [] for name in models}
-    for model in models.values():  # warms up
-        model.predict(pictures)
-        model.predict(pictures[:1])
+def measure(labellers, rounds):
+    """Medians for each name of what takes pictures, and the pictures it takes."""
+    batch, single = {name: [] for name in labellers}, {name: [] for name in labellers}
+    for predict, pictures in labellers.values():  # warms up
+        predict(pictures)
+        predict(pictures[:1])
     for _ in range(rounds):
-        for name, model in models.items():
-            batch[name].append(passed(lambda model=model: model.predict(pictures)))
-            for face in pictures[:SINGLES, None]:
-                single[name].append(passed(lambda model=model, face=face: model.predict(face)))
+        for name, (predict, pictures) in labellers.items():
+            batch[name].append(passed(predict, pictures))
+            single[name] += [passed(predict, face) for face in pictures[:SINGLES, None]]
     return {
         name: {
             "pictures_per_s": round(len(pictures) / float(np.median(batch[name]))),
             "one_face_ms": round(1000 * float(np.median(single[name])), 2),
         }
-        for name in models
+        for name, (_, pictures) in labellers.items()
     }
 
 
 def start(path):
     """Seconds from the command line to the end of the first prediction, the exit included."""
     command = [sys.executable, "-c", FIRST, str(path)]
-    return round(passed(lambda: subprocess.run(command, cwd=Path(__file__).parent.parent, check=True)), 2)
-
-
-def passed(work):
     begun = time.perf_counter()
-    work()
+    subprocess.run(command, cwd=Path(__file__).parent.parent, check=True)
+    return round(time.perf_counter() - begun, 2)
+
+
+def passed(predict, pictures):
+    begun = time.perf_counter()
+    predict(pictures)
     return time.perf_counter() - begun
 
 
