@@ -44,7 +44,7 @@ def main(args):
     train = validation = None
     if args.data:
         cli.take_split(args, [about["notes"]])
-        data = cli.load_data(args, spec, ("train", "validation"), "majority")
+        data = cli.load_data(args, spec, ("train", "validation"))
         train, validation = data["train"].images, data["validation"].align(tuple(about["labels"]))
     pictures = chosen(validation.images, CHECKED) if args.data else exporting.drawn(spec, CHECKED)
     with cli.quiet():

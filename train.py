@@ -29,18 +29,19 @@ def main(args):
         return 0
     config = configuration.resolve(args)
     recipe = config.recipe
-    for path in (*([config.init] if config.init else []), *config.teacher):
+    for path in (*([config.init] if config.init and not args.resume else []), *config.teacher):
         describe(path)  # a bad file shows before the data are loaded
     if args.diagram:
         return draw(recipe, args.diagram)
-    data = cli.load_data(config, InputSpec(recipe.size, recipe.channels), ("train", "validation"), config.vote_mode)
+    splits, votes = ("train", "validation"), {"vote_mode": config.vote_mode, "vote_share": recipe.vote_share}
+    data = cli.load_data(config, InputSpec(recipe.size, recipe.channels), splits, **votes)
+    if config.refit:
+        data["train"] = dataset.join([data["train"], data["validation"]])
+        print("--refit: the validation pictures are trained on as well; what is said of them is no validation score")
     if recipe.drop_blank:
         data["train"] = data["train"].without_blank()
     if recipe.average_twins:
         data["train"] = data["train"].averaging_twins()
-    if config.refit:
-        data["train"] = dataset.join([data["train"], data["validation"]])
-        print("--refit: the validation pictures are trained on as well; what is said of them is no validation score")
     for split, part in data.items():
         print(cli.describe_data(split, part))
     with cli.quiet():  # Keras takes seconds to import: flags and data are checked by now

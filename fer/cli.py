@@ -27,7 +27,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = Fals
     group = parser.add_argument_group("data")
     where = "class folders, a fer2013.csv, drawn faces, or a Kaggle data set" + ("" if required else " (demo)")
     group.add_argument("--data", required=required, metavar="PATH|demo|kaggle:OWNER/NAME", help=where)
-    group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV: eight emotions")
+    group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV")
     group.add_argument("--keep-list", metavar="CSV", help="only the pictures it names, as audit_data.py writes it")
     group.add_argument(
         "--validation-fraction",
@@ -116,13 +116,13 @@ def make_detectors(args, count: int) -> list:
     return [detector("haar" if args.detector == "auto" else args.detector, args.detector_model) for _ in range(count)]
 
 
-def load_data(args, spec, splits: tuple[str, ...], vote_mode: str) -> dict:
+def load_data(args, spec, splits: tuple[str, ...], **votes) -> dict:
     """Loads what the arguments of `add_data_arguments` name; see `dataset.load`."""
     from fer import dataset
 
     given = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
     given = {name: value for name, value in given.items() if value is not None}
-    given |= {"votes": args.votes, "vote_mode": vote_mode, "keep_list": args.keep_list}
+    given |= {"votes": args.votes, "keep_list": args.keep_list} | votes
     return dataset.load(args.data, spec, splits=splits, progress=progress, **given)
 
 

@@ -26,6 +26,7 @@ _PLATEAU = ("--schedule plateau", lambda config: config.recipe.schedule == "plat
 _TEACHER = ("--teacher", lambda config: config.teacher)
 NEEDS = {
     "vote_mode": ("--votes", lambda config: config.votes),
+    "vote_share": ("--vote-mode mixed", lambda config: config.vote_mode == "mixed"),
     "warmup": ("--schedule cosine", lambda config: config.recipe.schedule == "cosine"),
     **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
     "monitor": ("--patience", lambda config: config.recipe.patience),

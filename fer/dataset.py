@@ -113,6 +113,7 @@ def load(
     splits: tuple[str, ...] = ("train", "validation"),
     votes: str | Path | None = None,
     vote_mode: str = "majority",
+    vote_share: float = 0.4,
     keep_list: str | Path | None = None,
     validation_fraction: float | None = 0.1,
     seed: int = 42,
@@ -128,6 +129,7 @@ def load(
         votes: FER+ votes for the rows of a CSV.
         vote_mode: "majority" for eight labels, one-hot; "shares" for eight labels, the distribution of votes; "mixed"
             for the CSV's own seven labels, those of training pictures softened by the votes (`mixing.mixed`).
+        vote_share: how much, from 0 to 1.
         keep_list: a CSV with the names of the pictures to keep (`keep.read`); the others join `skipped`.
         validation_fraction: share taken from the training pictures where the source has no validation split. It is
             stratified, and identical pictures stay on one side. None takes none: all of them are "train".
@@ -152,7 +154,7 @@ def load(
     elif path.is_dir():
         parts = _from_folders(path, spec, splits, kept, progress)
     elif tables.is_table(path):
-        parts = _from_table(path, spec, splits, kept, votes, vote_mode, progress)
+        parts = _from_table(path, spec, splits, kept, (votes, vote_mode, vote_share), progress)
     else:
         raise FerError(f"{path}: expected a folder of class folders or a .csv file")
     if splits == ("all",):
@@ -321,27 +323,12 @@ def _read_files(found: folders.Found, split: str, spec: InputSpec, kept: keep.Ke
     return Dataset(rows[: len(names)], targets, found.labels, tuple(names), tuple(skipped))
 
 
-def _from_table(
-    path: Path, spec: InputSpec, wanted, kept: keep.Kept, votes, vote_mode: str, progress: Progress
-) -> dict[str, Dataset]:
+def _from_table(path: Path, spec: InputSpec, wanted, kept: keep.Kept, voting, progress: Progress) -> dict[str, Dataset]:
     table = tables.read(path, lambda chunks, total: progress(chunks, total, path.name))
     names = np.array([f"{path.name} row {i}" for i in range(len(table.codes))])
     kept.check(names.tolist())
-    usable = np.ones(len(names), bool)
-    if votes is None:
-        targets, order = _one_hot(table.codes, len(labels.FER2013)), labels.FER2013
-    else:
-        if vote_mode not in VOTE_MODES:
-            raise FerError(f"vote mode must be one of {', '.join(VOTE_MODES)}, not {vote_mode!r}")
-        counted = tables.read_votes(Path(votes), table.splits)
-        targets, order, usable = counted.shares, counted.labels, counted.shares.any(axis=1)
-        if vote_mode == "majority":
-            targets = _one_hot(targets.argmax(axis=1), len(order))
-        elif vote_mode == "mixed":
-            if "validation" not in table.splits:
-                raise FerError(f"{path}: votes are mixed into labels only where validation rows are kept clear of them")
-            order, usable = labels.FER2013, np.ones(len(names), bool)
-            targets = mixing.mixed(table.codes, len(order), counted.counts, table.splits == "train")
+    targets, order = _targets(path, table, *voting)
+    usable = targets.any(axis=1)
     parts = {}
     splits = np.full(len(names), "all") if table.splits is None else table.splits
     for part, split in _to_read(path, wanted, tuple(dict.fromkeys(splits.tolist()))).items():
@@ -355,6 +342,24 @@ def _from_table(
             pixels[to] = images.prepare(table.images[of], spec)
         parts[part] = Dataset(pixels, targets[rows], order, tuple(names[rows].tolist()), skipped)
     return parts
+
+
+def _targets(path: Path, table: tables.Table, votes, vote_mode: str, vote_share: float):
+    """Targets float32 (n, k), rows of zeros where a picture does not count, and the labels of their columns."""
+    k = len(labels.FER2013)
+    if votes is None:
+        return _one_hot(table.codes, k), labels.FER2013
+    if vote_mode not in VOTE_MODES:
+        raise FerError(f"vote mode must be one of {', '.join(VOTE_MODES)}, not {vote_mode!r}")
+    counted = tables.read_votes(Path(votes), table.splits)
+    if vote_mode == "mixed":
+        if "validation" not in table.splits:
+            raise FerError(f"{path}: votes are mixed into labels only where validation rows are kept clear of them")
+        return mixing.mixed(table.codes, k, counted.counts, table.splits == "train", vote_share), labels.FER2013
+    if vote_mode == "shares":
+        return counted.shares, counted.labels
+    usable = counted.shares.any(axis=1, keepdims=True)
+    return _one_hot(counted.shares.argmax(axis=1), len(counted.labels)) * usable, counted.labels
 
 
 def _one_hot(codes: np.ndarray, k: int) -> np.ndarray:

@@ -75,7 +75,7 @@ def answers(args, teams: Sequence[Sequence[str]]) -> list[Answers]:
     about = {path: describe(path) for team in teams for path in team}  # refuses bad files at once
     cli.take_split(args, [one["notes"] for one in about.values()])
     specs = {path: InputSpec(**one["spec"]) for path, one in about.items()}
-    data = {spec: cli.load_data(args, spec, (args.split,), "majority")[args.split] for spec in set(specs.values())}
+    data = {spec: cli.load_data(args, spec, (args.split,))[args.split] for spec in set(specs.values())}
     if len({part.names for part in data.values()}) > 1:
         raise FerError(
             "these models cannot be averaged or compared here: resized to what each takes, the data split differently"
@@ -180,7 +180,7 @@ def unique_against(args, found: Answers) -> Unique:
     source, size = args.unique_against, found.pictures.images.shape[1:]
     spec = InputSpec(size=size[0], channels=size[2])
     if dataset.locate(source) == dataset.locate(args.data):
-        training = cli.load_data(_as_trained(args, found), spec, ("train",), "majority")["train"]
+        training = cli.load_data(_as_trained(args, found), spec, ("train",))["train"]
     else:
         options = {"splits": ("train",), "validation_fraction": None, "progress": cli.progress}
         training = dataset.load(source, spec, **options)["train"]
@@ -196,7 +196,8 @@ def _as_trained(args, found):
     the score it may have seen."""
     lists, voted = ([notes.get(name) for _, notes in found.notes] for name in ("keep_list", "votes"))
     known = args.keep_list and set(lists) == {Path(args.keep_list).name}
-    given = {"keep_list": args.keep_list if known else None, "votes": args.votes if all(voted) else None}
+    fewer = all(mode in ("shares", "majority") for mode in voted)  # "mixed" leaves no picture out
+    given = {"keep_list": args.keep_list if known else None, "votes": args.votes if fewer else None}
     return argparse.Namespace(**vars(args) | given)
 
 

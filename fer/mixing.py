@@ -4,10 +4,8 @@ import numpy as np
 
 from fer import FerError
 
-SHARE = 0.4  # of a target; below a half, so that the label stays the likeliest
 
-
-def mixed(codes: np.ndarray, k: int, votes: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+def mixed(codes: np.ndarray, k: int, votes: np.ndarray, fitted: np.ndarray, share: float) -> np.ndarray:
     """Labels softened by votes that other people cast, on other words.
 
     Labels and votes disagree about a third of FER2013, so a label alone teaches a network much that is chance. What
@@ -18,6 +16,7 @@ def mixed(codes: np.ndarray, k: int, votes: np.ndarray, fitted: np.ndarray) -> n
         k: the number of labels.
         votes: float32 (n, m), as counted.
         fitted: bool (n), the training pictures: those the regression is fitted on, and whose targets are mixed.
+        share: of a target that is what the votes make likely; below a half the label stays the likeliest.
 
     Returns:
         float32 (n, k), rows sum to 1; one-hot where not `fitted`.
@@ -33,5 +32,5 @@ def mixed(codes: np.ndarray, k: int, votes: np.ndarray, fitted: np.ndarray) -> n
     model = LogisticRegression(C=10.0, max_iter=2000).fit(shares[fitted], codes[fitted])
     targets, likely = np.eye(k)[codes], np.zeros((fitted.sum(), k))
     likely[:, model.classes_] = model.predict_proba(shares[fitted])
-    targets[fitted] = (1 - SHARE) * targets[fitted] + SHARE * likely
+    targets[fitted] = (1 - share) * targets[fitted] + share * likely
     return targets.astype(np.float32)

@@ -34,6 +34,7 @@ class Recipe:
     dense_dropout: Rates = _field((0.25,), "the same for the dense layers")
 
     drop_blank: bool = _field(False, "leave training pictures of one single colour out")
+    vote_share: float = _field(0.4, "with --vote-mode mixed: share of a target that is what the votes make likely")
     average_twins: bool = _field(False, "pixel-identical training pictures share the mean of their labels")
 
     epochs: int = _field(48, "epochs at most")
@@ -85,7 +86,7 @@ class Recipe:
             _require(rates and all(0 <= rate < 1 for rate in rates), name, rates, "rates from 0 to below 1")
         for name in ("label_smoothing", "ema", "zoom", "shift", "contrast", "brightness", "warmup"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
-        for name in ("erasing", "teacher_share"):
+        for name in ("erasing", "teacher_share", "vote_share"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
         _require(self.teacher_temperature > 0, "teacher_temperature", self.teacher_temperature, "above 0")
         for name in _NOT_NEGATIVE:
@@ -206,7 +207,7 @@ RECIPES: dict[str, Recipe] = {
         replace(
             VGG,
             name="vgg-light",
-            summary="last epochs of a vgg (--init): pictures nearly as they are",
+            summary="last epochs of a vgg (--init): small geometry, no erasing, little dropout",
             dropout=(0.05,),
             dense_dropout=(0.2,),
             epochs=5,

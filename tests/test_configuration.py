@@ -24,6 +24,7 @@ FLAGS = {
     "dropout": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
     "dense_dropout": ("0.5", (0.5,)),
     "drop_blank": (None, True),
+    "vote_share": ("0.2", 0.2),
     "average_twins": (None, True),
     "epochs": ("7", 7),
     "growth": ("32,40", (32, 40)),
@@ -68,6 +69,7 @@ WITH = {
     "focal_gamma": {"loss": "focal"},
     **dict.fromkeys(("teacher_share", "teacher_temperature"), {"teacher": "t.keras"}),
     "vote_mode": {"votes": "v.csv"},
+    "vote_share": {"vote_mode": "mixed", "votes": "v.csv"},  # what it needs, and what that needs
 }
 
 
@@ -107,7 +109,7 @@ def test_every_field_of_a_recipe_is_a_flag_that_overrides_it_alone(name):
 @pytest.mark.parametrize("name", WITH)
 def test_a_flag_without_effect_is_refused_with_what_it_needs(name, elsewhere):
     text = FLAGS[name][0] if name in FLAGS else "majority"
-    ((other, value),) = WITH[name].items()
+    other, value = next(iter(WITH[name].items()))
     needed = flag(other) if other in ("patience", "teacher", "votes") else f"{flag(other)} {value}"
     with pytest.raises(FerError, match=f"^{flag(name)} has no effect without {needed}$"):
         configure("--recipe", "five-conv", flag(name), text)

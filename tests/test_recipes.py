@@ -113,6 +113,7 @@ REFUSED = [
     ("growth", (0,), "sides up to 48"),
     ("width", -1, "0 or more"),
     ("teacher_share", 1.5, "from 0 to 1"),
+    ("vote_share", -0.1, "from 0 to 1"),
     ("teacher_temperature", 0.0, "above 0"),
     ("plateau_factor", 1.0, "between 0 and 1"),
     ("plateau_factor", 0.0, "between 0 and 1"),
@@ -132,8 +133,11 @@ def test_every_recipe_names_itself_and_a_network_that_exists():
     )
 
 
-def test_the_tuned_recipe_is_the_same_network():
-    assert RECIPES["four-block-tuned"].network == RECIPES["four-block"].network
+@pytest.mark.parametrize(
+    ("further", "first"), [("four-block-tuned", "four-block"), ("vgg-tuned", "vgg"), ("vgg-light", "vgg")]
+)
+def test_a_recipe_that_trains_on_has_the_same_network(further, first):
+    assert (RECIPES[further].network, RECIPES[further].width) == (RECIPES[first].network, RECIPES[first].width)
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), REFUSED, ids=[f"{name}={value}" for name, value, _ in REFUSED])

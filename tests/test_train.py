@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from unittest import mock
 
 import cv2
@@ -54,13 +55,15 @@ def test_the_temperature_is_fitted_on_the_validation_pictures_and_kept(trained, 
         np.testing.assert_array_equal(old, new)
 
 
-def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, tmp_path):
-    model, printed = trained("refit", "--refit")
+def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, faces, tmp_path):
+    blank = next((faces / "validation").iterdir()) / "blank.png"
+    cv2.imwrite(str(blank), np.zeros((tiny.SIZE, tiny.SIZE), np.uint8))
+    model, printed = trained("refit", "--refit", "--drop-blank")  # that of the validation pictures as well
     notes = describe(model)["notes"]
     assert notes["refit"]
     assert notes["epoch"] == 2
     assert "validation_while_training" not in notes
-    assert notes["pictures"] == {"train": 72, "validation": 24}
+    assert notes["pictures"] == {"train": 72, "validation": 25}
     assert "train: 72 pictures" in printed
     assert "no validation score" in printed
     assert "accuracy   " not in printed  # the table of scores
@@ -71,8 +74,11 @@ def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, 
 
 def test_teachers_are_named_in_the_model_and_found_again_on_resume(learnt, trained, tmp_path):
     teacher = shutil.copy(learnt, tmp_path / "teacher.keras")
-    student, _ = trained("student", "--teacher", teacher, "--teacher-share", 0.5)
-    assert describe(student)["notes"]["teachers"] == ["teacher.keras"]
+    first = Path(shutil.copy(learnt, tmp_path / "first.keras"))
+    student, _ = trained("student", "--teacher", teacher, "--teacher-share", 0.5, "--init", first)
+    notes = describe(student)["notes"]
+    assert (notes["teachers"], notes["init"]) == (["teacher.keras"], "first.keras")
+    first.unlink()  # only the first leg begins with it
     assert script(train, "--resume", "--run-dir", tmp_path / "student") == 0
     kept = json.loads((tmp_path / "student" / "run.json").read_text())["configuration"]
     assert kept["teacher"] == [str(teacher)]
