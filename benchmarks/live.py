@@ -31,7 +31,7 @@ from fer.detectors import Haar
 from fer.sources import Frame
 
 FPS = 30.0
-STRETCH = 50  # frames that one of the two labels before it is the other's turn
+STRETCH = 50  # frames that one labels before it is the next one's turn
 RIVAL = "PyPI fer"
 RIVAL_CODE = """
 import importlib.metadata, json, sys, time
@@ -80,7 +80,11 @@ def main():
         print(f"{Path(labeller).name:28} {' '.join(f'{row.get(column, str()):>12}' for column in columns)}")
     print(f"{'plain alt2':28} {'':25} {alt2:12}")
     if args.json:
-        about = {"device": hardware.describe(), "frames": len(names), "alt2_found": alt2}
+        first = figures[args.model[0]]
+        about = {"device": hardware.describe(), "frames": len(names), "alt2_found": alt2, "ours_ms": first["median_ms"]}
+        about |= {"p95_ms": first["p95_ms"], "memory_growth_mb": first["growth_mb"]}
+        if RIVAL in figures:
+            about |= {"fer_ms": figures[RIVAL]["median_ms"], "ratio_to_fer": first["share_of_fer"]}
         Path(args.json).write_text(json.dumps(about | {"labellers": figures}, indent=1))
 
 

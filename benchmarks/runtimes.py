@@ -5,9 +5,9 @@
     python benchmarks/runtimes.py --model models/fer2013-fast.keras --rival OTHER/emotion_model_quantized.tflite
 
 `--network` times a network without training in place of the file's own; `--rival` times a LiteRT file of somebody else
-as well, on pictures of its own size. All take turns, round by round, so that a busy
-moment of the machine hits all of them; figures are medians. int8 is calibrated on drawn faces: this measures time, not
-accuracy (`export_model.py --data` does).
+as well, on pictures of its own size. All take turns, round by round, so that a busy moment of the machine hits all of
+them; figures are medians. int8 is calibrated on drawn faces: this measures time, not accuracy (`export_model.py --data`
+does).
 """
 
 import argparse

@@ -49,8 +49,8 @@ class AveragedWeights(keras.callbacks.Callback):
 
     The average fits no layer's batch-norm statistics, so these are estimated anew (Izmailov et al. 2018): from training
     pictures as they are and without dropout, which is how the network will meet pictures. Augmented ones have other
-    means and variances, and cost the vgg a point of accuracy. The optimizer keeps the average itself, inside the
-    compiled step.
+    means and variances: without them the NLL was smaller for all four networks measured (models/README.md), and the
+    accuracy up to a point higher. The optimizer keeps the average itself, inside the compiled step.
     """
 
     def __init__(self, network: keras.Model, batches):

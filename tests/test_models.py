@@ -9,19 +9,30 @@ import app
 import evaluate
 import predict_folder
 import predict_webcam
-from fer import classifier, cli, labels
+from fer import classifier, cli, exporting, labels
 from fer.classifier import Classifier
 from fer.faces import Face, crop
-from fer.images import prepare
+from fer.images import InputSpec, prepare
 
-DEMO = "demo.keras"  # of the README's first command, not shipped
-SHIPPED = sorted(path.name for path in cli.MODELS.glob("*.keras") if path.name != DEMO)
+README = (cli.MODELS / "README.md").read_text(encoding="utf-8")
+SHIPPED = sorted(set(re.findall(r"\[([\w-]+\.keras)\]", README)))  # others in the folder are the user's own
 MEGABYTES = {"fer2013.keras": 15, "fer2013-fast.keras": 2, "ferplus.keras": 15}
-FIELDS = ("data", "labels", "network", "hardware and time", "seed", "calibration", "speed")
+FIELDS = ("data", "labels", "network", "command", "recipe", "hardware and time", "kept", "seed", "calibration", "speed")
 
 
 def test_the_three_are_there():
-    assert set(MEGABYTES) < set(SHIPPED)
+    assert set(MEGABYTES) <= set(SHIPPED)
+
+
+def test_all_together_stay_small():
+    sizes = [path.stat().st_size for name in SHIPPED for path in cli.MODELS.glob(f"{name.removesuffix('.keras')}.*")]
+    assert max(sizes) < 15 * 10**6
+    assert sum(sizes) < 48 * 10**6
+
+
+@pytest.mark.parametrize("path", ["../README.md", "README.md", *(name.replace(".keras", ".md") for name in SHIPPED)])
+def test_no_figure_is_missing(path):
+    assert "«" not in (cli.MODELS / path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", MEGABYTES)
@@ -34,7 +45,7 @@ def test_each_has_a_card_with_the_same_fields(name):
     card = (cli.MODELS / name).with_suffix(".md").read_text(encoding="utf-8")
     assert card.startswith(f"# {name}\n")
     fields = re.findall(r"^\| ([^|]+?) \|", card, flags=re.MULTILINE)
-    assert [field for field in FIELDS if field not in fields] == []
+    assert [field for field in FIELDS if field not in [found.split(",")[0] for found in fields]] == []
     headings = [f"\n## {heading}\n" for heading in ("Scores on the official validation split", "Origin, licence, use")]
     assert [heading for heading in headings if heading not in card] == []
 
@@ -44,6 +55,15 @@ def test_the_card_names_the_labels_that_the_file_has(name):
     known = classifier.describe(cli.MODELS / name)["labels"]
     card = (cli.MODELS / name).with_suffix(".md").read_text(encoding="utf-8")
     assert f"| labels | {', '.join(known)} |" in card
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_card_has_the_numbers_of_the_file(name):
+    model = Classifier.load(cli.MODELS / name)
+    card = (cli.MODELS / name).with_suffix(".md").read_text(encoding="utf-8")
+    assert f"{model.model.count_params():,} parameters" in card
+    if temperature := model.notes.get("temperature"):
+        assert f"temperature {temperature:.2f}" in card
 
 
 def test_seven_and_eight_emotions():
@@ -60,14 +80,29 @@ def test_a_smiling_astronaut_is_happy(name):
     assert probabilities.max() > 0.5
 
 
-@pytest.mark.parametrize("script", [app, predict_folder, predict_webcam])
-def test_without_model_the_scripts_take_one_that_is_there(script):
-    given = ["folder", "--output", "x.csv"] if script is predict_folder else []
-    assert classifier.describe(script.parse_args(given).model)["labels"]
+def test_without_model_the_scripts_take_the_best():
+    best = cli.shipped(cli.BEST)
+    assert evaluate.parse_args(["--data", "demo"]).model == [best]
+    assert predict_folder.parse_args(["photos/"]).model == app.parse_args([]).model == best
 
 
-def test_evaluate_takes_the_best():
-    assert evaluate.parse_args(["--data", "demo"]).model == [cli.shipped(cli.BEST)]
+@pytest.mark.parametrize(("runtime", "name"), [(None, "fer2013-fast.keras"), (object(), "fer2013.tflite")])
+def test_live_video_takes_an_exported_network_where_it_can_be_run(runtime, name, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda module: runtime)
+    assert predict_webcam.parse_args([]).model == cli.shipped(name)
+
+
+@pytest.mark.parametrize("name", ["fer2013", "fer2013-fast"])
+def test_an_exported_network_says_what_its_original_says(name):
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    faces = exporting.drawn(InputSpec(48, 1), 64)
+    one, other = (Classifier.load(cli.MODELS / f"{name}{suffix}") for suffix in (".keras", ".tflite"))
+    assert one.labels == other.labels
+    for note in ("temperature", "uncertain_below"):
+        assert one.notes[note] == other.notes[note]
+    agreement = exporting.compare(one.predict(faces), other.predict(faces))
+    assert agreement.same >= 58
+    assert agreement.difference < 0.2
 
 
 def test_a_shipped_path_is_short_from_the_suite_and_whole_from_elsewhere(tmp_path, monkeypatch):
