@@ -1,15 +1,14 @@
 """Training: batches, class weights, compiling, callbacks and one call of `fit`, resumable after any epoch."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from fer import FerError, distillation, networks
+from fer import FerError, distillation, networks, transfer
 from fer.augmentation import Augmentation
-from fer.callbacks import AveragedWeights, Growth, Reseed, copies
+from fer.callbacks import AveragedWeights, Growth, Reseed
 from fer.classifier import Classifier
 from fer.dataset import Dataset
 from fer.hardware import JIT_COMPILE
@@ -81,7 +80,7 @@ def fit(
         train: pictures to learn from.
         validation: pictures that decide about rate, stop and best epoch; the same labels in the same order.
         training: recipe, seed and places.
-        init: start from this classifier's weights where the layers fit.
+        init: start from this classifier's weights; see `transfer.weights`.
         teachers: classifiers whose answers to the same augmented pictures are part of the loss; see `distillation`.
         resume: continue after the last finished epoch of the run folder.
         verbose: as for `keras.Model.fit`: 0 silent, 1 a bar, 2 a line an epoch.
@@ -100,12 +99,12 @@ def fit(
     keras.utils.set_random_seed(training.seed)
     network = build(recipe, train.labels, training.dtype, any_size=bool(recipe.growth))
     if init is not None:
-        transfer(init, network, train.labels)
+        transfer.weights(init, network, train.labels)
     batches = Batches(train, recipe, training.seed)
     augmentation = Augmentation.from_recipe(recipe, seed=training.seed)
     layers = [keras.Input(spec_of(recipe).shape), augmentation, network]
     if teachers:
-        teach = distillation.mean_of(teachers, train.labels)
+        teach = distillation.mean_of(teachers, train.labels, dtype=training.dtype)
         options = {"share": recipe.teacher_share, "temperature": recipe.teacher_temperature}
         model = distillation.Student(layers, teach, **options, name="training")
     else:
@@ -265,36 +264,3 @@ def loss(recipe: Recipe) -> keras.losses.Loss:
             alpha=1.0, gamma=recipe.focal_gamma, label_smoothing=recipe.label_smoothing
         )
     return keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-
-
-def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) -> None:
-    """Copies weights by layer name where the shapes fit, warning of layers that do not; the outputs by label name.
-
-    Raises:
-        FerError: not one layer with weights fits, or an exported model, whose layers are gone.
-    """
-    if not hasattr(source.model, "get_layer"):
-        raise FerError("an exported model cannot be trained on: give the .keras file that it was made from")
-    copied, fresh = 0, []
-    for layer in (layer for layer in network.layers if layer.weights):
-        try:
-            old = source.model.get_layer(layer.name).get_weights()
-        except ValueError:  # no layer of that name
-            old = []
-        new = copies(layer)
-        if layer.name == "logits" and old and old[0].shape[0] == new[0].shape[0]:
-            for i, label in enumerate(labels):
-                if label in source.labels:
-                    for to, of in zip(new, old, strict=True):
-                        to[..., i] = of[..., source.labels.index(label)]
-        elif [array.shape for array in old] == [array.shape for array in new]:
-            new = old
-        else:
-            fresh.append(layer.name)
-            continue
-        layer.set_weights(new)
-        copied += 1
-    if not copied:
-        raise FerError(f"no layer of {source.model.name} fits the network {network.name}; choose the same --network")
-    if fresh:
-        warnings.warn(f"layers that do not fit {source.model.name} start fresh: {', '.join(fresh)}", stacklevel=2)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tiny
 
-from fer import FerError, networks, training
+from fer import FerError, networks, training, transfer
 from fer.augmentation import Augmentation
 from fer.classifier import Classifier
 from fer.images import InputSpec
@@ -58,7 +58,7 @@ def main(folder: Path) -> None:
     # Fine-tuning onto labels in another order.
     labels = ("sad", "contempt", "happy")
     network = tiny.build(labels)
-    training.transfer(trained, network, labels)
+    transfer.weights(trained, network, labels)
     np.savez(folder / "transferred.npz", old=trained.model.get_layer("logits").get_weights()[0],
              new=network.get_layer("logits").get_weights()[0])  # fmt: skip
 

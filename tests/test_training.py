@@ -457,67 +457,6 @@ def test_sgd_has_nesterov_momentum():
     assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
 
 
-# --- fine-tuning
-
-
-def source(labels=tiny.LABELS, **changes):
-    keras.utils.set_random_seed(5)
-    model = tiny.build(labels, **changes)
-    model.set_weights(
-        [
-            array + np.random.default_rng(1).normal(0, 1, array.shape).astype(np.float32) ** 2
-            for array in model.get_weights()
-        ]
-    )
-    return Classifier(model, labels, training.spec_of(tiny.recipe(**changes)))
-
-
-def same(old, new, layer):
-    pairs = zip(old.get_layer(layer).get_weights(), new.get_layer(layer).get_weights(), strict=True)
-    return all(np.array_equal(a, b) for a, b in pairs)
-
-
-def test_init_copies_layers_by_name_and_outputs_by_label():
-    old = source(("happy", "angry", "sad"))
-    labels = ("sad", "surprise", "happy")
-    new = tiny.build(labels)
-    fresh = new.get_layer("logits").get_weights()
-    training.transfer(old, new, labels)
-    assert all(same(old.model, new, layer) for layer in ("block1_conv", "block1_norm", "dense1", "dense1_norm"))
-    (kernel, bias), (new_kernel, new_bias) = (
-        old.model.get_layer("logits").get_weights(),
-        new.get_layer("logits").get_weights(),
-    )
-    np.testing.assert_array_equal(new_kernel[:, [0, 2]], kernel[:, [2, 0]])
-    np.testing.assert_array_equal(new_bias[[0, 2]], bias[[2, 0]])
-    np.testing.assert_array_equal(new_kernel[:, 1], fresh[0][:, 1])  # a label the old model does not know
-
-
-def test_init_takes_more_and_fewer_labels():
-    for labels in (("sad", "happy"), ("angry", "contempt", "happy", "sad")):
-        new = tiny.build(labels)
-        training.transfer(source(), new, labels)
-        assert same(source().model, new, "dense1")
-
-
-def test_init_skips_what_does_not_fit():
-    old, new = source(size=16), tiny.build()
-    fresh = new.get_layer("dense1").get_weights()
-    with pytest.warns(UserWarning, match="start fresh: dense1$"):
-        training.transfer(old, new, tiny.LABELS)
-    assert same(old.model, new, "block1_conv")
-    np.testing.assert_array_equal(new.get_layer("dense1").get_weights()[0], fresh[0])
-
-
-def test_init_from_a_network_without_one_fitting_layer_is_refused():
-    pixels = keras.Input((12, 12, 1))
-    stranger = keras.Model(
-        pixels, keras.layers.Dense(3, activation="softmax", name="logits")(keras.layers.Flatten()(pixels)), name="vgg"
-    )
-    with pytest.raises(FerError, match="no layer of vgg fits the network tiny; choose the same --network"):
-        training.transfer(Classifier(stranger, tiny.LABELS, training.spec_of(tiny.RECIPE)), tiny.build(), tiny.LABELS)
-
-
 # --- the checkpoint knows what it belongs to
 
 
