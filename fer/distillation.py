@@ -6,18 +6,19 @@ from types import SimpleNamespace
 import keras
 from keras import ops
 
-from fer import FerError
+from fer import FerError, networks
 from fer.classifier import Classifier
 
 TINY = 1e-7  # below what float32 probabilities mean; keeps logarithms finite
 
 
-def mean_of(teachers: list[Classifier], labels: tuple[str, ...]) -> Callable:
+def mean_of(teachers: list[Classifier], labels: tuple[str, ...], *, dtype: str = "float32") -> Callable:
     """The mean of the teachers' probabilities as a function of a batch.
 
     Args:
         teachers: of any size of picture; with the same labels, in any order.
         labels: the student's, k.
+        dtype: Keras dtype policy that the teachers compute under.
 
     Returns:
         pixels float32 (n, side, side, channels) -> float32 (n, k), columns in the order of `labels`.
@@ -30,14 +31,15 @@ def mean_of(teachers: list[Classifier], labels: tuple[str, ...]) -> Callable:
             raise FerError(f"a teacher knows {', '.join(teacher.labels)}, but the data have {', '.join(labels)}")
         if teacher.spec.channels != teachers[0].spec.channels:
             raise FerError("the teachers take pictures of different numbers of channels")
+    answering = [networks.recast(teacher.model, dtype) for teacher in teachers]
     orders = [[teacher.labels.index(label) for label in labels] for teacher in teachers]
 
     def teach(pictures):
         total = 0.0
-        for teacher, order in zip(teachers, orders, strict=True):
+        for teacher, network, order in zip(teachers, answering, orders, strict=True):
             size = teacher.spec.size
             seen = pictures if pictures.shape[1] == size else ops.image.resize(pictures, (size, size))
-            total = total + ops.take(teacher.model(seen, training=False), order, axis=1)
+            total = total + ops.take(network(seen, training=False), order, axis=1)
         return ops.stop_gradient(total / len(teachers))
 
     return teach

@@ -156,6 +156,22 @@ def build(
     return keras.Model(pixels, probabilities, name=name.replace("-", "_"))
 
 
+def recast(model: keras.Model, dtype: str) -> keras.Model:
+    """The same network with the same weights, computing under another Keras dtype policy.
+
+    As in `build`, scaling, dense layers and the output stay in float32 whatever the policy.
+    """
+    exact = {keras.layers.InputLayer, keras.layers.CenterCrop, keras.layers.Rescaling, keras.layers.Dense}
+
+    def clone(layer):
+        policy = "float32" if type(layer) in exact or layer is model.layers[-1] else dtype
+        return layer.__class__.from_config(layer.get_config() | {"dtype": policy})
+
+    copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def diagram(model: keras.Model, path: str | Path) -> None:
     """Draws the network's layers and shapes.
 

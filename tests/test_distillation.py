@@ -8,7 +8,7 @@ import pytest
 import tiny
 from scipy.special import log_softmax, rel_entr
 
-from fer import FerError, distillation
+from fer import FerError, distillation, networks
 from fer.augmentation import Augmentation
 from fer.classifier import Classifier
 from fer.images import InputSpec
@@ -38,6 +38,22 @@ def test_a_teacher_of_another_size_sees_the_pictures_resized():
     flat = np.full_like(PIXELS, 77)
     expected = large.predict(np.full((6, 2 * tiny.SIZE, 2 * tiny.SIZE, 1), 77, np.uint8))
     np.testing.assert_allclose(distillation.mean_of([large], tiny.LABELS)(flat), expected, atol=1e-6)
+
+
+def test_teachers_compute_under_the_policy_of_the_training(monkeypatch):
+    one = teacher()
+    used = []
+    recast = networks.recast
+    monkeypatch.setattr(networks, "recast", lambda *args: used.append(recast(*args)) or used[0])
+    found = distillation.mean_of([one], tiny.LABELS, dtype="mixed_bfloat16")(PIXELS)
+    assert {layer.name: layer.compute_dtype for layer in used[0].layers if layer.weights} == {
+        "block1_conv": "bfloat16", "block1_norm": "bfloat16", "dense1": "float32", "dense1_norm": "bfloat16",
+        "logits": "float32",
+    }  # fmt: skip
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    expected = one.predict(PIXELS.astype(np.uint8))
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert np.abs(np.asarray(found) - expected).max() > 0  # or nothing was computed in less
 
 
 def test_a_teacher_with_other_labels_is_refused():
