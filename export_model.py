@@ -1,7 +1,8 @@
-"""Write a trained model for other runtimes, ONNX, LiteRT (TFLite) or SavedModel, and compare it with the original.
+"""Write a trained model for other runtimes, ONNX, LiteRT (TFLite) or SavedModel, or smaller; compare with the original.
 
     python export_model.py models/four-block.keras --format onnx --output f.onnx
     python export_model.py models/four-block.keras --format litert --precision int8 --data fer2013/ --output f.tflite
+    python export_model.py models/four-block.keras --precision float16 --output half-the-size.keras
 
 predict_folder.py, predict_webcam.py and evaluate.py take an .onnx or .tflite file wherever they take a .keras.
 """
@@ -21,7 +22,7 @@ def parse_args(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("model", metavar="M.keras", help="a model file of this suite")
     parser.add_argument("--format", choices=exporting.FORMATS, help="(by the suffix of --output)")
-    parser.add_argument("--output", required=True, metavar="X.onnx|X.tflite|FOLDER")
+    parser.add_argument("--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER")
     precisions = tuple(dict.fromkeys(name for names in exporting.PRECISIONS.values() for name in names))
     parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
     cli.add_data_arguments(parser)
@@ -33,7 +34,7 @@ def main(args):
     suffixes = {suffix: name for name, suffix in exporting.FORMATS.items()}
     format = args.format or suffixes.get(Path(args.output).suffix)
     if not format:
-        raise FerError(f"{args.output}: the name must end in .onnx or .tflite, or be a folder's")
+        raise FerError(f"{args.output}: the name must end in .onnx, .tflite or .keras, or be a folder's")
     exporting.check(args.output, format, args.precision, overwrite=args.overwrite)
     if Path(args.model).suffix != ".keras":
         raise FerError(f"{args.model}: only a .keras file can be exported")

@@ -1,5 +1,6 @@
-"""Trained networks for other runtimes, ONNX, LiteRT and SavedModel, each compared with the Keras model."""
+"""Trained networks for other runtimes, ONNX, LiteRT and SavedModel, or smaller, each compared with the Keras model."""
 
+import io
 import shutil
 import tempfile
 import zipfile
@@ -15,10 +16,11 @@ from fer.classifier import Classifier
 from fer.files import replacing
 from fer.images import InputSpec, prepare
 
-FORMATS = {"onnx": ".onnx", "litert": ".tflite", "saved_model": ""}
+FORMATS = {"onnx": ".onnx", "litert": ".tflite", "keras": ".keras", "saved_model": ""}
 PRECISIONS = {
     "onnx": ("float32", "float16", "int8"),
     "litert": ("float32", "float16", "int8", "int8-dynamic"),
+    "keras": ("float32", "float16"),
     "saved_model": ("float32",),
 }
 CALIBRATION_BATCH = 32
@@ -74,7 +76,7 @@ def export(
     precision: str = "float32",
     calibration: np.ndarray | None = None,
 ) -> Agreement:
-    """Writes a trained network for another runtime, with labels, InputSpec and notes inside; whole or not at all.
+    """Writes a trained network for another runtime or with smaller numbers, with labels, InputSpec and notes inside; whole or not at all.
 
     Args:
         classifier: what to write; its model is a Keras model.
@@ -82,15 +84,16 @@ def export(
         format: a key of `FORMATS`.
         pictures: uint8 (n, size, size, channels) on which what was written is compared with the Keras model.
         precision: one of `PRECISIONS[format]`: "float16" halves the file, "int8" quarters it and computes in whole
-            numbers, "int8-dynamic" does the same but takes the range of the activations from each picture.
+            numbers, "int8-dynamic" does the same but takes the range of the activations from each picture. A .keras
+            file in float16 is only stored so: read again, its network computes in float32 and can be trained on.
         calibration: uint8 (n, size, size, channels) for "int8": pictures whose activations set its ranges.
 
     Returns:
         How the two compare.
 
     Raises:
-        FerError: a package is missing, "int8" without pictures to calibrate on, a network that cannot be converted,
-            or one in float32 that does not agree with its Keras model afterwards.
+        FerError: a package is missing, "int8" without pictures to calibrate on, a network that cannot be converted or
+            has weights too large for float16, or one in float32 that does not agree with its Keras model afterwards.
     """
     if precision == "int8" and calibration is None:
         raise FerError("int8 takes the ranges of its numbers from pictures: give some with --data")
@@ -144,13 +147,9 @@ def _in_float32(model):
         raise FerError(f"exporting needs Keras' TensorFlow backend, not {keras.backend.backend()}: unset KERAS_BACKEND")
     if all(layer.compute_dtype in ("float32", None) for layer in model.layers):
         return model
+    from fer import networks
 
-    def clone(layer):
-        return layer.__class__.from_config(layer.get_config() | {"dtype": "float32"})
-
-    copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
-    return copy
+    return networks.recast(model, "float32")
 
 
 def _write_onnx(classifier, path, precision, calibration):
@@ -206,6 +205,42 @@ def _write_litert(classifier, path, precision, calibration):
         archive.writestr("labels.txt", "\n".join(classifier.labels) + "\n")  # as TFLite's own metadata has it
 
 
+def _write_keras(classifier, path, precision, calibration):
+    if precision == "float32":
+        classifier.save(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder, "whole.keras")
+        classifier.save(whole)
+        with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for name in old.namelist():
+                new.writestr(name, _halved(old.read(name)) if name.endswith(".weights.h5") else old.read(name))
+
+
+def _halved(content):
+    """An HDF5 file, bytes, with float16 numbers in place of float32; Keras reads them into float32 weights."""
+    import h5py
+
+    written = io.BytesIO()
+    with h5py.File(io.BytesIO(content)) as old, h5py.File(written, "w") as new:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                array = item[()]
+                if array.dtype == np.float32:
+                    with np.errstate(over="ignore"):
+                        array = array.astype(np.float16)
+                    if not np.isfinite(array).all():
+                        raise FerError(f"weights beyond {np.finfo(np.float16).max:,.0f} cannot be written as float16")
+                new[name] = array
+            else:
+                new.require_group(name)
+            new[name].attrs.update(item.attrs)
+
+        old.visititems(copy)
+    return written.getvalue()
+
+
 def _write_saved_model(classifier, path, precision, calibration):
     classifier.model.export(path, format="tf_saved_model", verbose=False)
     extra = path / "assets.extra"  # for what travels with a SavedModel and is not part of its graph
@@ -213,7 +248,7 @@ def _write_saved_model(classifier, path, precision, calibration):
     (extra / runtimes.MEMBER).write_text(classifier.about(), encoding="utf-8")
 
 
-_WRITERS = {"onnx": _write_onnx, "litert": _write_litert, "saved_model": _write_saved_model}
+_WRITERS = {"onnx": _write_onnx, "litert": _write_litert, "keras": _write_keras, "saved_model": _write_saved_model}
 
 
 def _batches(pictures, size) -> Iterator[np.ndarray]:

@@ -18,12 +18,12 @@ import evaluate
 import export_model
 import import_model
 import predict_folder
-from fer import FerError, classifier, cli, exporting, images, runtimes, training
+from fer import FerError, classifier, cli, exporting, images, runtimes, transfer
 from fer.classifier import Classifier
 from fer.images import InputSpec
 
-SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "saved_model": ""}
-NEEDED = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",), "saved_model": ()}
+SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "keras": ".keras", "saved_model": ""}
+NEEDED = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",), "keras": (), "saved_model": ()}
 SPEC = InputSpec(tiny.SIZE, margin=0.25)
 
 
@@ -222,7 +222,7 @@ def test_a_graph_of_somebody_trusted_becomes_a_file_without_code(trained, export
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--output", "x.h5"], "x.h5: the name must end in .onnx or .tflite, or be a folder's"),
+        (["--output", "x.h5"], "x.h5: the name must end in .onnx, .tflite or .keras, or be a folder's"),
         (["--output", "x.tflite", "--format", "onnx"], "x.tflite: the name must end in .onnx for --format onnx"),
         (["--output", "x.onnx", "--format", "saved_model"], "the name must be a folder's, without a suffix"),
         (["--output", "x", "--precision", "float16"], "saved_model is written in float32, not in float16"),
@@ -252,7 +252,27 @@ def test_only_a_keras_file_is_exported(exported, tmp_path, capsys):
 
 def test_an_exported_model_is_not_trained_on(exported):
     with pytest.raises(FerError, match=r"an exported model cannot be trained on: give the .keras file"):
-        training.transfer(Classifier.load(exported("litert")[0]), tiny.build(), tiny.LABELS)
+        transfer.weights(Classifier.load(exported("litert")[0]), tiny.build(), tiny.LABELS)
+
+
+def test_a_keras_file_in_float16_can_be_trained_on(trained, exported):
+    halved = Classifier.load(exported("keras", "float16")[0])
+    network = tiny.build()
+    transfer.weights(halved, network, tiny.LABELS)
+    for found, exact in zip(network.get_weights(), trained[0].model.get_weights(), strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, exact.astype(np.float16))
+
+
+def test_weights_too_large_for_float16_are_refused(trained, tmp_path):
+    network = tiny.build()
+    network.set_weights([np.full_like(array, 1e5) for array in network.get_weights()])
+    with pytest.raises(FerError, match="weights beyond 65,504 cannot be written as float16"):
+        exporting.export(
+            dataclasses.replace(trained[0], model=network), tmp_path / "x.keras", format="keras",
+            pictures=pictures(4), precision="float16",
+        )  # fmt: skip
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_saved_model_replaces_another(trained, exported, tmp_path):
