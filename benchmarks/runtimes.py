@@ -78,11 +78,11 @@ def main():
 
 
 def write(known, folder, pictures):
-    """Every format and precision that a script can run, and the Keras file."""
-    paths = {"keras": folder / "model.keras"}
+    """Every format and precision that a script can run."""
+    paths = {"keras": folder / "model.keras"}  # in float16 it is read into the same network
     known.save(paths["keras"])
     for format, precisions in exporting.PRECISIONS.items():
-        for precision in precisions if exporting.FORMATS[format] else ():
+        for precision in precisions if format in ("onnx", "litert") else ():
             path = folder / f"{precision}{exporting.FORMATS[format]}"
             options = {"precision": precision, "calibration": pictures}
             exporting.export(known, path, format=format, pictures=pictures, **options)

@@ -31,7 +31,7 @@ NEEDS = {
     **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
     "monitor": ("--patience", lambda config: config.recipe.patience),
     "focal_gamma": ("--loss focal", lambda config: config.recipe.loss == "focal"),
-    **dict.fromkeys(("teacher_share", "teacher_temperature"), _TEACHER),
+    **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip"), _TEACHER),
 }
 
 

@@ -12,13 +12,16 @@ from fer.classifier import Classifier
 TINY = 1e-7  # below what float32 probabilities mean; keeps logarithms finite
 
 
-def mean_of(teachers: list[Classifier], labels: tuple[str, ...], *, dtype: str = "float32") -> Callable:
+def mean_of(
+    teachers: list[Classifier], labels: tuple[str, ...], *, dtype: str = "float32", flip: bool = False
+) -> Callable:
     """The mean of the teachers' probabilities as a function of a batch.
 
     Args:
         teachers: of any size of picture; with the same labels, in any order.
         labels: the student's, k.
         dtype: Keras dtype policy that the teachers compute under.
+        flip: the mean over each picture and its mirror image, which is right more often than one of them.
 
     Returns:
         pixels float32 (n, side, side, channels) -> float32 (n, k), columns in the order of `labels`.
@@ -39,8 +42,9 @@ def mean_of(teachers: list[Classifier], labels: tuple[str, ...], *, dtype: str =
         for teacher, network, order in zip(teachers, answering, orders, strict=True):
             size = teacher.spec.size
             seen = pictures if pictures.shape[1] == size else ops.image.resize(pictures, (size, size))
-            total = total + ops.take(network(seen, training=False), order, axis=1)
-        return ops.stop_gradient(total / len(teachers))
+            for view in (seen, ops.flip(seen, axis=2)) if flip else (seen,):
+                total = total + ops.take(network(view, training=False), order, axis=1)
+        return ops.stop_gradient(total / (len(teachers) * (1 + flip)))
 
     return teach
 

@@ -61,6 +61,7 @@ class Recipe:
     mixup: float = _field(0.0, "mixup: alpha of the beta distribution (Zhang et al. 2018); 0 = off")
     teacher_share: float = _field(0.6, "with --teacher: share of the loss that compares with the teachers' answers")
     teacher_temperature: float = _field(2.0, "with --teacher: softens the answers that are compared")
+    teacher_flip: bool = _field(False, "with --teacher: the mean of their answers to a picture and to its mirror image")
     ema: float = _field(0.0, "decay a step of the running average of the weights, such as 0.999; 0 = off")
 
     flip: bool = _field(False, "augmentation: mirror half of the pictures")
@@ -221,12 +222,14 @@ RECIPES: dict[str, Recipe] = {
         ),
         replace(
             VGG,
-            name="vgg-small",
-            summary="a smaller vgg for live video and big folders, to learn from a larger one (--teacher)",
-            width=20,
+            name="vgg-taught",
+            summary="a vgg that learns from others (--teacher), begun as one of them, whole or cut down (--init, --width)",
             dropout=(0.0, 0.05, 0.1, 0.15),
             dense_dropout=(0.2,),
-            epochs=60,
+            epochs=12,
+            growth=(),
+            learning_rate=0.05,
+            label_smoothing=0.0,
         ),
         replace(
             VGG,

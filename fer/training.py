@@ -104,7 +104,7 @@ def fit(
     augmentation = Augmentation.from_recipe(recipe, seed=training.seed)
     layers = [keras.Input(spec_of(recipe).shape), augmentation, network]
     if teachers:
-        teach = distillation.mean_of(teachers, train.labels, dtype=training.dtype)
+        teach = distillation.mean_of(teachers, train.labels, dtype=training.dtype, flip=recipe.teacher_flip)
         options = {"share": recipe.teacher_share, "temperature": recipe.teacher_temperature}
         model = distillation.Student(layers, teach, **options, name="training")
     else:

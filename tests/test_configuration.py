@@ -49,6 +49,7 @@ FLAGS = {
     "mixup": ("0.2", 0.2),
     "teacher_share": ("0.3", 0.3),
     "teacher_temperature": ("4", 4.0),
+    "teacher_flip": (None, True),
     "ema": ("0.99", 0.99),
     "flip": (None, True),
     "rotation": ("15", 15.0),
@@ -67,7 +68,7 @@ WITH = {
     ),
     "monitor": {"patience": 3},
     "focal_gamma": {"loss": "focal"},
-    **dict.fromkeys(("teacher_share", "teacher_temperature"), {"teacher": "t.keras"}),
+    **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip"), {"teacher": "t.keras"}),
     "vote_mode": {"votes": "v.csv"},
     "vote_share": {"vote_mode": "mixed", "votes": "v.csv"},  # what it needs, and what that needs
 }

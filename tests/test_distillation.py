@@ -33,6 +33,14 @@ def test_teachers_answer_with_their_mean_in_the_order_of_the_student():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_teachers_also_see_the_mirror_image_if_asked():
+    one = teacher()
+    found = distillation.mean_of([one, teacher(seed=2)], tiny.LABELS, flip=True)(PIXELS)
+    expected = np.mean([known.predict(PIXELS.astype(np.uint8), tta="flip") for known in (one, teacher(seed=2))], axis=0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(expected - one.predict(PIXELS.astype(np.uint8))).max() > 1e-3
+
+
 def test_a_teacher_of_another_size_sees_the_pictures_resized():
     large = teacher(size=2 * tiny.SIZE)
     flat = np.full_like(PIXELS, 77)

@@ -134,7 +134,8 @@ def test_every_recipe_names_itself_and_a_network_that_exists():
 
 
 @pytest.mark.parametrize(
-    ("further", "first"), [("four-block-tuned", "four-block"), ("vgg-tuned", "vgg"), ("vgg-light", "vgg")]
+    ("further", "first"),
+    [("four-block-tuned", "four-block"), ("vgg-tuned", "vgg"), ("vgg-light", "vgg"), ("vgg-taught", "vgg")],
 )
 def test_a_recipe_that_trains_on_has_the_same_network(further, first):
     assert (RECIPES[further].network, RECIPES[further].width) == (RECIPES[first].network, RECIPES[first].width)
