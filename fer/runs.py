@@ -56,7 +56,7 @@ class RunFolder(keras.callbacks.Callback):
 
     STATE = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")  # of Keras' own callbacks
 
-    def __init__(self, training, callbacks, best: BestModel, data):
+    def __init__(self, training, callbacks, best: BestModel, data, teachers=()):
         super().__init__()
         self.training, self.callbacks, self.best = training, callbacks, best
         self.identity = {
@@ -65,7 +65,8 @@ class RunFolder(keras.callbacks.Callback):
             "dtype": training.dtype,
             "backend": keras.backend.backend(),
             "labels": list(best.labels),
-            "data": fingerprint(*data),
+            "data": fingerprint(*(array for dataset in data for array in (dataset.images, dataset.targets))),
+            "teachers": fingerprint(*(array for known in teachers for array in known.model.get_weights())),
         }
         self.history: list[dict] = []
         self.finished = False
@@ -85,7 +86,7 @@ class RunFolder(keras.callbacks.Callback):
         """Puts the checkpoint's weights, optimizer and scores back; the callbacks' when training begins.
 
         Raises:
-            FerError: no checkpoint, a damaged one, or one of another recipe, seed or data set.
+            FerError: no checkpoint, a damaged one, or one of another recipe, seed, data set or teacher.
         """
         try:
             # numpy leaves a damaged file open that it has opened itself
@@ -155,12 +156,11 @@ class RunFolder(keras.callbacks.Callback):
             np.savez(path, state=json.dumps(state), **arrays)
 
 
-def fingerprint(*datasets) -> str:
-    """A short hash of all pictures and targets: tells whether a checkpoint belongs to these data."""
+def fingerprint(*arrays: np.ndarray) -> str:
+    """A short hash of arrays: tells whether a checkpoint belongs to these pictures, or to these teachers."""
     digest = hashlib.blake2b(digest_size=16)
-    for dataset in datasets:
-        digest.update(np.ascontiguousarray(dataset.images))
-        digest.update(np.ascontiguousarray(dataset.targets))
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 

@@ -123,7 +123,7 @@ def fit(
         *([AveragedWeights(network, batches)] if recipe.ema else []),
         *_keras_callbacks(training),
     ]
-    folder = RunFolder(training, callbacks, best, data=(train, validation))
+    folder = RunFolder(training, callbacks, best, data=(train, validation), teachers=teachers or ())
     if resume:
         folder.restore(model)
     else:

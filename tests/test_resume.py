@@ -15,6 +15,7 @@ import train
 from fer import FerError, training
 from fer.classifier import Classifier
 from fer.dataset import Dataset
+from fer.images import InputSpec
 
 EPOCHS = 6
 RECIPES = {
@@ -265,8 +266,12 @@ PICTURES = tiny.data(64), tiny.data(24, seed=1)
         ({"pictures": (PICTURES[0], other_pixels(PICTURES[1]))}, "data was [0-9a-f]+, now [0-9a-f]+"),
         ({"pictures": (other_targets(PICTURES[0]), PICTURES[1])}, "data was [0-9a-f]+, now [0-9a-f]+"),
         ({"pictures": tuple(map(other_labels, PICTURES))}, "labels was .*, now .*"),
+        ({"teachers": [Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))]}, "teachers was .*, now .*"),
     ],
-    ids=["seed", "epochs", "two numbers", "flip", "dropout", "precision", "pixels", "validation", "targets", "labels"],
+    ids=[
+        *("seed", "epochs", "two numbers", "flip", "dropout", "precision", "pixels", "validation", "targets", "labels"),
+        "a teacher",
+    ],
 )
 def test_a_checkpoint_of_another_training_is_refused(folder, options, difference):
     refused(folder, f"checkpoint.npz: the checkpoint is of another training: {difference}$", **options)
