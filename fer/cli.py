@@ -65,9 +65,8 @@ def shipped(name: str) -> str:
 
 
 def live_model() -> str:
-    """The shipped model for live video: the best one in whole numbers where LiteRT is installed, which is faster than
-    the small one in Keras (benchmarks/live.py); else that."""
-    return BEST.replace(".keras", ".tflite") if find_spec("ai_edge_litert") else FAST
+    """The shipped model for live video: the small one, in whole numbers where LiteRT is installed (benchmarks/live.py)."""
+    return FAST.replace(".keras", ".tflite") if find_spec("ai_edge_litert") else FAST
 
 
 def add_recognition_arguments(parser: argparse.ArgumentParser, *, model: str = BEST) -> None:

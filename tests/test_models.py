@@ -86,7 +86,7 @@ def test_without_model_the_scripts_take_the_best():
     assert predict_folder.parse_args(["photos/"]).model == app.parse_args([]).model == best
 
 
-@pytest.mark.parametrize(("runtime", "name"), [(None, "fer2013-fast.keras"), (object(), "fer2013.tflite")])
+@pytest.mark.parametrize(("runtime", "name"), [(None, "fer2013-fast.keras"), (object(), "fer2013-fast.tflite")])
 def test_live_video_takes_an_exported_network_where_it_can_be_run(runtime, name, monkeypatch):
     monkeypatch.setattr(cli, "find_spec", lambda module: runtime)
     assert predict_webcam.parse_args([]).model == cli.shipped(name)
