@@ -1,4 +1,4 @@
-"""Write a trained model for other runtimes, ONNX, LiteRT (TFLite) or SavedModel, or smaller; compare with the original.
+"""Write a trained model as ONNX, LiteRT (TFLite) or SavedModel, or as a smaller .keras; compare it with the original.
 
     python export_model.py models/four-block.keras --format onnx --output f.onnx
     python export_model.py models/four-block.keras --format litert --precision int8 --data fer2013/ --output f.tflite

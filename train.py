@@ -31,6 +31,8 @@ def main(args):
     recipe = config.recipe
     for path in (*([config.init] if config.init and not args.resume else []), *config.teacher):
         describe(path)  # a bad file shows before the data are loaded
+        if Path(path).suffix != ".keras":
+            raise FerError(f"{path}: an exported model is neither trained on nor learnt from: give its .keras file")
     if args.diagram:
         return draw(recipe, args.diagram)
     splits, votes = ("train", "validation"), {"vote_mode": config.vote_mode, "vote_share": recipe.vote_share}

@@ -156,6 +156,25 @@ def _about_keras(path):
         raise FerError(f"{path}: cut short, or not a Keras file ({error})") from error
 
 
+def annotate(path: str | Path, notes: dict) -> None:
+    """Adds notes to a .keras file, or replaces them; all else in it stays as it is, byte by byte.
+
+    Raises:
+        FerError: as `describe`, or the file cannot be written.
+    """
+    about = describe(path)
+    about["notes"] |= notes
+    with (
+        replacing(path) as temporary,
+        zipfile.ZipFile(path) as old,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for member in old.infolist():
+            if member.filename != MEMBER:
+                new.writestr(member, old.read(member))
+        new.writestr(MEMBER, json.dumps(about, indent=1, ensure_ascii=False))
+
+
 def _about_exported(path):
     if text := runtimes.about(path):
         return text

@@ -65,7 +65,7 @@ def shipped(name: str) -> str:
 
 
 def live_model() -> str:
-    """The shipped model for live video: the small one, in whole numbers where LiteRT is installed (benchmarks/live.py)."""
+    """The shipped model for live video: the small one, in whole numbers if LiteRT is installed (benchmarks/live.py)."""
     return FAST.replace(".keras", ".tflite") if find_spec("ai_edge_litert") else FAST
 
 

@@ -108,7 +108,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     places.add_argument("--run-dir", metavar="DIR", help="log, curves, checkpoint (default: runs/NAME OF THE OUTPUT)")
     places.add_argument("--resume", action="store_true", help="go on with the run in --run-dir, with its own settings")
     places.add_argument("--overwrite", action="store_true", help="start again where a run or an output already is")
-    places.add_argument("--init", metavar="MODEL.keras", help="start from this model's weights (fine-tuning)")
+    places.add_argument(
+        "--init",
+        metavar="MODEL.keras",
+        help="start from this model's weights (fine-tuning); of a wider vgg, from its strongest channels",
+    )
     places.add_argument("--teacher", nargs="+", metavar="MODEL.keras", help="learn from these models' answers as well")
     places.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs into the run folder")
     places.add_argument("--diagram", metavar="PNG", help="write a picture of the network and stop")

@@ -43,7 +43,8 @@ def mean_of(
             size = teacher.spec.size
             seen = pictures if pictures.shape[1] == size else ops.image.resize(pictures, (size, size))
             for view in (seen, ops.flip(seen, axis=2)) if flip else (seen,):
-                total = total + ops.take(network(view, training=False), order, axis=1)
+                found = ops.cast(network(view, training=False), "float32")
+                total = total + ops.take(found, order, axis=1)
         return ops.stop_gradient(total / (len(teachers) * (1 + flip)))
 
     return teach

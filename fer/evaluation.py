@@ -1,7 +1,6 @@
 """What models say of labelled pictures, and what is made of their answers beyond the report."""
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer import FerError, attributes, cli, comparison, dataset, files, groups, metrics, plots, selective, twins
-from fer.classifier import Classifier, average, describe
+from fer.classifier import Classifier, annotate, average, describe
 from fer.dataset import Dataset
 from fer.images import InputSpec
 from fer.intervals import of_accuracy
@@ -214,11 +213,9 @@ def store_threshold(path: str, curve: selective.RiskCoverage, accuracy: float, d
         FerError: the accuracy cannot be reached, or the file cannot be written.
     """
     chosen = selective.threshold(curve, accuracy)
-    with cli.quiet():
-        model = Classifier.load(path)
     how = {"data": Path(data).name, "images": chosen.images, "asked": accuracy, "accuracy": chosen.accuracy}
     notes = {"uncertain_below": chosen.below, "uncertain_chosen_on": how | {"coverage": chosen.coverage}}
-    dataclasses.replace(model, notes=model.notes | notes).save(path)
+    annotate(path, notes)
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Trained networks for other runtimes, ONNX, LiteRT and SavedModel, or smaller, each compared with the Keras model."""
+"""Trained networks as ONNX, LiteRT and SavedModel, or as a smaller .keras, each compared with the Keras model."""
 
 import io
 import shutil
@@ -76,7 +76,7 @@ def export(
     precision: str = "float32",
     calibration: np.ndarray | None = None,
 ) -> Agreement:
-    """Writes a trained network for another runtime or with smaller numbers, with labels, InputSpec and notes inside; whole or not at all.
+    """Writes a trained network in another format, with labels, InputSpec and notes inside; whole or not at all.
 
     Args:
         classifier: what to write; its model is a Keras model.
@@ -95,9 +95,13 @@ def export(
         FerError: a package is missing, "int8" without pictures to calibrate on, a network that cannot be converted or
             has weights too large for float16, or one in float32 that does not agree with its Keras model afterwards.
     """
+    import keras  # takes seconds
+
     if precision == "int8" and calibration is None:
         raise FerError("int8 takes the ranges of its numbers from pictures: give some with --data")
     notes = classifier.notes | {"exported": {"format": format, "precision": precision}}
+    if format != "keras" and (backend := keras.backend.backend()) != "tensorflow":
+        raise FerError(f"exporting needs Keras' TensorFlow backend, not {backend}: unset KERAS_BACKEND")
     network = replace(classifier, model=_in_float32(classifier.model), notes=notes)
     exact = network.predict(pictures)  # before writing: Keras writes ONNX only of a model that has been called
     with _replacing_any(Path(path)) as temporary:
@@ -141,10 +145,6 @@ def _agree(expected, found):
 
 def _in_float32(model):
     """The same network with float32 arithmetic: one trained with mixed precision computes in half of it."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise FerError(f"exporting needs Keras' TensorFlow backend, not {keras.backend.backend()}: unset KERAS_BACKEND")
     if all(layer.compute_dtype in ("float32", None) for layer in model.layers):
         return model
     from fer import networks
@@ -231,7 +231,8 @@ def _halved(content):
                     with np.errstate(over="ignore"):
                         array = array.astype(np.float16)
                     if not np.isfinite(array).all():
-                        raise FerError(f"weights beyond {np.finfo(np.float16).max:,.0f} cannot be written as float16")
+                        most = np.finfo(np.float16).max
+                        raise FerError(f"weights beyond {most:,.0f}, or not finite, cannot be written as float16")
                 new[name] = array
             else:
                 new.require_group(name)

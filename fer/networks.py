@@ -159,12 +159,14 @@ def build(
 def recast(model: keras.Model, dtype: str) -> keras.Model:
     """The same network with the same weights, computing under another Keras dtype policy.
 
-    As in `build`, scaling, dense layers and the output stay in float32 whatever the policy.
+    As in `build`, the scaling, the logits and the last layer stay in float32 whatever the policy.
     """
-    exact = {keras.layers.InputLayer, keras.layers.CenterCrop, keras.layers.Rescaling, keras.layers.Dense}
+    exact = {keras.layers.InputLayer, keras.layers.CenterCrop, keras.layers.Rescaling}
 
     def clone(layer):
-        policy = "float32" if type(layer) in exact or layer is model.layers[-1] else dtype
+        if not isinstance(layer, keras.Layer):  # an operation of keras.ops: no weights, and no policy
+            return layer
+        policy = "float32" if type(layer) in exact or layer.name == "logits" or layer is model.layers[-1] else dtype
         return layer.__class__.from_config(layer.get_config() | {"dtype": policy})
 
     copy = keras.models.clone_model(model, clone_function=clone, recursive=True)

@@ -223,7 +223,7 @@ RECIPES: dict[str, Recipe] = {
         replace(
             VGG,
             name="vgg-taught",
-            summary="a vgg that learns from others (--teacher), begun as one of them, whole or cut down (--init, --width)",
+            summary="a vgg that learns from others (--teacher), begun as one of them, or its core (--init, --width)",
             dropout=(0.0, 0.05, 0.1, 0.15),
             dense_dropout=(0.2,),
             epochs=12,

@@ -15,6 +15,7 @@ from fer import FerError, plots
 from fer.classifier import Classifier
 from fer.files import replacing
 from fer.images import InputSpec
+from fer.recipes import Recipe
 
 CHECKPOINT, LOG, CURVES = "checkpoint.npz", "log.csv", "curves.png"
 
@@ -66,7 +67,9 @@ class RunFolder(keras.callbacks.Callback):
             "backend": keras.backend.backend(),
             "labels": list(best.labels),
             "data": fingerprint(*(array for dataset in data for array in (dataset.images, dataset.targets))),
-            "teachers": fingerprint(*(array for known in teachers for array in known.model.get_weights())),
+            "teachers": fingerprint(*(array for known in teachers for array in known.model.get_weights()))
+            if teachers
+            else None,
         }
         self.history: list[dict] = []
         self.finished = False
@@ -175,6 +178,9 @@ def _plain(value):
 
 
 def _differences(old: dict, new: dict) -> list[str]:
-    flat = [{**{k: v for k, v in d.items() if k != "recipe"}, **d["recipe"]} for d in (old, new)]
+    """What is not the same; a field of the recipe that came after a checkpoint had its default there."""
+    defaults = {item.name: item.default for item in dataclasses.fields(Recipe) if item.name in new["recipe"]}
+    defaults = json.loads(json.dumps(defaults, default=lambda missing: None))
+    flat = [{**defaults, **{k: v for k, v in d.items() if k != "recipe"}, **d["recipe"]} for d in (old, new)]
     names = [name for name in {**flat[0], **flat[1]} if name != "summary" and flat[0].get(name) != flat[1].get(name)]
     return [f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

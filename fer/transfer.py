@@ -39,7 +39,8 @@ def weights(source: Classifier, network: keras.Model, labels: tuple[str, ...]) -
         layer.set_weights(new)
         copied += 1
     if not copied:
-        raise FerError(f"no layer of {source.model.name} fits the network {network.name}; choose the same --network")
+        same = "choose the same --network and --width (a vgg may be narrower)"
+        raise FerError(f"no layer of {source.model.name} fits the network {network.name}; {same}")
     if fresh:
         warnings.warn(f"layers that do not fit {source.model.name} start fresh: {', '.join(fresh)}", stacklevel=2)
 
@@ -52,8 +53,8 @@ def narrowed(wide: keras.Model, network: keras.Model) -> Weights | None:
     after some training.
 
     Returns:
-        The arrays by layer name; None where `network` is not narrower, or is no plain chain of convolutions, each with
-        its batch normalization, that ends in global pooling and the layer "logits".
+        The arrays by layer name; None where `network` is not narrower, or is no plain chain of convolutions and
+        batch normalizations that ends in global pooling and the layer "logits".
     """
     layers = [layer for layer in wide.layers if layer.weights]
     if [layer.name for layer in layers] != [layer.name for layer in network.layers if layer.weights]:

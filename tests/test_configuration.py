@@ -113,7 +113,7 @@ def test_a_flag_without_effect_is_refused_with_what_it_needs(name, elsewhere):
     other, value = next(iter(WITH[name].items()))
     needed = flag(other) if other in ("patience", "teacher", "votes") else f"{flag(other)} {value}"
     with pytest.raises(FerError, match=f"^{flag(name)} has no effect without {needed}$"):
-        configure("--recipe", "five-conv", flag(name), text)
+        configure("--recipe", "five-conv", flag(name), *([text] if text else []))
     assert list(elsewhere.iterdir()) == []
 
 

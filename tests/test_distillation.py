@@ -55,13 +55,25 @@ def test_teachers_compute_under_the_policy_of_the_training(monkeypatch):
     monkeypatch.setattr(networks, "recast", lambda *args: used.append(recast(*args)) or used[0])
     found = distillation.mean_of([one], tiny.LABELS, dtype="mixed_bfloat16")(PIXELS)
     assert {layer.name: layer.compute_dtype for layer in used[0].layers if layer.weights} == {
-        "block1_conv": "bfloat16", "block1_norm": "bfloat16", "dense1": "float32", "dense1_norm": "bfloat16",
+        "block1_conv": "bfloat16", "block1_norm": "bfloat16", "dense1": "bfloat16", "dense1_norm": "bfloat16",
         "logits": "float32",
     }  # fmt: skip
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     expected = one.predict(PIXELS.astype(np.uint8))
     np.testing.assert_allclose(found, expected, atol=0.02)
     assert np.abs(np.asarray(found) - expected).max() > 0  # or nothing was computed in less
+
+
+def test_an_imported_teacher_with_operations_in_its_graph_can_teach():
+    """import_model.py turns colours and outputs by keras.ops, which have no policy."""
+    pixels = keras.Input((tiny.SIZE, tiny.SIZE, 1))
+    found = keras.ops.maximum(tiny.build()(pixels), 1e-6)
+    found = found / keras.ops.sum(found, axis=1, keepdims=True)
+    one = Classifier(keras.Model(pixels, found), tiny.LABELS, InputSpec(tiny.SIZE))
+    for dtype in ("float32", "mixed_bfloat16"):
+        answer = distillation.mean_of([one], tiny.LABELS, dtype=dtype)(PIXELS)
+        assert keras.backend.standardize_dtype(answer.dtype) == "float32"
+        np.testing.assert_allclose(answer, one.predict(PIXELS.astype(np.uint8)), atol=0.02)
 
 
 def test_a_teacher_with_other_labels_is_refused():

@@ -253,7 +253,7 @@ class TestThreshold:
         data = model.read_bytes()
         assert script(evaluate, "--model", model, "--data", faces, "--store-threshold", "0.9999") == 2
         assert "no confidence keeps 30 pictures" in capsys.readouterr().err
-        with mock.patch("keras.Model.save", side_effect=OSError(28, "No space left on device")):
+        with mock.patch("zipfile.ZipFile.writestr", side_effect=OSError(28, "No space left on device")):
             assert script(evaluate, "--model", model, "--data", faces, "--store-threshold", "0.1") == 2
         assert "cannot be written" in capsys.readouterr().err
         assert model.read_bytes() == data

@@ -264,10 +264,19 @@ def test_a_keras_file_in_float16_can_be_trained_on(trained, exported):
         np.testing.assert_array_equal(found, exact.astype(np.float16))
 
 
+def test_notes_are_added_to_a_keras_file_in_float16_without_touching_its_weights(exported, tmp_path):
+    path = shutil.copy(exported("keras", "float16")[0], tmp_path / "m.keras")
+    before, size = classifier.describe(path), path.stat().st_size
+    classifier.annotate(path, {"uncertain_below": 0.5})
+    assert classifier.describe(path) == before | {"notes": before["notes"] | {"uncertain_below": 0.5}}
+    assert path.stat().st_size < size + 100
+    assert Classifier.load(path).notes["uncertain_below"] == 0.5
+
+
 def test_weights_too_large_for_float16_are_refused(trained, tmp_path):
     network = tiny.build()
     network.set_weights([np.full_like(array, 1e5) for array in network.get_weights()])
-    with pytest.raises(FerError, match="weights beyond 65,504 cannot be written as float16"):
+    with pytest.raises(FerError, match="weights beyond 65,504, or not finite, cannot be written as float16"):
         exporting.export(
             dataclasses.replace(trained[0], model=network), tmp_path / "x.keras", format="keras",
             pictures=pictures(4), precision="float16",

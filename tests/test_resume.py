@@ -282,6 +282,16 @@ def test_a_run_without_its_best_model_is_refused(folder):
     refused(folder, r"model.keras: the best model so far is gone; start again with --overwrite")
 
 
+def test_a_checkpoint_from_before_a_flag_existed_goes_on(folder):
+    with np.load(folder / "checkpoint.npz") as archive:
+        arrays = dict(archive)
+    state = json.loads(str(arrays["state"]))
+    del state["identity"]["recipe"]["teacher_flip"], state["identity"]["teachers"]
+    np.savez(folder / "checkpoint.npz", **arrays | {"state": json.dumps(state)})
+    assert len(tiny.fit(folder, resume=True).history) == 3
+    refused(folder, "another training: teacher_flip was False, now True$", teacher_flip=True)
+
+
 def test_the_words_that_describe_a_recipe_may_change(folder):
     with mock.patch.object(tiny, "RECIPE", tiny.recipe(summary="said better")):
         assert len(tiny.fit(folder, resume=True).history) == 3

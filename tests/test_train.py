@@ -13,6 +13,7 @@ from scipy.special import softmax
 from tiny import script
 
 import train
+from fer import cli
 from fer.calibration import fit_temperature
 from fer.classifier import Classifier, describe
 from fer.dataset import load
@@ -70,6 +71,15 @@ def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, 
     header = (tmp_path / "refit" / "log.csv").read_text().splitlines()[0].split(",")
     assert "fitted_accuracy" in header
     assert not [name for name in header if name.startswith("val_")]
+
+
+@pytest.mark.parametrize("flag", ["--init", "--teacher"])
+def test_an_exported_model_is_refused_before_anything_is_written(flag, faces, tmp_path, capsys):
+    exported = cli.MODELS / "fer2013-fast.tflite"
+    places = ("--output", tmp_path / "m.keras", "--run-dir", tmp_path / "run")
+    assert script(train, "--data", faces, *tiny.FLAGS, *places, flag, exported) == 2
+    assert "fer2013-fast.tflite: an exported model is neither trained on nor learnt from" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_teachers_are_named_in_the_model_and_found_again_on_resume(learnt, trained, tmp_path):

@@ -109,7 +109,7 @@ def test_channels_that_do_nothing_are_not_missed():
         if isinstance(layer, keras.layers.Conv2D):
             half = layer.filters // 2
             norm = wide.get_layer(layer.name.replace("_conv", "_norm"))
-            layer.set_weights([kernel := layer.get_weights()[0]])
+            (kernel,) = layer.get_weights()
             kernel[..., half:] *= 1e-6
             layer.set_weights([kernel])
             silent = [array.copy() for array in norm.get_weights()]
@@ -124,12 +124,13 @@ def test_channels_that_do_nothing_are_not_missed():
 @pytest.mark.parametrize(
     ("wide", "narrow"),
     [
-        (vgg(3), vgg(3)),
-        (vgg(2), vgg(3)),
-        (vgg(3), tiny.build()),
-        (vgg(4, network="se-resnet"), vgg(2, network="se-resnet")),
+        (("vgg", 3), ("vgg", 3)),
+        (("vgg", 2), ("vgg", 3)),
+        (("vgg", 3), ("four-block", None)),
+        (("se-resnet", 4), ("se-resnet", 2)),
     ],
     ids=["as wide", "wider", "another kind", "short cuts"],
 )  # fmt: skip
 def test_what_cannot_be_cut_down_is_not(wide, narrow):
+    wide, narrow = (networks.build(name, tiny.LABELS, SPEC, width=width) for name, width in (wide, narrow))
     assert transfer.narrowed(wide, narrow) is None
