@@ -56,10 +56,10 @@ def main(args):
         settings = server.settings(application, args.certificate, args.key)
         host = f"[{args.host}]" if ":" in args.host else args.host
         print(f"{args.model}: {', '.join(model.labels)}")
-        print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
-        if not local:
-            cli.note("everyone who reaches this address can use the page")
         with suppress(KeyboardInterrupt):  # uvicorn has closed everything before it raises this
+            print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
+            if not local:
+                cli.note("everyone who reaches this address can use the page")
             uvicorn.Server(settings).run(sockets=[place])
     return 0
 
