@@ -24,20 +24,8 @@ class Augmentation(keras.layers.Layer):
         valued 0..255.
     """
 
-    def __init__(
-        self,
-        *,
-        seed: int = 0,
-        flip=False,
-        rotation=0.0,
-        zoom=0.0,
-        shift=0.0,
-        shear=0.0,
-        brightness=0.0,
-        contrast=0.0,
-        erasing=0.0,
-        **kwargs,
-    ):
+    def __init__(self, *, seed: int = 0, flip=False, rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, brightness=0.0,
+                 contrast=0.0, erasing=0.0, **kwargs):  # fmt: skip
         # float32 whatever the policy: bfloat16 holds 0..255 only in whole steps.
         super().__init__(dtype="float32", **kwargs)
         self.seed_generator = keras.random.SeedGenerator(seed)

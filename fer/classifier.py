@@ -90,8 +90,7 @@ class Classifier:
 
     def about(self) -> str:
         """What a model file says of itself, as JSON: labels, spec and notes."""
-        about = {"labels": self.labels, "spec": dataclasses.asdict(self.spec), "notes": self.notes}
-        return json.dumps(about, indent=1, ensure_ascii=False)
+        return _written({"labels": self.labels, "spec": dataclasses.asdict(self.spec), "notes": self.notes})
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
@@ -172,7 +171,11 @@ def annotate(path: str | Path, notes: dict) -> None:
         for member in old.infolist():
             if member.filename != MEMBER:
                 new.writestr(member, old.read(member))
-        new.writestr(MEMBER, json.dumps(about, indent=1, ensure_ascii=False))
+        new.writestr(MEMBER, _written(about))
+
+
+def _written(about: dict) -> str:
+    return json.dumps(about, indent=1, ensure_ascii=False)
 
 
 def _about_exported(path):

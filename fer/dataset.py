@@ -13,6 +13,7 @@ import numpy as np
 
 from fer import FerError, demo, folders, images, keep, labels, mixing, tables
 from fer.images import InputSpec
+from fer.recipes import Recipe
 
 SPLITS = ("train", "validation", "test")
 AS_IS = ("as it is",)  # every split that the source has, in place of a choice
@@ -113,7 +114,7 @@ def load(
     splits: tuple[str, ...] = ("train", "validation"),
     votes: str | Path | None = None,
     vote_mode: str = "majority",
-    vote_share: float = 0.4,
+    vote_share: float = Recipe.vote_share,
     keep_list: str | Path | None = None,
     validation_fraction: float | None = 0.1,
     seed: int = 42,

@@ -179,8 +179,7 @@ def _plain(value):
 
 def _differences(old: dict, new: dict) -> list[str]:
     """What is not the same; a field of the recipe that came after a checkpoint had its default there."""
-    defaults = {item.name: item.default for item in dataclasses.fields(Recipe) if item.name in new["recipe"]}
-    defaults = json.loads(json.dumps(defaults, default=lambda missing: None))
+    defaults = json.loads(json.dumps(dataclasses.asdict(Recipe("", ""))))
     flat = [{**defaults, **{k: v for k, v in d.items() if k != "recipe"}, **d["recipe"]} for d in (old, new)]
     names = [name for name in {**flat[0], **flat[1]} if name != "summary" and flat[0].get(name) != flat[1].get(name)]
     return [f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]
