@@ -56,11 +56,13 @@ def main(args):
         settings = server.settings(application, args.certificate, args.key)
         host = f"[{args.host}]" if ":" in args.host else args.host
         print(f"{args.model}: {', '.join(model.labels)}")
-        with suppress(KeyboardInterrupt):  # uvicorn has closed everything before it raises this
+        page = uvicorn.Server(settings)
+        # From here on signals set a flag: an exception in the midst of an import, uvicorn's last ones, could get lost.
+        with suppress(KeyboardInterrupt), page.capture_signals():  # which passes them on once all is closed
             print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
             if not local:
                 cli.note("everyone who reaches this address can use the page")
-            uvicorn.Server(settings).run(sockets=[place])
+            page.run(sockets=[place])
     return 0
 
 

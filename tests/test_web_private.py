@@ -54,3 +54,32 @@ def test_a_server_that_is_told_to_end_leaves_nothing(temporary, light_model, num
     assert process.returncode in (0, 128 + signal.SIGTERM)
     assert "Traceback" not in errors
     assert not list(temporary.glob(f"{PREFIX}*"))
+
+
+def test_a_signal_amid_an_import_is_not_lost(temporary, light_model):
+    """Python drops what a signal's handler raises within the callback of a weak reference; imports make such calls."""
+    code = """
+import signal, sys, uvicorn, weakref
+import app
+from fer import cli
+
+class Gone:
+    pass
+
+factory = uvicorn.Config.get_loop_factory
+
+def loading(settings):
+    gone = Gone()
+    watch = weakref.ref(gone, lambda _: signal.raise_signal(signal.SIGTERM))
+    del gone
+    return factory(settings)
+
+uvicorn.Config.get_loop_factory = loading
+cli.run(app.main, app.parse_args(sys.argv[1:]))
+"""
+    command = (sys.executable, "-c", code, "--model", str(light_model), "--port", "0")
+    places = {"TMPDIR": str(temporary), "PYTHONPATH": str(tiny.ROOT)}
+    done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in done.stderr
+    assert not list(temporary.glob(f"{PREFIX}*"))
