@@ -59,7 +59,7 @@ def test_a_server_that_is_told_to_end_leaves_nothing(temporary, light_model, num
 def test_a_signal_amid_an_import_is_not_lost(temporary, light_model):
     """Python drops what a signal's handler raises within the callback of a weak reference; imports make such calls."""
     code = """
-import signal, sys, uvicorn, weakref
+import signal, uvicorn, weakref
 import app
 from fer import cli
 
@@ -75,7 +75,7 @@ def loading(settings):
     return factory(settings)
 
 uvicorn.Config.get_loop_factory = loading
-cli.run(app.main, app.parse_args(sys.argv[1:]))
+cli.run(app.main, app.parse_args)
 """
     command = (sys.executable, "-c", code, "--model", str(light_model), "--port", "0")
     places = {"TMPDIR": str(temporary), "PYTHONPATH": str(tiny.ROOT)}
