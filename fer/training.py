@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 
@@ -164,8 +165,8 @@ def _keras_callbacks(training: Training) -> list[keras.callbacks.Callback]:
 class Batches(keras.utils.PyDataset):
     """Shuffled training batches; their order follows from the seed and the epoch alone, so that a run can resume.
 
-    Yields (images, targets) or (images, targets, weights): uint8 (b, size, size, channels) or, with mixup, float32;
-    float32 (b, k); float32 (b). Each epoch leaves out the few pictures that do not fill a batch: others every time.
+    Yields (images, targets) or (images, targets, weights): uint8 (b, size, size, channels); float32 (b, k);
+    float32 (b). Each epoch leaves out the few pictures that do not fill a batch: others every time.
     """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, seed: int):
@@ -193,15 +194,17 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         chosen = self._chosen(index)
-        arrays = [self.dataset.images[chosen], self.dataset.targets[chosen]]
+        images, numbers = self.dataset.images[chosen], [self.dataset.targets[chosen]]
         if self.weights is not None:
-            arrays.append(self.weights[chosen])
+            numbers.append(self.weights[chosen])
         if self.mixup:
             rng = np.random.default_rng([self.seed, self.epoch, index])
             share = np.float32(rng.beta(self.mixup, self.mixup))
             partner = rng.permutation(len(chosen))
-            arrays = [share * array + (1 - share) * array[partner] for array in arrays]
-        return tuple(arrays)
+            # To the nearest grey level: bytes are mixed 30 times faster than floats, and a GPU gets a quarter of them.
+            images = cv2.addWeighted(images, float(share), images[partner], 1 - float(share), 0)
+            numbers = [share * array + (1 - share) * array[partner] for array in numbers]
+        return (images, *numbers)
 
 
 def class_weights(targets: np.ndarray, mode: str) -> np.ndarray | None:
