@@ -6,6 +6,7 @@
 They are measured in turn, several rounds, and compared by the median of the rounds' ratios: on a shared machine
 only figures of the same minute compare. "batches alone" is what the processor does for a GPU, which augments by
 itself: it gathers the pictures of a batch out of as many as FER2013 has, and mixes them where the recipe says so.
+The networks train without averaged weights and without teachers.
 The old Keras ImageDataGenerator (rescale, shear, zoom, flip) is the yardstick for the input path; Keras 3 still ships
 it under a legacy name.
 """
@@ -91,13 +92,15 @@ def prepare(recipe, dtype):
 
     augment = keras.Sequential([keras.Input(images.shape[1:]), Always()])
     augment.jit_compile = JIT_COMPILE
+    assert recipe.augments != np.allclose(augment.predict_on_batch(batches[0][0]), batches[0][0])
 
     def trainable(augmented):
         network = training.build(recipe, labels.FER2013, dtype)
         layers = [Augmentation.from_recipe(recipe, seed=0), network] if augmented else [network]
         model = keras.Sequential([keras.Input(images.shape[1:]), *layers])
+        steps = 10_000  # of the schedule; any number does
         # After a fit the weights are their averages, the same buffers, and under JAX a second fit would refuse them.
-        optimizer = training.optimizer(dataclasses.replace(recipe, ema=0.0), steps=10_000)  # any number does
+        optimizer = training.optimizer(dataclasses.replace(recipe, ema=0.0), steps=steps)
         model.compile(optimizer, training.loss(recipe), jit_compile=JIT_COMPILE)
         return model
 

@@ -201,7 +201,7 @@ class Batches(keras.utils.PyDataset):
             rng = np.random.default_rng([self.seed, self.epoch, index])
             share = np.float32(rng.beta(self.mixup, self.mixup))
             partner = rng.permutation(len(chosen))
-            # To the nearest grey level: bytes are mixed 30 times faster than floats, and a GPU gets a quarter of them.
+            # To the nearest grey level: bytes are mixed much faster than floats, and a GPU gets a quarter of them.
             images = cv2.addWeighted(images, float(share), images[partner], 1 - float(share), 0)
             numbers = [share * array + (1 - share) * array[partner] for array in numbers]
         return (images, *numbers)

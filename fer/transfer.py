@@ -15,14 +15,18 @@ Weights = dict[str, list[np.ndarray]]  # by the name of the layer
 def weights(source: Classifier, network: keras.Model, labels: tuple[str, ...]) -> None:
     """Copies weights by layer name where the shapes fit, warning of layers that do not; the outputs by label name.
 
-    A network that is narrower than the source gets the strongest channels of each of its layers; see `narrowed`.
+    A network that is narrower than the source gets, with a warning, the strongest channels of each layer: `narrowed`.
 
     Raises:
         FerError: not one layer with weights fits, or an exported model, whose layers are gone.
     """
     if not hasattr(source.model, "get_layer"):
         raise FerError("an exported model cannot be trained on: give the .keras file that it was made from")
-    given = narrowed(source.model, network) or {layer.name: copies(layer) for layer in source.model.layers}
+    given = narrowed(source.model, network)
+    if given is None:
+        given = {layer.name: copies(layer) for layer in source.model.layers}
+    else:
+        warnings.warn(f"{source.model.name} is cut down to its strongest channels: --width is narrower", stacklevel=2)
     copied, fresh = 0, []
     for layer in (layer for layer in network.layers if layer.weights):
         old, new = given.get(layer.name, []), copies(layer)

@@ -92,7 +92,8 @@ def test_the_strongest_channels_stay():
     first = wide.get_layer("block1_a_conv").get_weights()[0]
     first[..., 1] *= 0.01  # the weakest
     wide.get_layer("block1_a_conv").set_weights([first])
-    transfer.weights(Classifier(wide, tiny.LABELS, SPEC), narrow, tiny.LABELS)
+    with pytest.warns(UserWarning, match="vgg is cut down to its strongest channels"):
+        transfer.weights(Classifier(wide, tiny.LABELS, SPEC), narrow, tiny.LABELS)
     kept = [0, 2, 3]
     np.testing.assert_array_equal(narrow.get_layer("block1_a_conv").get_weights()[0], first[..., kept])
     for old, new in zip(*(net.get_layer("block1_a_norm").get_weights() for net in (wide, narrow)), strict=True):
@@ -117,7 +118,8 @@ def test_channels_that_do_nothing_are_not_missed():
             silent[3][...] = 1.0
             norm.set_weights(silent)
     labels = tuple(reversed(tiny.LABELS))
-    transfer.weights(Classifier(wide, tiny.LABELS, SPEC), narrow, labels)
+    with pytest.warns(UserWarning, match="cut down"):
+        transfer.weights(Classifier(wide, tiny.LABELS, SPEC), narrow, labels)
     np.testing.assert_allclose(answers(narrow), answers(wide)[:, ::-1], atol=1e-5)
 
 
