@@ -13,14 +13,16 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from fer import FerError, classifier, cli
+from fer import FerError
+from fer.cli import common
+from fer.models import classifier
 
 
 def parse_args(argv=None):
-    parser = cli.parser(__doc__)
-    cli.add_recognition_arguments(parser)
+    parser = common.parser(__doc__)
+    common.add_recognition_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
-    parser.add_argument("--port", type=cli.at_least(int, 0), default=7860, help="0 takes a free one (7860)")
+    parser.add_argument("--port", type=common.at_least(int, 0), default=7860, help="0 takes a free one (7860)")
     parser.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)")
     parser.add_argument("--name", action="append", default=[], metavar="HOST", help="answer to this name too (repeat)")
     parser.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other strangers")
@@ -41,17 +43,17 @@ def main(args):
     local = args.host in guard.LOOPBACK
     end_well()
     with listen(args.host, args.port) as place:
-        with cli.quiet():
+        with common.quiet():
             model = classifier.Classifier.load(args.model)
-            cli.make_detectors(args, 1)  # one that is not installed shows now
+            common.make_detectors(args, 1)  # one that is not installed shows now
         application = server.create(
             model,
             Path(args.model).stem,
-            lambda: cli.make_detectors(args, 1)[0],
+            lambda: common.make_detectors(args, 1)[0],
             auto=args.detector == "auto",
             cameras=cameras,
             hosts=guard.LOOPBACK | {name.lower() for name in (*args.name, socket.gethostname(), socket.getfqdn())},
-            notify=cli.note,
+            notify=common.note,
         )
         settings = server.settings(application, args.certificate, args.key)
         host = f"[{args.host}]" if ":" in args.host else args.host
@@ -61,7 +63,7 @@ def main(args):
         with suppress(KeyboardInterrupt), page.capture_signals():  # which passes them on once all is closed
             print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
             if not local:
-                cli.note("everyone who reaches this address can use the page")
+                common.note("everyone who reaches this address can use the page")
             page.run(sockets=[place])
     return 0
 
@@ -75,8 +77,8 @@ def end_well():
 
 def named(text):
     """("door", "http://10.0.0.7/live") for "door=http://10.0.0.7/live"."""
-    from fer.captures import without_secrets
-    from fer.sources import SCHEMES
+    from fer.video.capture import without_secrets
+    from fer.video.sources import SCHEMES
 
     name, _, address = text.partition("=")
     if re.fullmatch(r"[\w -]{1,40}", name) and (address.isdecimal() or address.lower().startswith(SCHEMES)):
@@ -95,4 +97,4 @@ def listen(host, port):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_args)
+    common.run(main, parse_args)

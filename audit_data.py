@@ -11,17 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
-from fer import FerError, audit, classifier, cli, dataset, files, findings, keep, sheets, twins
-from fer.images import InputSpec
+from fer import FerError
+from fer.cli import common
+from fer.core import files
+from fer.core.images import InputSpec
+from fer.data import audit, audit_report, dataset, duplicates, keep_list
+from fer.models import classifier
 
 
 def parse_args(argv=None):
-    parser = cli.parser(__doc__)
+    parser = common.parser(__doc__)
     parser.add_argument("data", metavar="PATH|demo|kaggle:OWNER/NAME", help="what train.py takes as --data")
     parser.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes: whose labels do they change?")
     parser.add_argument("--model", metavar="M.keras", help="which labels does it dispute? best not trained on them")
-    near = f"correlation from which pictures are near twins ({twins.NEAR})"
-    parser.add_argument("--near", type=float, default=twins.NEAR, metavar="R", help=near)
+    near = f"correlation from which pictures are near twins ({duplicates.NEAR})"
+    parser.add_argument("--near", type=float, default=duplicates.NEAR, metavar="R", help=near)
     outputs = parser.add_argument_group("files to write")
     outputs.add_argument("--report", metavar="JSON", help="every figure and every name")
     outputs.add_argument("--sheets", metavar="DIR", help="samples of each class, twins, suspects, as PNG")
@@ -37,17 +41,17 @@ def main(args):
     about = classifier.describe(args.model) if args.model else None
     spec = InputSpec(**about["spec"]) if about else InputSpec()
     source = dataset.root(args.data)
-    parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=cli.progress)
+    parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=common.progress)
     voted = audit.votes_of(args.votes, parts) if args.votes else None
     probabilities = answers(args.model, parts) if args.model else None
     found = audit.audit(parts, threshold=args.near, voted=voted, probabilities=probabilities)
-    print(findings.summary(found, source))
+    print(audit_report.summary(found, source))
     if args.report:
         asked = {"data": args.data, "votes": args.votes, "model": args.model}
-        text = json.dumps(asked | findings.to_dict(found, source), indent=1, ensure_ascii=False)
+        text = json.dumps(asked | audit_report.to_dict(found, source), indent=1, ensure_ascii=False)
         files.write_text(args.report, text)
     if args.sheets:
-        print(f"{len(sheets.write(found, args.sheets))} sheets in {args.sheets}")
+        print(f"{len(audit_report.write(found, args.sheets))} sheets in {args.sheets}")
     if args.write_clean_list:
         write_clean_list(found, source, args)
     return 0
@@ -72,7 +76,7 @@ def check(args):
 
 def answers(path, parts):
     """What the model says of all pictures, columns in the order of the data's labels."""
-    with cli.quiet():
+    with common.quiet():
         model = classifier.Classifier.load(path)
     labels = next(iter(parts.values())).labels
     if missing := [label for label in labels if label not in model.labels]:
@@ -87,9 +91,9 @@ def write_clean_list(found, source, args):
         raise FerError("nothing would remain; --drop less")
     names, labels = found.data.names, found.data.labels
     columns = (found.splits[rows], [labels[code] for code in found.codes[rows]])
-    keep.write(args.write_clean_list, [keep.relative(names[row], source) for row in rows], *columns)
+    keep_list.write(args.write_clean_list, [keep_list.relative(names[row], source) for row in rows], *columns)
     print(f"{args.write_clean_list}: {len(rows):,} of {len(names):,} pictures remain without {', '.join(args.drop)}")
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_args)
+    common.run(main, parse_args)

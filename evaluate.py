@@ -3,22 +3,30 @@
     python evaluate.py --data fer2013/
     python evaluate.py --model a.keras b.keras --data fer2013/ --tta ten-crop --report r.json --confusion c.png
     python evaluate.py --model new.keras --compare old.keras --data fer2013/ --unique-against fer2013/
+
+Labels of models and data are matched by name, never by position.
 """
 
 import json
 from pathlib import Path
 
-from fer import FerError, classifier, cli, dataset, evaluation, files, plots, score_plots
+from fer import FerError
+from fer.cli import common
+from fer.core import files
+from fer.core.figures import check_format
+from fer.data import dataset
+from fer.evaluation import analyses, plots
+from fer.models import tta
 
 
 def parse_args(argv=None):
-    parser = cli.parser(__doc__)
-    text = f"several are averaged; .keras, .onnx or .tflite (models/{cli.BEST})"
-    parser.add_argument("--model", nargs="+", default=[cli.shipped(cli.BEST)], metavar="M.keras", help=text)
-    cli.add_data_arguments(parser, required=True)
+    parser = common.parser(__doc__)
+    text = f"several are averaged; .keras, .onnx or .tflite (models/{common.BEST})"
+    parser.add_argument("--model", nargs="+", default=[common.shipped(common.BEST)], metavar="M.keras", help=text)
+    common.add_data_arguments(parser, required=True)
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="(validation)")
-    parser.add_argument("--tta", choices=classifier.TTA, default="none", help="views averaged (none)")
-    cli.add_question_arguments(parser)
+    parser.add_argument("--tta", choices=tta.TTA, default="none", help="views averaged (none)")
+    common.add_question_arguments(parser)
     outputs = parser.add_argument_group("files to write", "figures also as .pdf or .svg, by the suffix")
     outputs.add_argument("--report", metavar="JSON", help="every figure")
     outputs.add_argument("--confusion", metavar="PNG", help="the confusion matrix, counts and shares")
@@ -31,16 +39,16 @@ def parse_args(argv=None):
 
 def main(args):
     check(args)
-    found, *others = evaluation.answers(args, [args.model, args.compare] if args.compare else [args.model])
-    print(cli.describe_data(args.split, found.pictures))
+    found, *others = analyses.answers(args, [args.model, args.compare] if args.compare else [args.model])
+    print(common.describe_data(args.split, found.pictures))
     if found.refit and args.split != "test":
         print(f"trained on its validation pictures as well (--refit), so no validation score: {', '.join(found.refit)}")
-    report, views = found.report(), classifier.view_count(args.tta)
+    report, views = found.report(), tta.view_count(args.tta)
     title = f"{found.name} on {Path(args.data).name} {args.split}, {views} view{'s' * (views > 1)}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
 
-    more = evaluation.questions(args, found, others)
+    more = analyses.questions(args, found, others)
     for question, answer in more.items():
         if question != "risk_coverage" or args.risk_coverage or args.store_threshold is not None:
             print(f"\n{answer.summary()}")
@@ -55,11 +63,11 @@ def main(args):
     if args.risk_coverage:
         curves = [(team.name, team.risk_coverage()) for team in (found, *others)]
         below = more["threshold"].below if "threshold" in more else None
-        score_plots.risk_coverage(curves, args.risk_coverage, threshold=below, title=title)
+        plots.risk_coverage(curves, args.risk_coverage, threshold=below, title=title)
     if args.groups:
-        score_plots.groups(more["groups"], args.groups, title=f"{title}, by {args.group_by}")
+        plots.groups(more["groups"], args.groups, title=f"{title}, by {args.group_by}")
     if args.mistakes:
-        evaluation.write_mistakes(Path(args.mistakes), found, title)
+        analyses.write_mistakes(Path(args.mistakes), found, title)
     return 0
 
 
@@ -68,12 +76,12 @@ def check(args):
     if args.mistakes and Path(args.mistakes).suffix.lower() != ".csv":
         raise FerError(f"{args.mistakes}: --mistakes writes a .csv, and a sheet of pictures as .png beside it")
     sheet = args.mistakes and str(Path(args.mistakes).with_suffix(".png"))
-    figures = [path for path in (args.confusion, args.reliability, args.risk_coverage, args.groups) if path]
-    paths = [Path(path) for path in (args.report, *figures, args.mistakes, sheet) if path]
+    drawn = [path for path in (args.confusion, args.reliability, args.risk_coverage, args.groups) if path]
+    paths = [Path(path) for path in (args.report, *drawn, args.mistakes, sheet) if path]
     if len(set(paths)) < len(paths):
         raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
-    for path in figures:
-        plots.check_format(path)
+    for path in drawn:
+        check_format(path)
     for path in paths:
         files.check_writable(path)
     if args.unique_against and args.unique_against != "demo" and not dataset.locate(args.unique_against).exists():
@@ -90,4 +98,4 @@ def check(args):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_args)
+    common.run(main, parse_args)

@@ -11,31 +11,33 @@ from pathlib import Path
 
 import numpy as np
 
-from fer import FerError, classifier, cli, exporting
-from fer.images import InputSpec
+from fer import FerError
+from fer.cli import common
+from fer.core.images import InputSpec
+from fer.models import classifier, export
 
 CHECKED = 256  # pictures on which both must say the same
 CALIBRATED = 512  # training pictures that set the ranges of int8
 
 
 def parse_args(argv=None):
-    parser = cli.parser(__doc__)
+    parser = common.parser(__doc__)
     parser.add_argument("model", metavar="M.keras", help="a model file of this suite")
-    parser.add_argument("--format", choices=exporting.FORMATS, help="(by the suffix of --output)")
+    parser.add_argument("--format", choices=export.FORMATS, help="(by the suffix of --output)")
     parser.add_argument("--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER")
-    precisions = tuple(dict.fromkeys(name for names in exporting.PRECISIONS.values() for name in names))
+    precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
     parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
-    cli.add_data_arguments(parser)
+    common.add_data_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")
     return parser.parse_args(argv)
 
 
 def main(args):
-    suffixes = {suffix: name for name, suffix in exporting.FORMATS.items()}
+    suffixes = {suffix: name for name, suffix in export.FORMATS.items()}
     format = args.format or suffixes.get(Path(args.output).suffix)
     if not format:
         raise FerError(f"{args.output}: the name must end in .onnx, .tflite or .keras, or be a folder's")
-    exporting.check(args.output, format, args.precision, overwrite=args.overwrite)
+    export.check(args.output, format, args.precision, overwrite=args.overwrite)
     if Path(args.model).suffix != ".keras":
         raise FerError(f"{args.model}: only a .keras file can be exported")
     about = classifier.describe(args.model)
@@ -44,13 +46,13 @@ def main(args):
         raise FerError("--precision int8 takes the ranges of its numbers from pictures: give some with --data")
     train = validation = None
     if args.data:
-        cli.take_split(args, [about["notes"]])
-        data = cli.load_data(args, spec, ("train", "validation"))
+        common.take_split(args, [about["notes"]])
+        data = common.load_data(args, spec, ("train", "validation"))
         train, validation = data["train"].images, data["validation"].align(tuple(about["labels"]))
-    pictures = chosen(validation.images, CHECKED) if args.data else exporting.drawn(spec, CHECKED)
-    with cli.quiet():
+    pictures = chosen(validation.images, CHECKED) if args.data else export.drawn(spec, CHECKED)
+    with common.quiet():
         model = classifier.Classifier.load(args.model)
-        agreement = exporting.export(
+        agreement = export.export(
             model,
             args.output,
             format=format,
@@ -62,10 +64,10 @@ def main(args):
     print(f"against {args.model}: {agreement}")
     if args.data:
         right = validation.targets.argmax(axis=1)
-        with cli.quiet():
+        with common.quiet():
             before, after = (
                 np.mean(found.argmax(axis=1) == right)
-                for found in (model.predict(validation.images), exporting.predict(args.output, validation.images))
+                for found in (model.predict(validation.images), export.predict(args.output, validation.images))
             )
         name = f"{Path(args.data).name} validation, {len(right):,} pictures"
         print(f"accuracy on {name}: {before:.2%} before, {after:.2%} after")
@@ -82,4 +84,4 @@ def size(path):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_args)
+    common.run(main, parse_args)

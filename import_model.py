@@ -9,18 +9,24 @@ Takes .h5 and .hdf5 files of Keras 1 to 3, .keras files, SavedModel folders, and
 import sys
 from pathlib import Path
 
-from fer import FerError, classifier, cli, dataset, exporting, labels
+from fer import FerError
+from fer.cli import common
+from fer.core import labels
+from fer.data import dataset
+from fer.models import classifier, export
 
 
 def parse_args(argv=None):
-    parser = cli.parser(__doc__)
+    parser = common.parser(__doc__)
     parser.add_argument("model", metavar="OLD", help=".h5, .hdf5, .keras, model.json, or a SavedModel folder")
     parser.add_argument("--weights", metavar="H5", help="that belong to a model.json")
     parser.add_argument("--labels", metavar="A,B,C", help="in the order of the outputs")
     parser.add_argument("--range", choices=("0,1", "-1,1", "0,255"), help="of the pixels it was trained on")
     parser.add_argument("--colours", choices=("rgb", "bgr"), help="order of three channels in its training (rgb)")
     parser.add_argument("--ends-in", choices=("softmax", "sigmoid", "logits"), help="(seen from its last layer)")
-    parser.add_argument("--size", type=cli.at_least(int, 1), help="side of the pictures, where the network takes any")
+    parser.add_argument(
+        "--size", type=common.at_least(int, 1), help="side of the pictures, where the network takes any"
+    )
     parser.add_argument("--guess-labels", metavar="DATA", help="labelled pictures: find out labels, range and colours")
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="of those (validation)")
     parser.add_argument("--unsafe", action="store_true", help="run code inside the file: only of people you trust")
@@ -33,22 +39,22 @@ def parse_args(argv=None):
 
 def main(args):
     format = check(args)
-    with cli.quiet():
-        from fer import importing, legacy
+    with common.quiet():
+        from fer.models import convert, keras_legacy
 
-        network, left_out = legacy.load(args.model, args.weights, unsafe=args.unsafe)
-        spec = importing.input_spec(network, args.model, args.size)
-        ends_in, why = (args.ends_in, "as you say") if args.ends_in else importing.ending(network, spec)
-    if not format and legacy.holds_code(network):
+        network, left_out = keras_legacy.load(args.model, args.weights, unsafe=args.unsafe)
+        spec = convert.input_spec(network, args.model, args.size)
+        ends_in, why = (args.ends_in, "as you say") if args.ends_in else convert.ending(network, spec)
+    if not format and keras_legacy.holds_code(network):
         raise FerError(f"{args.output}: no script runs code from a .keras file: choose a name in .onnx or .tflite")
-    guessed = guess(args, importing, network, spec) if args.guess_labels else {}
+    guessed = guess(args, convert, network, spec) if args.guess_labels else {}
     chosen = {"range": args.range, "colours": args.colours or "rgb", "ends_in": ends_in}
     notes = {"imported": Path(args.model).name, "ends_in_because": why, **chosen, **guessed}
     names = tuple(name for name in map(str.strip, args.labels.split(",")) if name)
-    with cli.quiet():
-        new = importing.classifier(network, names, spec, notes=notes, **chosen)
+    with common.quiet():
+        new = convert.classifier(network, names, spec, notes=notes, **chosen)
         if format:
-            exporting.export(new, args.output, format=format, pictures=exporting.drawn(spec))
+            export.export(new, args.output, format=format, pictures=export.drawn(spec))
         else:
             new.save(args.output)
         classifier.Classifier.load(args.output)
@@ -56,7 +62,7 @@ def main(args):
         print(f"left out, for Keras 3 does not know it: {line}")
     colours = f" {chosen['colours'].upper()}" if spec.channels == 3 else ""
     print(f"pictures {'x'.join(map(str, spec.shape))}{colours}, scaled to {' ... '.join(args.range.split(','))}")
-    print(f"outputs: {ends_in}, {why}{importing.ENDINGS[ends_in]}")
+    print(f"outputs: {ends_in}, {why}{convert.ENDINGS[ends_in]}")
     print(f"labels{', GUESSED' if guessed else ''}: {', '.join(new.labels)}\nwrote {args.output}")
     return 0
 
@@ -77,7 +83,7 @@ def check(args):
 
 def guess(args, importing, network, spec):
     """Settles labels, range and colours in `args`, or gives up; returns the notes that say that they are guessed."""
-    data = dataset.load(args.guess_labels, spec, splits=(args.split,), progress=cli.progress)[args.split]
+    data = dataset.load(args.guess_labels, spec, splits=(args.split,), progress=common.progress)[args.split]
     data = importing.sample(data)
     guesses = importing.guess(network, data, range=args.range, colours=args.colours)
     print(f"mean recall on {len(data):,} pictures, by label order and range:")
@@ -92,4 +98,4 @@ def guess(args, importing, network, spec):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_args)
+    common.run(main, parse_args)

@@ -9,17 +9,25 @@ In the window: q, Esc or its close button ends, space pauses, s saves a snapshot
 import os
 from contextlib import ExitStack
 
-from fer import FerError, classifier, cli, files, records
+from fer import FerError
+from fer.cli import common
+from fer.core import files
+from fer.inference import results
+from fer.models import classifier
 
 
 def parse_args(argv=None):
-    parser = cli.parser(__doc__)
+    parser = common.parser(__doc__)
     parser.add_argument("--source", default="0", metavar="N|FILE|URL", help="camera number, video file, address (0)")
-    cli.add_recognition_arguments(parser, model=cli.live_model())
-    cli.add_uncertain_argument(parser)
-    parser.add_argument("--smoothing", type=cli.at_least(float, 0), metavar="SECONDS", help="over time; 0 = off (0.4)")
-    parser.add_argument("--skip", type=cli.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)")
-    parser.add_argument("--max-frames", type=cli.at_least(int, 1), metavar="N", help="end after so many frames")
+    common.add_recognition_arguments(parser, model=common.live_model())
+    common.add_uncertain_argument(parser)
+    parser.add_argument(
+        "--smoothing", type=common.at_least(float, 0), metavar="SECONDS", help="over time; 0 = off (0.4)"
+    )
+    parser.add_argument(
+        "--skip", type=common.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)"
+    )
+    parser.add_argument("--max-frames", type=common.at_least(int, 1), metavar="N", help="end after so many frames")
     parser.add_argument("--headless", action="store_true", help="open no window")
     outputs = parser.add_argument_group("files to write")
     outputs.add_argument("--record", metavar="MP4", help="every frame with what was drawn on it")
@@ -30,32 +38,34 @@ def parse_args(argv=None):
 
 
 def main(args):
-    from fer import live, render, sources
+    from fer.inference import drawing
+    from fer.video import sources, writer
+    from fer.video.session import Session
 
     labels = tuple(classifier.describe(args.model)["labels"])
-    below = cli.uncertain_below(args)
+    below = common.uncertain_below(args)
     check(args)
     with ExitStack() as stack:
-        source = stack.enter_context(sources.open_source(args.source, notify=cli.note))
+        source = stack.enter_context(sources.open_source(args.source, notify=common.note))
         screen = None if args.headless else open_screen(source)
-        with cli.quiet():  # seconds: a camera or display that is missing has shown by now
+        with common.quiet():  # seconds: a camera or display that is missing has shown by now
             model = classifier.Classifier.load(args.model)
-            (detector,) = cli.make_detectors(args, 1)
+            (detector,) = common.make_detectors(args, 1)
         options = {"uncertain_below": below} | ({} if args.smoothing is None else {"smoothing": args.smoothing})
-        session = live.Session(model, detector, skip=args.skip, thorough=not source.live, **options)
+        session = Session(model, detector, skip=args.skip, thorough=not source.live, **options)
         columns = {"overwrite": args.overwrite, "uncertain": args.uncertain}
-        log = args.log and stack.enter_context(records.Writer(args.log, labels, **columns))
+        log = args.log and stack.enter_context(results.Writer(args.log, labels, **columns))
         fps = None if source.live else source.fps or sources.USUAL_FPS
-        recorder = args.record and stack.enter_context(render.Recorder(args.record, fps))
+        recorder = args.record and stack.enter_context(writer.Recorder(args.record, fps))
         screen = screen and stack.enter_context(screen)
-        stopped = stack.enter_context(cli.stoppable())
-        for frame in source if source.live else cli.progress(source, source.total, "frames"):
+        stopped = stack.enter_context(common.stoppable())
+        for frame in source if source.live else common.progress(source, source.total, "frames"):
             if frame:  # None while a camera has nothing new
                 predictions = session.process(frame)
                 if log:
-                    log.write(records.rows(frame.name, predictions, index=frame.index, seconds=frame.seconds))
+                    log.write(results.rows(frame.name, predictions, index=frame.index, seconds=frame.seconds))
                 if recorder:
-                    recorder.write(render.draw(frame.image, predictions), frame.seconds)
+                    recorder.write(drawing.draw(frame.image, predictions), frame.seconds)
                 if screen:
                     screen.show(frame, predictions, f"{session.fps:.0f} fps")
             over = session.history.frames == args.max_frames
@@ -63,28 +73,28 @@ def main(args):
                 break
     print(session.history.summary())
     if args.timeline:
-        from fer import plots
+        from fer.video import timeline
 
-        plots.timeline(session.history.timeline(), labels, args.timeline, title=source.name)
+        timeline.timeline(session.history.timeline(), labels, args.timeline, title=source.name)
     return 0 if session.history.frames else 1
 
 
 def check(args):
     """Refuses outputs that exist, that cannot be written, or that are one file, before anything is opened."""
-    from fer import render
+    from fer.video import writer
 
     paths = [path for path in (args.record, args.log, args.timeline) if path]
     places = [os.path.realpath(path) for path in (args.source, *paths)]
     if len(set(places)) < len(places):
         raise FerError(f"two of these are one file: {', '.join((args.source, *paths))}")
     if args.record:
-        render.check_video_format(args.record)
+        writer.check_video_format(args.record)
     if args.log:
-        records.check_output(args.log, kept=args.overwrite)
+        results.check_output(args.log, kept=args.overwrite)
     if args.timeline:
-        from fer import plots
+        from fer.core import figures
 
-        plots.check_format(args.timeline)
+        figures.check_format(args.timeline)
     for path in paths:
         if os.path.exists(path) and not args.overwrite:
             raise FerError(f"{path} exists: replace it with --overwrite, or choose another name")
@@ -92,11 +102,11 @@ def check(args):
 
 
 def open_screen(source):
-    from fer.screen import HELP, Screen
+    from fer.video.window import HELP, Screen
 
     print(HELP)
-    return Screen(f"expressions: {source.name}", paced=not source.live, notify=cli.note)
+    return Screen(f"expressions: {source.name}", paced=not source.live, notify=common.note)
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_args)
+    common.run(main, parse_args)

@@ -11,23 +11,26 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-from fer import FerError, cli, configuration, dataset, files
-from fer.classifier import describe
-from fer.images import InputSpec
+from fer import FerError
+from fer.cli import common, train_arguments
+from fer.core import files
+from fer.core.images import InputSpec
+from fer.data import dataset
+from fer.models.classifier import describe
 
 
 def parse_args(argv=None):
-    parser = cli.parser(__doc__)
-    cli.add_data_arguments(parser)
-    configuration.add_arguments(parser)
+    parser = common.parser(__doc__)
+    common.add_data_arguments(parser)
+    train_arguments.add_arguments(parser)
     return parser.parse_args(argv)
 
 
 def main(args):
     if args.list_recipes:
-        print(configuration.recipe_table())
+        print(train_arguments.recipe_table())
         return 0
-    config = configuration.resolve(args)
+    config = train_arguments.resolve(args)
     recipe = config.recipe
     for path in (*([config.init] if config.init and not args.resume else []), *config.teacher):
         describe(path)  # a bad file shows before the data are loaded
@@ -36,7 +39,7 @@ def main(args):
     if args.diagram:
         return draw(recipe, args.diagram)
     splits, votes = ("train", "validation"), {"vote_mode": config.vote_mode, "vote_share": recipe.vote_share}
-    data = cli.load_data(config, InputSpec(recipe.size, recipe.channels), splits, **votes)
+    data = common.load_data(config, InputSpec(recipe.size, recipe.channels), splits, **votes)
     if config.refit:
         data["train"] = dataset.join([data["train"], data["validation"]])
         print("--refit: the validation pictures are trained on as well; what is said of them is no validation score")
@@ -45,33 +48,35 @@ def main(args):
     if recipe.average_twins:
         data["train"] = data["train"].averaging_twins()
     for split, part in data.items():
-        print(cli.describe_data(split, part))
-    with cli.quiet():  # Keras takes seconds to import: flags and data are checked by now
-        from fer import calibration, hardware, metrics, runs, training
-        from fer.classifier import Classifier
+        print(common.describe_data(split, part))
+    with common.quiet():  # Keras takes seconds to import: flags and data are checked by now
+        from fer.evaluation import metrics
+        from fer.models import device
+        from fer.models.classifier import Classifier
+        from fer.training import calibration, fit, run_folder
 
-        device, warning, dtype = hardware.describe(), hardware.warning(), hardware.dtype_policy(config.precision)
-    print(f"training {recipe.network} (recipe {recipe.name}) on {device}, {dtype}")
+        hardware, warning, dtype = device.describe(), device.warning(), device.dtype_policy(config.precision)
+    print(f"training {recipe.network} (recipe {recipe.name}) on {hardware}, {dtype}")
     if warning:
         print(f"warning: {warning}")
 
     init = Classifier.load(config.init) if config.init and not args.resume else None
     teachers = [Classifier.load(path) for path in config.teacher]
-    training.build(recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
+    fit.build(recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
     files.check_writable(config.output)
     if not args.resume:
         # What "auto" came to: another machine resumes with the same arithmetic.
         config = dataclasses.replace(config, precision=dtype.removeprefix("mixed_"))
         config.write()
     pictures = {split: len(part) for split, part in data.items()}
-    notes = config.notes() | {"pictures": pictures, "device": device, "dtype": dtype}
+    notes = config.notes() | {"pictures": pictures, "device": hardware, "dtype": dtype}
     output, run_dir = Path(config.output), Path(config.run_dir)
-    task = training.Training(recipe, config.seed, dtype, output, run_dir, notes, args.tensorboard, config.refit)
-    options = {"init": init, "teachers": teachers, "resume": args.resume, "verbose": cli.verbosity()}
+    task = fit.Training(recipe, config.seed, dtype, output, run_dir, notes, args.tensorboard, config.refit)
+    options = {"init": init, "teachers": teachers, "resume": args.resume, "verbose": common.verbosity()}
     try:
-        run = training.fit(data["train"], data["validation"], task, **options)
+        run = fit.fit(data["train"], data["validation"], task, **options)
     except KeyboardInterrupt:
-        if not Path(run_dir, runs.CHECKPOINT).exists():
+        if not Path(run_dir, run_folder.CHECKPOINT).exists():
             print("\nstopped within the first epoch: there is nothing to keep yet")
             return 130
         kept = f"best model so far: {output}; " if output.exists() else ""
@@ -82,7 +87,7 @@ def main(args):
 
     print(f"\n{len(run.history)} epochs, {sum(row['seconds'] for row in run.history):.0f} s; ", end="")
     if config.refit:
-        print(f"kept the last epoch\n\nmodel {output}, log {run_dir / runs.LOG}")
+        print(f"kept the last epoch\n\nmodel {output}, log {run_dir / run_folder.LOG}")
         return 0
     classifier, validation = Classifier.load(config.output), data["validation"]
     if recipe.calibrate and "temperature" not in classifier.notes:
@@ -92,16 +97,18 @@ def main(args):
     report = metrics.report(classifier.predict(validation.images), validation.targets, classifier.labels)
     print(f"kept epoch {run.best.epoch}; validation, single view:")
     print(report.table(), report.summary(), sep="\n\n")
-    print(f"\nmodel {output}, curves {run_dir / runs.CURVES}, log {run_dir / runs.LOG}")
+    print(f"\nmodel {output}, curves {run_dir / run_folder.CURVES}, log {run_dir / run_folder.LOG}")
     return 0
 
 
 def draw(recipe, path):
     """The network as text, then as a picture where Graphviz is installed."""
-    with cli.quiet():
-        from fer import labels, networks, training
+    with common.quiet():
+        from fer.core import labels
+        from fer.models import networks
+        from fer.training import fit
 
-    network = training.build(recipe, labels.FER2013)
+    network = fit.build(recipe, labels.FER2013)
     network.summary()
     networks.diagram(network, path)
     print(f"wrote {path}")
@@ -109,4 +116,4 @@ def draw(recipe, path):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_args)
+    common.run(main, parse_args)

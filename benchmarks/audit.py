@@ -24,8 +24,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer import audit, cli, twins
-from fer.dataset import Dataset
+from fer.cli import common
+from fer.data import audit, duplicates
+from fer.data.dataset import Dataset
 
 WAVES = 16  # in each direction
 CHECKED = 1000  # pictures compared with all others, one by one
@@ -33,7 +34,7 @@ LABELS = ("angry", "happy")
 
 
 def main():
-    parser = cli.parser(__doc__)
+    parser = common.parser(__doc__)
     parser.add_argument("--counts", default="30000,125000,500000", metavar="N,N", help="pictures (30000,125000,500000)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # a single count, in this process
@@ -41,7 +42,7 @@ def main():
     if args.one:
         print(json.dumps(measure(args.one)))
         return
-    print(f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}; near from r = {twins.NEAR}")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}; near from r = {duplicates.NEAR}")
     heads = ("pictures", "seconds", "CPU s", "us each", "peak MB", "pixels MB", "planted", "found", "missed")
     print("".join(f"{head:>10}" for head in heads))
     rows = []
@@ -99,7 +100,7 @@ def make(count):
 
 def missed(found, pictures):
     """Near twins of some pictures that all comparisons find and the audit did not put into one group."""
-    vectors, usable = twins.signatures(pictures)
+    vectors, usable = duplicates.signatures(pictures)
     count = 0
     for row in np.random.default_rng(1).choice(len(pictures), min(CHECKED, len(pictures)), replace=False):
         others = np.flatnonzero((vectors @ vectors[row] >= found.threshold + 1e-5) & usable)

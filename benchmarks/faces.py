@@ -23,10 +23,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer import cli, dataset
-from fer.detectors import NAMES, SMALLEST, Haar, detector
-from fer.faces import Box
-from fer.images import InputSpec
+from fer.cli import common
+from fer.core.images import InputSpec
+from fer.data import dataset
+from fer.inference.detectors import NAMES, detector
+from fer.inference.faces import Box
+from fer.inference.haar import SMALLEST, Haar
 
 WIDTH, HEIGHT = 384, 288
 PLAIN = {  # cascade, step from one size of window to the next, neighbours
@@ -48,14 +50,14 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    with cli.quiet():
-        from fer import hardware
+    with common.quiet():
+        from fer.models import device
 
-        searches, device = make_searches(args), hardware.describe()
+        searches, hardware = make_searches(args), device.describe()
     faces = dataset.load(args.data, InputSpec(), splits=("validation",))["validation"].images[..., 0]
     frames = list(scenes(faces, args.faces, args.seed))
     people, without = samples()
-    print(f"{device}, opencv {cv2.__version__}; {len(frames):,} faces of {Path(args.data).name}, seed {args.seed}")
+    print(f"{hardware}, opencv {cv2.__version__}; {len(frames):,} faces of {Path(args.data).name}, seed {args.seed}")
     print(
         f"{'detector':24} found missed false   {'size ratio (5 to 95 %)':24} {'offset x, y':14} {'ms':>6}"
         f"   without ({len(without)} pictures)  astronaut"
@@ -74,7 +76,7 @@ def main():
             flush=True,
         )
     if args.json:
-        about = {"device": device, "opencv": cv2.__version__, "faces": len(frames), "seed": args.seed}
+        about = {"device": hardware, "opencv": cv2.__version__, "faces": len(frames), "seed": args.seed}
         Path(args.json).write_text(json.dumps(about | {"detectors": rows}, indent=1))
 
 

@@ -23,8 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import scenes
 
-from fer import cli, demo, records
-from fer.detectors import Haar
+from fer.cli import common
+from fer.data import synthetic_faces
+from fer.inference import results
+from fer.inference.haar import Haar
 
 BATCHES = (16, 32, 64, 128, 256, 512)
 
@@ -37,13 +39,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    with cli.quiet():
-        from fer import hardware
-        from fer.classifier import Classifier
+    with common.quiet():
+        from fer.models import device
+        from fer.models.classifier import Classifier
 
         model = Classifier.load(args.model)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"{hardware.describe()}, opencv {cv2.__version__}, {Path(args.model).name}")
+    print(f"{device.describe()}, opencv {cv2.__version__}, {Path(args.model).name}")
     with tempfile.TemporaryDirectory() as folder:
         faces = write(Path(folder, "faces"), draw_faces(args.faces, model.spec.size))
         photographs = photograph(args.photographs)
@@ -76,12 +78,12 @@ def main():
     print(f"share of the network               {figures['share_of_network']:9.3f}")
     print(f"share of the detector on {cores} cores   {figures['share_of_detector']:9.3f}")
     if args.json:
-        about = {"device": hardware.describe(), "cores": cores, "batch": batch, "rounds": rounds}
+        about = {"device": device.describe(), "cores": cores, "batch": batch, "rounds": rounds}
         Path(args.json).write_text(json.dumps(figures | about, indent=1))
 
 
 def draw_faces(count, size):
-    images, _ = demo.faces(min(count, 500), seed=0, size=size)
+    images, _ = synthetic_faces.faces(min(count, 500), seed=0, size=size)
     return [images[i % len(images)] for i in range(count)]
 
 
@@ -132,12 +134,13 @@ def detector(pictures):
 
 def walk(model, paths, folder):
     """Pictures a second from files to written rows, as predict_folder.py does it."""
-    from fer.folder import cores, recognize
+    from fer.core.system import cores
+    from fer.inference.batch import recognize
 
     begun = time.perf_counter()
-    with records.Writer(Path(folder, "rows.csv"), model.labels, overwrite=True) as writer:
+    with results.Writer(Path(folder, "rows.csv"), model.labels, overwrite=True) as writer:
         for result in recognize(paths, model, [Haar() for _ in range(cores())], auto=True):
-            writer.write(records.rows(str(result.path), result.predictions))
+            writer.write(results.rows(str(result.path), result.predictions))
     return len(paths) / (time.perf_counter() - begun)
 
 

@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import scenes
 
-from fer import cli, render
-from fer.detectors import Haar
-from fer.sources import Frame
+from fer.cli import common
+from fer.inference import drawing
+from fer.inference.haar import Haar
+from fer.video.sources import Frame
 
 FPS = 30.0
 STRETCH = 50  # frames that one labels before it is the next one's turn
@@ -52,18 +53,19 @@ for line in sys.stdin:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs="+", default=[cli.shipped(cli.live_model())])
+    parser.add_argument("--model", nargs="+", default=[common.shipped(common.live_model())])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--memory-frames", type=int, default=10_000)
     parser.add_argument("--fer-python", metavar="PYTHON", help="an interpreter that has fer 25.10.3")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    with cli.quiet():
-        from fer import hardware, live
-        from fer.classifier import Classifier
+    with common.quiet():
+        from fer.models import device
+        from fer.models.classifier import Classifier
+        from fer.video.session import Session
 
-        sessions = {model: live.Session(Classifier.load(model), Haar()) for model in args.model}
-    print(f"{hardware.describe()}, opencv {cv2.__version__}, {scenes.WIDTH}x{scenes.HEIGHT}, {args.frames} frames\n")
+        sessions = {model: Session(Classifier.load(model), Haar()) for model in args.model}
+    print(f"{device.describe()}, opencv {cv2.__version__}, {scenes.WIDTH}x{scenes.HEIGHT}, {args.frames} frames\n")
     with tempfile.TemporaryDirectory() as folder:
         names, places = film(Path(folder), args.frames)
         results = measure(sessions, names, args.fer_python)
@@ -81,7 +83,7 @@ def main():
     print(f"{'plain alt2':28} {'':25} {alt2:12}")
     if args.json:
         first = figures[args.model[0]]
-        about = {"device": hardware.describe(), "frames": len(names), "alt2_found": alt2, "ours_ms": first["median_ms"]}
+        about = {"device": device.describe(), "frames": len(names), "alt2_found": alt2, "ours_ms": first["median_ms"]}
         about |= {"p95_ms": first["p95_ms"], "memory_growth_mb": first["growth_mb"]}
         if RIVAL in figures:
             about |= {"fer_ms": figures[RIVAL]["median_ms"], "ratio_to_fer": first["share_of_fer"]}
@@ -148,7 +150,7 @@ def frame_by_frame(session):
 def process(session, image, index):
     begun = time.perf_counter()
     predictions = session.process(Frame(image, "benchmark", index, index / FPS))
-    render.draw(image, predictions, caption=f"{session.fps:.0f} fps")
+    drawing.draw(image, predictions, caption=f"{session.fps:.0f} fps")
     passed = 1000 * (time.perf_counter() - begun)
     boxes = [prediction.face.box for prediction in predictions]
     return passed, [(box.x, box.y, box.width, box.height) for box in boxes]

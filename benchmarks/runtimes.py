@@ -23,13 +23,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer import cli, exporting, runtimes
+from fer.cli import common
+from fer.models import export, runtimes
 
 SINGLES = 20  # single faces a round
 FIRST = """
 import sys, time
 import numpy as np
-from fer.classifier import Classifier
+from fer.models.classifier import Classifier
 model = Classifier.load(sys.argv[1])
 model.predict(np.zeros((1, *model.spec.shape), np.uint8))
 """
@@ -44,16 +45,16 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    with cli.quiet(), tempfile.TemporaryDirectory() as folder:
-        from fer import hardware, networks
-        from fer.classifier import Classifier
+    with common.quiet(), tempfile.TemporaryDirectory() as folder:
+        from fer.models import device, networks
+        from fer.models.classifier import Classifier
 
         known = Classifier.load(args.model)
         if args.network:
             model = networks.build(args.network, known.labels, known.spec, width=args.width)
-            model.jit_compile = hardware.JIT_COMPILE
+            model.jit_compile = device.JIT_COMPILE
             known = dataclasses.replace(known, model=model)
-        pictures = exporting.drawn(known.spec, 256)
+        pictures = export.drawn(known.spec, 256)
         paths = write(known, Path(folder), pictures)
         labellers = {name: (Classifier.load(path).predict, pictures) for name, path in paths.items()}
         if args.rival:
@@ -63,7 +64,7 @@ def main():
         for name, path in paths.items():
             figures[name] |= {"start_s": start(path), "megabytes": round(path.stat().st_size / 2**20, 1)}
     name = f"{args.network or Path(args.model).name}{f' width {args.width}' if args.width else ''}"
-    about = f"{hardware.describe()}, {name}"
+    about = f"{device.describe()}, {name}"
     print(f"{about}, {len(pictures)} pictures, {args.rounds} rounds\n")
     columns = ("pictures_per_s", "one_face_ms", "start_s", "megabytes")
     print(f"{'':20} {' '.join(f'{column:>15}' for column in columns)}   times Keras: batch, one face")
@@ -81,11 +82,11 @@ def write(known, folder, pictures):
     """Every format and precision that a script can run."""
     paths = {"keras": folder / "model.keras"}  # in float16 it is read into the same network
     known.save(paths["keras"])
-    for format, precisions in exporting.PRECISIONS.items():
+    for format, precisions in export.PRECISIONS.items():
         for precision in precisions if format in ("onnx", "litert") else ():
-            path = folder / f"{precision}{exporting.FORMATS[format]}"
+            path = folder / f"{precision}{export.FORMATS[format]}"
             options = {"precision": precision, "calibration": pictures}
-            exporting.export(known, path, format=format, pictures=pictures, **options)
+            export.export(known, path, format=format, pictures=pictures, **options)
             paths[f"{format} {precision}"] = path
     return paths
 

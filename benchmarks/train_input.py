@@ -22,9 +22,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer import cli, labels
-from fer.dataset import Dataset
-from fer.recipes import RECIPES
+from fer.cli import common
+from fer.core import labels
+from fer.data.dataset import Dataset
+from fer.training.recipes import RECIPES
 
 PICTURES = 28_709  # FER2013's training split: too many for a processor's caches
 
@@ -37,15 +38,15 @@ def main():
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement, about (8)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    with cli.quiet():
-        from fer import hardware
+    with common.quiet():
+        from fer.models import device
 
-        dtype, device = hardware.dtype_policy(args.precision), hardware.describe()
+        dtype, hardware = device.dtype_policy(args.precision), device.describe()
     measures = prepare(RECIPES[args.recipe], dtype)
     for measure in measures.values():
         measure(0.5)  # compiles
     rounds = [{name: measure(args.seconds) for name, measure in measures.items()} for _ in range(args.rounds)]
-    print(f"{device}, {dtype}, recipe {args.recipe}: median of {args.rounds} rounds")
+    print(f"{hardware}, {dtype}, recipe {args.recipe}: median of {args.rounds} rounds")
     for name in measures:
         values = [row[name] for row in rounds]
         print(f"{name:24} {np.median(values):10,.0f} pictures/s   ({min(values):,.0f} to {max(values):,.0f})")
@@ -56,7 +57,7 @@ def main():
     print(f"together / network alone        {figures['share_of_network']:.3f}")
     print(f"input alone / ImageDataGenerator {figures['times_image_data_generator']:.2f}")
     if args.json:
-        about = {"device": device, "dtype": dtype, "recipe": args.recipe, "rounds": rounds}
+        about = {"device": hardware, "dtype": dtype, "recipe": args.recipe, "rounds": rounds}
         Path(args.json).write_text(json.dumps(figures | about, indent=1))
 
 
@@ -65,9 +66,10 @@ def prepare(recipe, dtype):
     import keras
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-    from fer import training
-    from fer.augmentation import Augmentation
-    from fer.hardware import JIT_COMPILE
+    from fer.models.device import JIT_COMPILE
+    from fer.training import compile, fit
+    from fer.training.augmentation import Augmentation
+    from fer.training.batches import Batches
 
     rng = np.random.default_rng(0)
     k = len(labels.FER2013)
@@ -75,7 +77,7 @@ def prepare(recipe, dtype):
     def batches_of(n):
         images = rng.integers(0, 256, (n, recipe.size, recipe.size, recipe.channels), np.uint8)
         targets = np.eye(k, dtype=np.float32)[rng.integers(0, k, n)]
-        return training.Batches(Dataset(images, targets, labels.FER2013, tuple(map(str, range(n)))), recipe, seed=0)
+        return Batches(Dataset(images, targets, labels.FER2013, tuple(map(str, range(n)))), recipe, seed=0)
 
     batches, many = batches_of(8 * recipe.batch_size), batches_of(PICTURES)
     images, targets = batches.dataset.images, batches.dataset.targets
@@ -95,13 +97,13 @@ def prepare(recipe, dtype):
     assert recipe.augments != np.allclose(augment.predict_on_batch(batches[0][0]), batches[0][0])
 
     def trainable(augmented):
-        network = training.build(recipe, labels.FER2013, dtype)
+        network = fit.build(recipe, labels.FER2013, dtype)
         layers = [Augmentation.from_recipe(recipe, seed=0), network] if augmented else [network]
         model = keras.Sequential([keras.Input(images.shape[1:]), *layers])
         steps = 10_000  # of the schedule; any number does
         # After a fit the weights are their averages, the same buffers, and under JAX a second fit would refuse them.
-        optimizer = training.optimizer(dataclasses.replace(recipe, ema=0.0), steps=steps)
-        model.compile(optimizer, training.loss(recipe), jit_compile=JIT_COMPILE)
+        optimizer = compile.optimizer(dataclasses.replace(recipe, ema=0.0), steps=steps)
+        model.compile(optimizer, compile.loss(recipe), jit_compile=JIT_COMPILE)
         return model
 
     network, together = trainable(augmented=False), trainable(augmented=True)

@@ -44,11 +44,12 @@ def main():
     parser.add_argument("--live-seconds", type=float, default=20.0)
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    from fer import cli, hardware
+    from fer.cli import common
+    from fer.models import device
 
-    with cli.quiet():
-        device = hardware.describe()
-    print(f"{device}, opencv {cv2.__version__}, {Path(args.model).name}, {scenes.WIDTH}x{scenes.HEIGHT}")
+    with common.quiet():
+        hardware = device.describe()
+    print(f"{hardware}, opencv {cv2.__version__}, {Path(args.model).name}, {scenes.WIDTH}x{scenes.HEIGHT}")
     body = form(cv2.imencode(".jpg", scenes.scene(0.8, 150, 60)[0])[1].tobytes())
     with serving(args.model) as (address, pid):
         ask(address, body, WARM_UP)
@@ -61,7 +62,7 @@ def main():
     for name, value in figures.items():
         print(f"{name:18} {value:>10}")
     if args.json:
-        about = {"requests": args.requests, "memory_requests": args.memory_requests, "device": device}
+        about = {"requests": args.requests, "memory_requests": args.memory_requests, "device": hardware}
         Path(args.json).write_text(json.dumps(figures | about, indent=1))
 
 

@@ -15,6 +15,6 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
 # Read once, when FFmpeg is first used: its lines about broken streams may hold a password; `sources` says it without.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
+from fer.core.errors import FerError  # noqa: E402 -- the environment above comes first
 
-class FerError(Exception):
-    """Something the person at the keyboard can fix: says what, where, what was found and what to do."""
+__all__ = ["FerError"]

@@ -7,14 +7,15 @@ import time
 from pathlib import Path
 
 import cv2
-import numbered
 import numpy as np
 import pytest
-import tiny
+from support import numbered, tiny
 
-from fer import FerError, dataset, exporting
-from fer.classifier import Classifier
-from fer.images import InputSpec
+from fer import FerError
+from fer.core.images import InputSpec
+from fer.data import dataset
+from fer.models import export
+from fer.models.classifier import Classifier
 
 # The real data are too large for the repository: they lie beside the checkout, or nowhere.
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -132,7 +133,7 @@ def learnt(tmp_path_factory):
 def _light(known: Classifier, path: Path) -> Path:
     """A model for programs in processes of their own: with LiteRT, where it is there, none waits for TensorFlow."""
     try:
-        exporting.export(known, path, format="litert", pictures=exporting.drawn(known.spec, 8))
+        export.export(known, path, format="litert", pictures=export.drawn(known.spec, 8))
     except FerError:
         path = path.with_suffix(".keras")
         known.save(path)

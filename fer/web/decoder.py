@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from av.error import FFmpegError, InvalidDataError
 
-from fer import FerError
+from fer.core.errors import FerError
 
 KINDS = "mov,matroska,avi,mpeg,mpegvideo"  # FFmpeg's names; MP4 and MOV are one, so are WebM and Matroska
 STREAMS = 16  # sound, subtitles and all

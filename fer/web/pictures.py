@@ -11,12 +11,13 @@ from fastapi import HTTPException
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from fer import FerError, images, recognizer
-from fer.classifier import Classifier
-from fer.detectors import WholeImage
-from fer.faces import Detector
-from fer.folder import is_cropped_face
-from fer.recognizer import Prediction
+from fer.core import images
+from fer.core.errors import FerError
+from fer.inference import recognizer
+from fer.inference.detectors import WholeImage
+from fer.inference.faces import Detector
+from fer.inference.recognizer import Prediction, is_cropped_face
+from fer.models.classifier import Classifier
 from fer.web.limits import Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")

@@ -17,10 +17,10 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.formparsers import MultiPartParser
 
-from fer.classifier import Classifier
-from fer.faces import Detector
-from fer.folder import cores
-from fer.live import Session
+from fer.core.system import cores
+from fer.inference.faces import Detector
+from fer.models.classifier import Classifier
+from fer.video.session import Session
 from fer.web import videos
 from fer.web.guard import LOOPBACK, Guard
 from fer.web.limits import Limits, Slots, refuse

@@ -11,9 +11,11 @@ import numpy as np
 from fastapi import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fer import FerError, render, sources
-from fer.live import History, Session
-from fer.sources import Frame
+from fer.core.errors import FerError
+from fer.inference import drawing
+from fer.video import sources
+from fer.video.session import History, Session
+from fer.video.sources import Frame
 from fer.web.limits import Limits, Slots
 from fer.web.pictures import answer, decode
 
@@ -231,4 +233,4 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
     if image.shape[1] <= WIDEST:
         return image
     height = max(1, round(image.shape[0] * WIDEST / image.shape[1]))
-    return render.fit(image, (WIDEST, height))
+    return drawing.fit(image, (WIDEST, height))

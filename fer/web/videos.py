@@ -20,8 +20,10 @@ import numpy as np
 from fastapi import HTTPException
 from pydantic import BaseModel
 
-from fer import FerError, plots, records, render, sources
-from fer.live import Session
+from fer.core.errors import FerError
+from fer.inference import drawing, results
+from fer.video import sources, timeline
+from fer.video.session import Session
 from fer.web.decoder import Decoder
 from fer.web.limits import Limits, megabytes, refuse
 from fer.web.private import PrivateFolder
@@ -222,7 +224,7 @@ class Videos:
             self._check(video)
             job.total = video.total
             session = self.new_session()
-            table = stack.enter_context(records.Writer(job.folder / "rows.csv", session.classifier.labels))
+            table = stack.enter_context(results.Writer(job.folder / "rows.csv", session.classifier.labels))
             film = stack.enter_context(Film(job.folder / "annotated.mp4", video.size))
             for frame in video:
                 if job.cancelled:
@@ -232,11 +234,11 @@ class Videos:
                 if time.monotonic() > end:
                     raise FerError("labelling this video takes too long on this server; send a shorter or smaller one")
                 predictions = session.process(frame)
-                rows = records.rows("video", predictions, index=frame.index, seconds=frame.seconds)
+                rows = results.rows("video", predictions, index=frame.index, seconds=frame.seconds)
                 table.write(rows)
-                film.write(render.draw(frame.image, predictions), frame.seconds)
+                film.write(drawing.draw(frame.image, predictions), frame.seconds)
                 job.frames = frame.index + 1
-        plots.timeline(session.history.timeline(), session.classifier.labels, job.folder / "timeline.png")
+        timeline.timeline(session.history.timeline(), session.classifier.labels, job.folder / "timeline.png")
         job.summary, job.detail = session.history.summary(), " ".join(notices)
 
     def _check(self, video):

@@ -1,0 +1,1 @@
+"""What every other package stands on: images, labels, files, figures, text and errors."""

@@ -1,0 +1,58 @@
+"""Writing a file whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fer.core.errors import FerError
+
+
+@contextmanager
+def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; renamed to it when the block ends well, removed when it does not.
+
+    Args:
+        path: the file to be; its folders are made as needed.
+        durable: wait until the disk has it, or a power cut may leave the name with nothing in it.
+
+    Raises:
+        FerError: the folder or the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FerError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):  # it is gone after a good end; in a folder that is none, it never was
+            temporary.unlink()
+
+
+class _Tried(Exception):
+    pass
+
+
+def check_writable(path: str | Path) -> None:
+    """Tries to write beside `path`, so that hours of work do not end with a file that cannot be kept.
+
+    Raises:
+        FerError: the folder or the file cannot be written.
+    """
+    if os.path.isdir(path):
+        raise FerError(f"{path}: cannot be written: it is a folder")
+    with suppress(_Tried), replacing(path) as temporary:
+        temporary.touch()
+        raise _Tried
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes UTF-8 text and a closing line break."""
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Labelled images from every source: readers, splits, duplicates and audits."""

@@ -1,0 +1,213 @@
+"""An audit as text to read, and as a dict for JSON."""
+
+from collections.abc import Sequence
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+
+from fer.core import figures
+from fer.data.audit import Audit
+from fer.data.keep_list import relative
+
+MOST_NAMES = 5  # of each kind in the text; the JSON has all
+
+
+def to_dict(found: Audit, source: str) -> dict:
+    """Every figure and every name; names are relative to the data, as in a keep list."""
+    names = np.array([relative(name, source) for name in found.data.names], object)
+    labels = np.array(found.data.labels)
+
+    def named(rows) -> list[str]:
+        return names[rows].tolist()
+
+    def picture(row) -> dict:
+        return {"name": names[row], "split": str(found.splits[row]), "label": str(labels[found.codes[row]])}
+
+    report = {
+        "pictures": len(found.data),
+        "labels": list(found.data.labels),
+        "counts": counts(found),
+        "unreadable": {
+            split: [[relative(name, source), why] for name, why in found.skipped[split]] for split in found.present
+        },
+        "blank": named(found.blank),
+        "near_constant": named(found.flat & ~found.blank),
+        "sizes": {f"{width}x{height}": count for (width, height), count in found.sizes.most_common()},
+        "wrong_size": named(found.odd),
+        "near_threshold": found.threshold,
+        "near_pairs": len(found.pairs[0]),
+        "leakage": leakage(found),
+    }
+    for kind, groups in (("exact", found.exact_groups), ("near", found.near_groups)):
+        report[f"{kind}_groups"] = [[picture(row) for row in rows] for rows in groups]
+        report[f"{kind}_conflicts"] = [named(rows) for rows in found.conflicts(groups)]
+    if found.voted is not None:
+        report["votes"] = {"counted": int((found.voted != "").sum()), "disagree": len(found.outvoted)}
+        report["outvoted"] = [picture(row) | {"votes": str(found.voted[row])} for row in found.outvoted]
+    if found.probabilities is not None:
+        report["disputed"] = [picture(row) | _dispute(found, row) for row in found.disputed]
+    return report
+
+
+def counts(found: Audit) -> dict[str, dict[str, int]]:
+    """Pictures of each label, by split."""
+    k = len(found.data.labels)
+    by_split = {split: np.bincount(found.codes[found.splits == split], minlength=k) for split in found.present}
+    return {split: dict(zip(found.data.labels, row.tolist(), strict=True)) for split, row in by_split.items()}
+
+
+def leakage(found: Audit) -> dict[str, dict[str, float]]:
+    """For each pair of splits how many pictures of one have a twin in the other: {"validation in train": ...}."""
+    report = {}
+    for split, into in permutations(found.present, 2):
+        if split != "train":
+            exact, either = found.leaked(split, into)
+            n = int((found.splits == split).sum())
+            shares = {"exact_share": len(exact) / max(n, 1), "exact_or_near_share": len(either) / max(n, 1)}
+            report[f"{split} in {into}"] = {"exact": len(exact), "exact_or_near": len(either)} | shares
+    return report
+
+
+def summary(found: Audit, source: str) -> str:
+    """The audit in a screen."""
+    lines = [_table(found), ""]
+    skipped = [f"{relative(name, source)}: {why}" for skips in found.skipped.values() for name, why in skips]
+    lines += _some("could not be used", skipped)
+    names = [relative(name, source) for name in found.data.names]
+    usual = ", ".join(f"{width}x{height} {count:,}" for (width, height), count in found.sizes.most_common(3))
+    for rows, what in (
+        (np.flatnonzero(found.blank), "blank"),
+        (np.flatnonzero(found.flat & ~found.blank), "near-constant"),
+        *([(found.odd, f"of another size than expected (most common: {usual})")] if found.sizes else []),
+    ):
+        lines += _some(what, [names[row] for row in rows])
+    lines += _twins(found) + _doubts(found, names)
+    return "\n".join(lines)
+
+
+def _table(found: Audit) -> str:
+    by_split = counts(found)
+    width = max(map(len, (*found.data.labels, "emotion")))
+    lines = [f"{'emotion':{width}}" + "".join(f"{split:>12}" for split in by_split)]
+    for label in found.data.labels:
+        lines.append(f"{label:{width}}" + "".join(f"{row[label]:12,}" for row in by_split.values()))
+    return "\n".join([*lines, f"{'all':{width}}" + "".join(f"{sum(row.values()):12,}" for row in by_split.values())])
+
+
+def _some(what: str, items: list[str]) -> list[str]:
+    more = [f"  ... and {len(items) - MOST_NAMES:,} more"] if len(items) > MOST_NAMES else []
+    return [f"{len(items):,} {what}", *(f"  {item}" for item in items[:MOST_NAMES]), *more]
+
+
+def _twins(found: Audit) -> list[str]:
+    lines = []
+    kinds = (("exact", found.exact_groups, ""), ("exact or near", found.near_groups, f" (r >= {found.threshold})"))
+    for kind, groups, how in kinds:
+        pictures, torn = sum(map(len, groups)), found.conflicts(groups)
+        lines.append(
+            f"{kind} twins{how}: {pictures:,} pictures in {len(groups):,} groups; "
+            f"{len(torn):,} groups with several labels"
+        )
+    for pair, row in leakage(found).items():
+        split, _, into = pair.partition(" in ")
+        lines.append(
+            f"{split} with a twin in {into}: {row['exact']:,} exact ({row['exact_share']:.1%}), "
+            f"{row['exact_or_near']:,} exact or near ({row['exact_or_near_share']:.1%})"
+        )
+    return lines
+
+
+def _doubts(found: Audit, names: list[str]) -> list[str]:
+    lines, n = [], len(found.data)
+    if found.voted is not None:
+        counted = int((found.voted != "").sum())
+        share = len(found.outvoted) / max(counted, 1)
+        differ = f"{len(found.outvoted):,} ({share:.1%}) differ from the label"
+        lines.append(f"FER+ has a majority for {counted:,} of {n:,}; {differ}")
+    if found.probabilities is not None:
+        lines.append(
+            f"labels that the model disputes: {len(found.disputed):,} ({len(found.disputed) / max(n, 1):.1%}); "
+            "of pictures that it was trained on it disputes too few"
+        )
+        for row in found.disputed[:MOST_NAMES]:
+            said = "{model} {confidence:.0%}, {given:.0%} the label".format(**_dispute(found, row))
+            lines.append(f"  {names[row]}: {said} {found.data.labels[found.codes[row]]}")
+    return lines
+
+
+def _dispute(found: Audit, row: int) -> dict:
+    answer = found.probabilities[row]
+    best = int(answer.argmax())
+    return {
+        "model": found.data.labels[best],
+        "confidence": round(float(answer[best]), 4),
+        "given": round(float(answer[found.codes[row]]), 4),
+    }
+
+
+SAMPLES = 64  # pictures on a sheet
+MOST_IN_GROUP = 8  # of one group of twins: a row
+
+
+def write(found: Audit, folder: str | Path, *, seed: int = 0) -> list[Path]:
+    """Writes the sheets as PNG files; kinds of which there are none have no sheet.
+
+    Args:
+        found: the audit.
+        folder: made as needed; sheets that lie there already are replaced.
+        seed: of the samples.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FerError: the folder cannot be written.
+    """
+    folder, rng = Path(folder), np.random.default_rng(seed)
+    labels, sheets = found.data.labels, {}
+    for code, label in enumerate(labels):
+        rows = np.flatnonzero(found.codes == code)
+        chosen = np.sort(rng.permutation(rows)[:SAMPLES])
+        sheets[f"samples-{_file_name(label)}"] = chosen, f"{label}: {len(chosen)} of {len(rows):,} pictures"
+    sheets["flat"] = np.flatnonzero(found.flat)[:SAMPLES], f"blank or near-constant: {found.flat.sum():,} pictures"
+    sheets["wrong-size"] = found.odd[:SAMPLES], f"of an unexpected size: {len(found.odd):,} pictures"
+    for kind, groups in (("exact", found.exact_groups), ("near", found.near_groups)):
+        torn = found.conflicts(groups)
+        sheets[f"{kind}-twins"] = _rows(found, groups), f"{kind} twins, the first of {len(groups):,} groups"
+        sheets[f"{kind}-conflicts"] = _rows(found, torn), f"{kind} twins with several labels, of {len(torn):,} groups"
+    sheets["outvoted"] = found.outvoted[:SAMPLES], f"FER+ votes otherwise: {len(found.outvoted):,} pictures"
+    sheets["disputed"] = found.disputed[:SAMPLES], f"the model disputes the label most: of {len(found.disputed):,}"
+    written = []
+    for name, (rows, title) in sheets.items():
+        if len(rows):
+            written.append(folder / f"{name}.png")
+            captions = [_caption(found, row) for row in rows]
+            figures.contact_sheet(found.data.images[rows], captions, written[-1], title=title)
+    return written
+
+
+def _rows(found: Audit, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Members of the first groups, as many as a sheet takes; of a large group every label shows."""
+    rows = []
+    for group in groups:
+        if len(rows) + min(len(group), MOST_IN_GROUP) > SAMPLES:
+            break
+        each = group[np.unique(found.codes[group], return_index=True)[1]]  # one of every label
+        rest = np.setdiff1d(group, each)
+        rows.extend(np.sort(np.concatenate([each, rest])[:MOST_IN_GROUP]))
+    return np.array(rows, np.int64)
+
+
+def _caption(found: Audit, row: int) -> str:
+    lines = [f"{found.data.labels[found.codes[row]]}, {found.splits[row]}", f"group {found.near[row]}"]
+    if found.voted is not None and found.voted[row]:
+        lines.append(f"FER+ {found.voted[row]}")
+    if found.probabilities is not None:
+        best = int(found.probabilities[row].argmax())
+        lines.append(f"model {found.data.labels[best]} {found.probabilities[row, best]:.0%}")
+    return "\n".join(lines)
+
+
+def _file_name(label: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in label)

@@ -1,0 +1,1 @@
+"""Scores: metrics, intervals, comparisons, groups and their plots."""

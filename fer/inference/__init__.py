@@ -1,0 +1,1 @@
+"""Faces and their expressions in images and folders."""

@@ -1,0 +1,156 @@
+"""What people see: boxes, labels and bars on a copy of a picture, and a recorded video of them."""
+
+import unicodedata
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from fer.core.errors import FerError
+from fer.inference.faces import Box
+from fer.inference.recognizer import Prediction
+
+# BGR; lightness differs too, so that tracks can be told apart in a grey print. A track keeps its colour.
+COLORS = ((80, 200, 255), (255, 170, 60), (120, 230, 120), (200, 140, 255), (230, 230, 90), (110, 130, 255))
+INK, PAPER = (20, 20, 20), (245, 245, 245)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+LETTER = 22  # pixels: height of a capital of this font at scale 1
+WIDEST = 32  # pixels of picture height for each pixel of letter height
+LEGIBLE = 240  # pixels: the short side of an annotated copy at least
+MARGIN = 0.5  # of the letter height, around text
+
+
+def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "", bars: bool = True) -> np.ndarray:
+    """Draws every face's box, label with confidence, and a bar for each label's probability.
+
+    Args:
+        image: uint8 (H, W, 3) BGR; it is not changed.
+        predictions: the faces in it.
+        caption: a line in the upper left corner, such as the frames per second.
+        bars: False leaves the bars out.
+
+    Returns:
+        uint8 (H, W, 3), a new array.
+    """
+    canvas = np.array(image, order="C")
+    letter = max(8, min(canvas.shape[:2]) // WIDEST)
+    for number, prediction in enumerate(predictions):
+        color = COLORS[(prediction.track or number) % len(COLORS)]
+        box = prediction.face.box
+        corner = (box.x + box.width - 1, box.y + box.height - 1)
+        cv2.rectangle(canvas, (box.x, box.y), corner, color, max(1, letter // 6))
+        track = f"{prediction.track}: " if prediction.track is not None else ""
+        text = f"{track}{prediction.shown} {prediction.confidence:.0%}"
+        above = box.y - _line(letter)
+        _text(canvas, text, (box.x, above if above >= 0 else box.y), letter, background=color)
+        if bars:
+            _bars(canvas, prediction, letter, color)
+    if caption or not predictions:
+        _text(canvas, caption if predictions else f"{caption}  no face".strip(), (0, 0), letter, background=PAPER)
+    return canvas
+
+
+def annotate(image: np.ndarray, predictions: list[Prediction]) -> np.ndarray:
+    """A picture for people: a small one enlarged to `LEGIBLE` pixels, a face that fills it with its bars beside it."""
+    factor = max(1.0, LEGIBLE / min(image.shape[:2]))
+    if factor > 1:
+        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+        predictions = [_scaled(prediction, factor) for prediction in predictions]
+    filled = any(prediction.face.box.width > 0.8 * image.shape[1] for prediction in predictions)
+    if filled:
+        image = cv2.copyMakeBorder(image, 0, 0, 0, round(0.4 * LEGIBLE), cv2.BORDER_CONSTANT, value=PAPER)
+    return draw(image, predictions)
+
+
+def _scaled(prediction, factor):
+    box = prediction.face.box
+    box = Box(*(round(factor * value) for value in (box.x, box.y, box.width, box.height)))
+    return replace(prediction, face=replace(prediction.face, box=box))
+
+
+def mirrored(image: np.ndarray, predictions: list[Prediction]) -> tuple[np.ndarray, list[Prediction]]:
+    """A picture as a mirror shows it, and the boxes where the faces are in it; words drawn on it read as ever."""
+    width = image.shape[1]
+
+    def flip(prediction):
+        box = prediction.face.box
+        face = replace(prediction.face, box=replace(box, x=width - box.x - box.width))
+        return replace(prediction, face=face)
+
+    return image[:, ::-1], [flip(prediction) for prediction in predictions]
+
+
+def _bars(canvas, prediction, letter, color):
+    """A bar a label beside the box, or inside it where the picture ends."""
+    letter = max(6, letter * 2 // 3)
+    box, line = prediction.face.box, _line(letter)
+    texts = [_ascii(label) for label in prediction.labels]
+    text_width = max(_width(text, letter) for text in texts) + letter
+    width = text_width + 5 * letter
+    rows, columns = canvas.shape[:2]
+    right, left = box.x + box.width + letter // 2, box.x - letter // 2 - width
+    x = right if right + width <= columns else left if left >= 0 else max(0, columns - width)
+    y = max(0, min(box.y, rows - line * len(texts)))
+    panel = canvas[y : y + line * len(texts), x : x + width]
+    panel[:] = panel // 3  # darker, so that bars and words stand out from any picture
+    for i, (text, probability) in enumerate(zip(texts, prediction.probabilities, strict=True)):
+        top = y + i * line
+        shown = text == _ascii(prediction.shown)
+        _text(canvas, text, (x, top), letter, color=color if shown else PAPER)
+        end = x + text_width + round(float(probability) * (width - text_width - letter // 2))
+        cv2.rectangle(canvas, (x + text_width, top + line // 4), (end, top + line * 3 // 4), color, cv2.FILLED)
+
+
+def _text(canvas, text, corner, letter, *, color=INK, background=None):
+    """A line of text with its upper left corner at `corner`, moved inside the picture."""
+    text, line = _ascii(text), _line(letter)
+    width = _width(text, letter) + letter
+    x = max(0, min(corner[0], canvas.shape[1] - width))
+    y = max(0, min(corner[1], canvas.shape[0] - line))
+    if background is not None:
+        cv2.rectangle(canvas, (x, y), (x + width, y + line - 1), background, cv2.FILLED)
+    at = (x + letter // 2, y + round(letter * (1 + MARGIN)))
+    cv2.putText(canvas, text, at, FONT, letter / LETTER, color, max(1, letter // 9), cv2.LINE_AA)
+
+
+def _width(text, letter):
+    return cv2.getTextSize(text, FONT, letter / LETTER, max(1, letter // 9))[0][0]
+
+
+def _line(letter):
+    return round(letter * (1 + 2 * MARGIN)) + 1
+
+
+def _ascii(text):
+    """OpenCV's fonts hold ASCII alone: letters lose their accents, what has no such letter becomes "?"."""
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(char if char.isascii() else "?" for char in plain if not unicodedata.combining(char))
+
+
+def encode(image: np.ndarray, suffix: str) -> bytes:
+    """A picture file's bytes, in the format of the suffix (".jpg", ".png", ...).
+
+    Raises:
+        FerError: OpenCV writes no such format.
+    """
+    try:
+        done, data = cv2.imencode(suffix, image)
+    except cv2.error as error:
+        raise FerError(f"pictures cannot be written as {suffix}") from error
+    if not done:
+        raise FerError(f"pictures cannot be written as {suffix}")
+    return data.tobytes()
+
+
+def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scales a picture into width x height, with black beside it where the proportions differ."""
+    width, height = size
+    if image.shape[:2] == (height, width):
+        return image
+    scale = min(width / image.shape[1], height / image.shape[0])
+    inner = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    image = cv2.resize(image, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[y : y + inner[1], x : x + inner[0]] = image
+    return canvas

@@ -1,0 +1,207 @@
+"""One row for every face, and one for everything without a face: the same columns for folders, videos and cameras."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fer.core.errors import FerError
+from fer.core.files import check_writable
+from fer.inference.recognizer import Prediction
+
+COLUMNS = (
+    *("source", "index", "seconds", "status", "face", "track"),
+    *("x", "y", "width", "height", "label", "confidence"),
+)  # then UNCERTAIN where it was asked for, then one column a label
+UNCERTAIN = "uncertain"  # true where the confidence is below the model's threshold; `label` is the best guess still
+STATUSES = ("ok", "no_face", "unreadable")
+FORMATS = (".csv", ".jsonl")
+
+
+def rows(
+    source: str, predictions: list[Prediction], *, index: int = 0, seconds: float | None = None, readable: bool = True
+) -> Iterator[dict]:
+    """The rows of one picture or frame.
+
+    Args:
+        source: file, video or camera, as the person named it.
+        predictions: its faces, in the order in which they are numbered (from 0).
+        index: number of the frame, from 0.
+        seconds: its time; None in a picture.
+        readable: False for a file that could not be decoded.
+
+    Yields:
+        A dict of `COLUMNS`, `UNCERTAIN` where predictions have a threshold, and labels for each face, or a single one
+        with the status "no_face" or "unreadable".
+    """
+    about = {"source": visible(source), "index": index, "seconds": None if seconds is None else round(seconds, 3)}
+    if not predictions:
+        yield about | {"status": "no_face" if readable else "unreadable"}
+    for number, prediction in enumerate(predictions):
+        box = prediction.face.box
+        yield {
+            **about,
+            "status": "ok",
+            "face": number,
+            "track": prediction.track,
+            **{"x": box.x, "y": box.y, "width": box.width, "height": box.height},
+            "label": prediction.label,
+            "confidence": round(prediction.confidence, 4),
+            **({} if prediction.uncertain_below is None else {UNCERTAIN: prediction.uncertain}),
+            **dict(zip(prediction.labels, (round(float(p), 4) for p in prediction.probabilities), strict=True)),
+        }
+
+
+def visible(name: str) -> str:
+    """A file name as one line of UTF-8: line breaks, other control characters and stray bytes become escapes."""
+    text = name.encode(errors="backslashreplace").decode()
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def read(path: str | Path) -> Iterator[dict]:
+    """The rows of a finished table, one by one; from .csv every value is text, and "" where there is none."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file) if Path(path).suffix.lower() == ".csv" else map(json.loads, file)
+
+
+def is_uncertain(row: dict) -> bool:
+    """Whether a row of `read` is marked as uncertain."""
+    return str(row.get(UNCERTAIN)).lower() == "true"
+
+
+class Writer:
+    """A growing table, .csv or .jsonl by its suffix. Rows reach the file as they come: a run that is stopped keeps
+    them. Use it as a context manager.
+
+    Args:
+        path: the file.
+        labels: the last columns.
+        overwrite: replace an existing file.
+        resume: go on with one; its last source is written again, as its rows may not all be there.
+        uncertain: with the column `UNCERTAIN`.
+
+    Attributes:
+        done: files that need not be looked at again, by their full names; empty unless resumed.
+
+    Raises:
+        FerError: another suffix, a file that exists, one of other columns, or one that cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        labels: tuple[str, ...],
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        uncertain: bool = False,
+    ):
+        columns = (*COLUMNS, *[UNCERTAIN] * uncertain)
+        self.path, self.columns = Path(path), (*columns, *labels)
+        check_output(path, kept=overwrite or resume)
+        if clash := set(labels) & set(columns):
+            raise FerError(f"{path}: the model has labels named like columns: {', '.join(sorted(clash))}")
+        with self._failing():
+            self.done = self._kept() if resume and self.path.exists() else set()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = self.path.open("a" if self.done else "w", encoding="utf-8", newline="")
+            if not self.done and self._is_csv:
+                self.file.write(self._line(dict(zip(self.columns, self.columns, strict=True))))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with self._failing():
+            self.file.close()
+
+    def holds(self, path: str | Path) -> bool:
+        """Whether this file's rows were there already."""
+        return _full_name(visible(str(path))) in self.done
+
+    def write(self, rows: Iterable[dict]) -> None:
+        """Appends rows and hands them to the operating system; those of one source belong together.
+
+        Raises:
+            FerError: the disk is full, or gone.
+        """
+        with self._failing():
+            self.file.write("".join(map(self._line, rows)))
+            self.file.flush()
+
+    @contextmanager
+    def _failing(self):
+        try:
+            yield
+        except OSError as error:
+            raise FerError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+    @property
+    def _is_csv(self):
+        return self.path.suffix.lower() == ".csv"
+
+    def _line(self, row):
+        if not self._is_csv:
+            return json.dumps({name: row.get(name) for name in self.columns}, ensure_ascii=False) + "\n"
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow([row.get(name) for name in self.columns])
+        return line.getvalue()
+
+    def _kept(self):
+        """Sources with all their rows. The rows of the last one are cut off: a killed run may have left only some."""
+        sources, last, begins, at = set(), None, 0, 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                if not line.endswith(b"\n"):
+                    break
+                source = self._source(line, number)
+                if source != last:
+                    sources.add(source)
+                    last, begins = source, at
+                at += len(line)
+        with self.path.open("rb+") as file:
+            file.truncate(begins)
+        return {_full_name(source) for source in sources - {last, None}}
+
+    def _source(self, line, number):
+        try:
+            if not self._is_csv:
+                row = json.loads(line)
+                if tuple(row) == self.columns:
+                    return row["source"]
+            else:
+                cells = next(csv.reader([line.decode()]))
+                if number == 0 and tuple(cells) == self.columns:
+                    return None
+                if number and len(cells) == len(self.columns):
+                    return cells[0]
+        except (ValueError, TypeError, csv.Error):
+            pass
+        raise FerError(f"{self.path}: line {number + 1} is not a row of this model's columns; choose another --output")
+
+
+def _full_name(source):
+    return os.path.abspath(source)
+
+
+def check_output(
+    path: str | Path, *, kept: bool, ways: str = "replace it with --overwrite, or choose another name"
+) -> None:
+    """Refuses what `Writer` would refuse, before hours are spent on it.
+
+    Args:
+        path: the file to be.
+        kept: it may exist already.
+        ways: what to do if it does and must not.
+
+    Raises:
+        FerError: the suffix is neither .csv nor .jsonl, the file exists and must not, or it cannot be written.
+    """
+    if Path(path).suffix.lower() not in FORMATS:
+        raise FerError(f"{path}: results are written as {' or '.join(FORMATS)}")
+    if os.path.exists(path) and not kept:
+        raise FerError(f"{path} exists: {ways}")
+    check_writable(path)

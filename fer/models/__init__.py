@@ -1,0 +1,1 @@
+"""Networks and model files: the classifier, its runtimes, export and import."""

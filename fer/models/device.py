@@ -1,0 +1,93 @@
+"""What the training runs on: the device, and the arithmetic that suits it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+
+from fer.core.errors import FerError
+
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+# XLA makes JAX what it is; under TensorFlow on a CPU it trained the four-block network 5 times slower than without
+# (36 against 215 pictures/s), and TensorFlow has no XLA kernel for the affine map of the augmentation.
+JIT_COMPILE = keras.backend.backend() == "jax"
+
+
+def has_gpu() -> bool:
+    """True if the Keras backend in use sees a GPU."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_available() or torch.backends.mps.is_available()
+    return bool(keras.distribution.list_devices("gpu")) if _knows_gpu() else False
+
+
+def _knows_gpu():
+    try:
+        keras.distribution.list_devices("gpu")
+    except RuntimeError:  # how JAX says that it has no such device
+        return False
+    return True
+
+
+def nvidia_card() -> str | None:
+    """Name of the machine's first NVIDIA card, whether or not the backend can use it; None without one."""
+    if not shutil.which("nvidia-smi"):
+        return None
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    result = subprocess.run(query, capture_output=True, text=True, check=False)
+    return result.stdout.splitlines()[0].strip() if result.returncode == 0 and result.stdout.strip() else None
+
+
+def describe() -> str:
+    """One line for people: the device and the versions, such as "CPU, tensorflow 2.21.0, keras 3.15.1"."""
+    backend = keras.backend.backend()
+    device = f"GPU ({nvidia_card() or 'unnamed'})" if has_gpu() else f"CPU ({_cpu_name()})"
+    return f"{device}, {backend} {sys.modules[backend].__version__}, keras {keras.__version__}"
+
+
+def warning() -> str | None:
+    """What to tell a person whose NVIDIA card lies idle; None if all is well."""
+    card = nvidia_card()
+    if not card or has_gpu():
+        return None
+    return (
+        f"this machine has an NVIDIA card ({card}) that {keras.backend.backend()} cannot use: "
+        'training runs on the CPU. On Linux and WSL2: pip install "tensorflow[and-cuda]" (the README says more)'
+    )
+
+
+def dtype_policy(precision: str) -> str:
+    """The Keras dtype policy for `--precision`.
+
+    Args:
+        precision: "float32", "bfloat16", "float16", or "auto": bfloat16 on a GPU and on a CPU that multiplies it
+            natively, else float32.
+
+    Raises:
+        FerError: another word.
+    """
+    if precision == "auto":
+        precision = "bfloat16" if has_gpu() or _cpu_multiplies_bfloat16() else "float32"
+    if precision not in PRECISIONS:
+        raise FerError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
+    return PRECISIONS[precision]
+
+
+def _cpu_info(key: str) -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+
+
+def _cpu_name() -> str:
+    import os
+
+    return f"{_cpu_info('model name') or 'unnamed'}, {os.cpu_count()} cores"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_cpu_info("flags").split())

@@ -1,0 +1,122 @@
+"""Exported networks, ONNX and LiteRT: run by their own libraries behind the three names of a Keras model that
+`Classifier` uses (`input_shape`, `output_shape`, `predict_on_batch`)."""
+
+import importlib
+import os
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from fer.core.errors import FerError
+
+MEMBER = "fer.json"  # what a file says of itself: a member of the .tflite's zip, a property of the ONNX file
+ONNX, LITERT = ("onnxruntime", "onnxruntime"), ("ai_edge_litert.interpreter", "ai-edge-litert")  # modules and packages
+CHUNK = 8  # pictures at a time in LiteRT: no faster with more, and every size costs a copy of the weights
+
+
+class Onnx:
+    """A network in an .onnx file, run by onnxruntime on the CPU."""
+
+    def __init__(self, path: str | Path):
+        self._session = _onnx_session(path)
+        (pixels,), (output,) = self._session.get_inputs(), self._session.get_outputs()
+        self._pixels = pixels.name
+        self.input_shape, self.output_shape = (None, *pixels.shape[1:]), (None, *output.shape[1:])
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (n, size, size, channels) -> float32 (n, k)."""
+        return _to_one(self._session.run(None, {self._pixels: images.astype(np.float32)})[0])
+
+
+class LiteRt:
+    """A network in a .tflite file, run by ai-edge-litert on the CPU."""
+
+    def __init__(self, path: str | Path):
+        self._path, self._interpreters, self._lock = path, {}, threading.Lock()
+        pixels, output = self._interpreter(1)[1:]
+        self.input_shape = (None, *pixels["shape"][1:].tolist())
+        self.output_shape = (None, *output["shape"][1:].tolist())
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (n, size, size, channels) -> float32 (n, k)."""
+        with self._lock:  # an interpreter holds one picture's numbers at a time
+            parts = [self._run(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
+        return _to_one(np.concatenate(parts))
+
+    def _run(self, images):
+        interpreter, pixels, output = self._interpreter(len(images))
+        interpreter.set_tensor(pixels["index"], images.astype(np.float32))
+        interpreter.invoke()
+        return interpreter.get_tensor(output["index"])
+
+    def _interpreter(self, n):
+        # Resizing prepares everything anew: one for each size, and `Classifier` knows only powers of two.
+        if n not in self._interpreters:
+            library = _library(*LITERT, self._path)
+            try:
+                interpreter = library.Interpreter(str(self._path), num_threads=os.cpu_count())
+                (pixels,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+                interpreter.resize_tensor_input(pixels["index"], (n, *pixels["shape"][1:]))
+                interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                raise FerError(f"{self._path}: LiteRT cannot load it: {_first_line(error)}") from error
+            self._interpreters[n] = interpreter, pixels, output
+        return self._interpreters[n]
+
+
+RUNTIMES = {".onnx": Onnx, ".tflite": LiteRt}
+
+
+def load(path: str | Path) -> Onnx | LiteRt:
+    """Opens an exported network by its suffix.
+
+    Raises:
+        FerError: the runtime is not installed, or it cannot read the file.
+    """
+    return RUNTIMES[Path(path).suffix](path)
+
+
+def about(path: str | Path) -> str | None:
+    """The text of `MEMBER` in an exported file; None where it has none.
+
+    Raises:
+        FerError: the runtime is not installed, or an ONNX file that cannot be read.
+    """
+    if Path(path).suffix == ".onnx":
+        return _onnx_session(path, optimize=False).get_modelmeta().custom_metadata_map.get(MEMBER)
+    _library(*LITERT, path)
+    try:
+        with zipfile.ZipFile(path) as archive:  # appended to the network, as TFLite's metadata has its label files
+            return archive.read(MEMBER).decode()
+    except (zipfile.BadZipFile, KeyError):
+        return None
+
+
+def _to_one(probabilities):
+    """Rows that sum to 1: those of an int8 network are counted in steps of 1/256, and come to 0.99 or 1.01."""
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def _onnx_session(path, *, optimize=True):
+    runtime = _library(*ONNX, path)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    if not optimize:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a class of its own for every kind of bad file
+        raise FerError(f"{path}: onnxruntime cannot load it: {_first_line(error)}") from error
+
+
+def _library(module, package, path):
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise FerError(f"{path}: running it needs {package}: pip install {package}") from error
+
+
+def _first_line(error):
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

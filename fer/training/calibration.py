@@ -1,0 +1,49 @@
+"""Temperature scaling: one number that makes confidences mean what they say (Guo et al. 2017)."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from fer.models.classifier import Classifier
+
+RANGE = (0.2, 5.0)  # of temperatures that are tried
+TINY = 1e-7  # smallest probability that is told from 0
+
+
+def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """The temperature T at which softmax(log(p) / T) has the least cross-entropy against the targets.
+
+    Args:
+        probabilities: float32 (n, k), of pictures that were not trained on.
+        targets: float32 (n, k), rows sum to 1.
+
+    Returns:
+        T; above 1 where the network was too sure of itself.
+    """
+    logits = np.log(np.maximum(probabilities.astype(np.float64), TINY))
+
+    def loss(log_temperature):
+        scaled = logits / np.exp(log_temperature)
+        scaled -= scaled.max(axis=1, keepdims=True)
+        return -(targets * (scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True)))).sum(axis=1).mean()
+
+    best = minimize_scalar(loss, bounds=np.log(RANGE), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(best.x))
+
+
+def calibrate(classifier: Classifier, images: np.ndarray, targets: np.ndarray) -> Classifier:
+    """Fits the temperature and divides the weights of the last layer by it: the labels stay, the confidences change.
+
+    Args:
+        classifier: with a layer "logits" in front of its softmax, as `networks.build` makes it; changed in place.
+        images, targets: pictures that it was not trained on, prepared, and float32 (n, k) their labels. Of shares the
+            likeliest counts, as in every score: a confidence is to be the share of labels that are right.
+
+    Returns:
+        The same network with its temperature in the notes.
+    """
+    right = np.eye(targets.shape[1], dtype=np.float32)[targets.argmax(axis=1)]
+    temperature = fit_temperature(classifier.predict(images), right)
+    layer = classifier.model.get_layer("logits")
+    layer.set_weights([array / temperature for array in layer.get_weights()])
+    notes = classifier.notes | {"temperature": round(temperature * classifier.notes.get("temperature", 1.0), 4)}
+    return Classifier(classifier.model, classifier.labels, classifier.spec, notes)

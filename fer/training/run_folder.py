@@ -1,0 +1,187 @@
+"""The folder of one training run: configuration, log, curves and the checkpoint from which it resumes."""
+
+import dataclasses
+import hashlib
+import json
+import time
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from fer.core.errors import FerError
+from fer.core.files import replacing
+from fer.core.images import InputSpec
+from fer.models.classifier import Classifier
+from fer.training import curves
+from fer.training.recipes import Recipe
+
+CHECKPOINT, LOG, CURVES = "checkpoint.npz", "log.csv", "curves.png"
+
+
+class BestModel(keras.callbacks.Callback):
+    """Saves the network as a complete classifier whenever validation improves."""
+
+    def __init__(self, network, float32_twin, labels, training):
+        super().__init__()
+        self.network, self.twin, self.labels, self.training = network, float32_twin, labels, training
+        self.monitor = training.recipe.keep_best.removeprefix("val_")
+        self.epoch, self.value = None, None
+        self.current = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.current = epoch
+
+    # At the end of validation, not of the epoch: averaged weights are in the network only until then.
+    def on_test_end(self, logs=None):
+        value = float(logs["accuracy" if self.monitor == "last" else self.monitor])
+        sign = -1 if self.monitor == "loss" else 1
+        finite = all(np.isfinite(score) for score in logs.values())  # accuracy is finite even where all else is NaN
+        if not finite:
+            return
+        if self.monitor != "last" and self.value is not None and sign * value <= sign * self.value:
+            return
+        self.epoch, self.value = self.current + 1, value
+        self.twin.set_weights(self.network.get_weights())
+        recipe = self.training.recipe
+        scores = {f"val_{name}": float(score) for name, score in logs.items()}
+        notes = self.training.notes | {"epoch": self.epoch}
+        if not self.training.refit:
+            notes["validation_while_training"] = scores
+        Classifier(self.twin, self.labels, InputSpec(recipe.size, recipe.channels), notes).save(self.training.output)
+
+
+class RunFolder(keras.callbacks.Callback):
+    """Writes log.csv, curves.png and checkpoint.npz after every epoch; must be the last of the callbacks."""
+
+    STATE = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")  # of Keras' own callbacks
+
+    def __init__(self, training, callbacks, best: BestModel, data, teachers=()):
+        super().__init__()
+        self.training, self.callbacks, self.best = training, callbacks, best
+        self.identity = {
+            "recipe": dataclasses.asdict(training.recipe),
+            "seed": training.seed,
+            "dtype": training.dtype,
+            "backend": keras.backend.backend(),
+            "labels": list(best.labels),
+            "data": fingerprint(*(array for dataset in data for array in (dataset.images, dataset.targets))),
+            "teachers": fingerprint(*(array for known in teachers for array in known.model.get_weights()))
+            if teachers
+            else None,
+        }
+        self.history: list[dict] = []
+        self.finished = False
+        self.pending = None
+
+    @property
+    def path(self) -> Path:
+        return self.training.run_dir / CHECKPOINT
+
+    def clear(self) -> None:
+        """Removes what an earlier run left here, so that nobody resumes it as this one; its model stays until a better
+        one replaces it."""
+        for path in (self.path, self.training.run_dir / LOG, self.training.run_dir / CURVES):
+            path.unlink(missing_ok=True)
+
+    def restore(self, model: keras.Model) -> None:
+        """Puts the checkpoint's weights, optimizer and scores back; the callbacks' when training begins.
+
+        Raises:
+            FerError: no checkpoint, a damaged one, or one of another recipe, seed, data set or teacher.
+        """
+        try:
+            # numpy leaves a damaged file open that it has opened itself
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                state = json.loads(str(archive["state"]))
+                arrays = {name: archive[name] for name in archive.files if name != "state"}
+            differences = _differences(state["identity"], json.loads(json.dumps(self.identity)))
+        except FileNotFoundError as error:
+            raise FerError(f"{self.path}: there is no checkpoint to resume from") from error
+        except Exception as error:  # what a damaged zip can raise has no common class
+            raise FerError(f"{self.path}: the checkpoint is damaged ({error}); start again with --overwrite") from error
+        if differences:
+            raise FerError(f"{self.path}: the checkpoint is of another training: {'; '.join(differences)}")
+        model.optimizer.build(model.trainable_variables)
+        variables = _variables(model)
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if {name: array.shape for name, array in arrays.items()} != shapes:
+            raise FerError(f"{self.path}: the checkpoint is of another network; start again with --overwrite")
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+        self.history, self.finished, self.pending = state["history"], state["finished"], state["callbacks"]
+        self.best.epoch, self.best.value = state["best"]
+        if not self.training.output.exists() and self.best.epoch is not None:
+            raise FerError(f"{self.training.output}: the best model so far is gone; start again with --overwrite")
+
+    def on_train_begin(self, logs=None):
+        # Keras' callbacks forget everything in their own on_train_begin, which has run by now.
+        for callback, state in zip(self.callbacks, self.pending or [], strict=False):
+            for name, value in state.items():
+                setattr(callback, name, value)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.training.refit:  # Keras calls them so
+            logs = {name.replace("val_", "fitted_"): value for name, value in logs.items()}
+        row = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
+        row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
+        self.history.append(row | {"seconds": round(time.perf_counter() - self.started, 1)})
+        if not np.isfinite(row["loss"]):
+            self.model.stop_training = True
+        self.finished = self.model.stop_training or epoch + 1 == self.training.recipe.epochs
+        table = pd.DataFrame(self.history)
+        try:
+            with replacing(self.training.run_dir / LOG) as path:
+                table.to_csv(path, index=False)
+            curves.learning_curves(
+                table.to_dict("list"), self.training.run_dir / CURVES, title=self.training.output.stem
+            )
+        except FerError as error:  # on Windows a program that shows the file locks it; the next epoch writes it again
+            warnings.warn(str(error), stacklevel=1)
+        self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest
+
+    def _write_checkpoint(self):
+        arrays = {name: variable.numpy() for name, variable in _variables(self.model).items()}
+        state = {
+            "identity": self.identity,
+            "history": self.history,
+            "finished": self.finished,
+            "best": [self.best.epoch, self.best.value],
+            "callbacks": [
+                {name: _plain(vars(callback)[name]) for name in self.STATE if name in vars(callback)}
+                for callback in self.callbacks
+            ],
+        }
+        with replacing(self.path) as path:
+            np.savez(path, state=json.dumps(state), **arrays)
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """A short hash of arrays: tells whether a checkpoint belongs to these pictures, or to these teachers."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def _variables(model: keras.Model) -> dict:
+    """All that training changes, by its name in the checkpoint."""
+    groups = {"weights": model.weights, "optimizer": model.optimizer.variables}
+    return {f"{group}_{i}": variable for group, variables in groups.items() for i, variable in enumerate(variables)}
+
+
+def _plain(value):
+    return value if value is None or isinstance(value, int) else float(value)
+
+
+def _differences(old: dict, new: dict) -> list[str]:
+    """What is not the same; a field of the recipe that came after a checkpoint had its default there."""
+    defaults = json.loads(json.dumps(dataclasses.asdict(Recipe("", ""))))
+    flat = [{**defaults, **{k: v for k, v in d.items() if k != "recipe"}, **d["recipe"]} for d in (old, new)]
+    names = [name for name in {**flat[0], **flat[1]} if name != "summary" and flat[0].get(name) != flat[1].get(name)]
+    return [f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

@@ -1,0 +1,1 @@
+"""Films and cameras: sources, tracking, the live session, window and recording."""

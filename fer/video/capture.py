@@ -1,0 +1,161 @@
+"""OpenCV's video captures: opened one backend after the other, quietly, with errors that say what was tried."""
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from fer.core.errors import FerError
+
+MAX_FPS = 500.0  # files without a rate say 1000 (WebM out of browsers) or 90000
+
+# Opens a numbered series of pictures for "img_001.jpg", and a device for a file name: neither is meant here.
+_NOT_FOR_STREAMS = (cv2.CAP_IMAGES, cv2.CAP_V4L2)
+_SECRET = re.compile(r"(?i)(\w*(?:user|usr|login|pas|pwd|psw|token|key|auth|secret|sig)\w*=)[^&#]*")
+
+
+class Capture(Protocol):
+    """What is used of `cv2.VideoCapture`."""
+
+    def read(self) -> tuple[bool, np.ndarray | None]: ...
+
+    def get(self, what: int) -> float: ...
+
+    def release(self) -> None: ...
+
+
+def without_secrets(text: str) -> str:
+    """A source as it may be printed: the login of an address becomes ***, in front of its host and behind `user=`,
+    `password=` and the like."""
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        scheme, rest = "", text
+    login, at, host = rest.rpartition("@")
+    # A password may itself hold @, / or #: better a name with too little in it than one with too much.
+    if at and (":" in login or (mark and "@" in re.split("[/?#]", rest)[0])):
+        rest = f"***@{host}"
+    return scheme + mark + (_SECRET.sub(r"\1***", rest) if mark else rest)
+
+
+def open_camera(number: int) -> Capture:
+    """A camera of this machine."""
+    capture, tried = _try(number, cv2.videoio_registry.getCameraBackends())
+    if capture is None:
+        raise FerError(f"camera {number} cannot be opened (tried {tried}); {_devices(number)}")
+    return capture
+
+
+def _devices(number: int, folder: str = "/dev") -> str:
+    """What may be the matter with a camera that cannot be opened."""
+    if not os.path.isdir("/sys/class"):  # no Linux
+        return "is it plugged in, and may this program use it?"
+    found = sorted(Path(folder).glob("video[0-9]*"), key=lambda path: (len(path.name), path.name))
+    device = Path(folder, f"video{number}")
+    if device not in found:
+        return f"this machine has {', '.join(map(str, found)) or f'no {folder}/video*, so no camera'}"
+    if not os.access(device, os.R_OK | os.W_OK):
+        return f"{device} is there, but this user may not read it (group video)"
+    return f"{device} is there; does another program use it, or is it no camera?"
+
+
+def open_address(address: str, patience: float) -> Capture:
+    """A network camera; connecting and each read take no more than `patience` seconds."""
+    capture, tried = _try(address, _stream_backends(), round(1000 * patience))
+    if capture is None:
+        raise FerError(
+            f"{without_secrets(address)}: no video can be opened there (tried {tried}, for {patience:g} s at most); "
+            "is the camera on, and are host, port, path and login right?"
+        )
+    return capture
+
+
+def open_file(path: str) -> Capture:
+    """A video file."""
+    if os.path.isfile(path):  # and no pipe, which would wait for a writer
+        try:
+            with open(path, "rb") as file:
+                empty = not file.read(1)
+        except OSError as error:
+            raise FerError(f"{path}: cannot be opened ({error.strerror or error})") from error
+        if empty:
+            raise FerError(f"{path}: the file is empty (0 bytes)")
+    # With its folder in front, no name looks like an address ("a:b.mp4") to FFmpeg.
+    capture, tried = _try(os.path.abspath(path), _stream_backends())
+    if capture is not None and capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*"ansi"):
+        capture.release()  # FFmpeg draws the letters of a text file
+        capture = None
+    if capture is None:
+        raise FerError(f"{path}: not a video that OpenCV can read (tried {tried}): cut short, or another kind of file")
+    return capture
+
+
+def _stream_backends() -> list[int]:
+    return [backend for backend in cv2.videoio_registry.getStreamBackends() if backend not in _NOT_FOR_STREAMS]
+
+
+def _try(target: int | str, backends: list[int], milliseconds: int = 0) -> tuple[Capture | None, str]:
+    """The capture of the first backend of this OpenCV that can open the target, if any; the names of those tried."""
+    registry = cv2.videoio_registry
+    tried = []
+    with quiet():
+        for backend in filter(registry.hasBackend, backends):
+            tried.append(registry.getBackendName(backend))
+            limits = []
+            if milliseconds and backend == cv2.CAP_FFMPEG:  # others refuse to open with a limit they do not know
+                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
+            capture = cv2.VideoCapture(target, backend, limits)
+            if capture.isOpened():
+                return capture, ", ".join(tried)
+            capture.release()
+    return None, ", ".join(tried) or "nothing: this OpenCV was built without video"
+
+
+def read(capture: Capture) -> np.ndarray | None:
+    """The next picture as uint8 (H, W, 3) BGR, or None."""
+    try:
+        ok, image = capture.read()
+    except cv2.error:  # a half picture out of a camera
+        return None
+    if not ok or image is None or not image.size:
+        return None
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] == 1:  # infrared and thermal cameras
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return image
+
+
+def rate(capture: Capture) -> float | None:
+    """Frames a second as it says; None where it does not, or nonsense."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 0 < fps <= MAX_FPS else None
+
+
+_quiet_lock = threading.Lock()
+_quiet_blocks = 0
+_level_before = 0
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the lines off stderr that OpenCV writes about what cannot be opened or read: ours say it, and theirs may
+    hold a password (`fer/__init__.py` silences FFmpeg's). OpenCV has one level for all threads, so the last block to
+    end sets it back."""
+    global _quiet_blocks, _level_before
+    with _quiet_lock:
+        if not _quiet_blocks:
+            _level_before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        _quiet_blocks += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_blocks -= 1
+            if not _quiet_blocks:
+                cv2.utils.logging.setLogLevel(_level_before)

@@ -1,0 +1,126 @@
+"""A window that shows labelled frames, and the keys pressed in it."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from fer.core.errors import FerError
+from fer.core.files import replacing
+from fer.inference import drawing
+from fer.inference.recognizer import Prediction
+from fer.video.sources import Frame
+
+PAUSE = 0.05  # seconds between two looks at the keys while nothing moves
+HELP = "q, Esc: end   space: pause   s: snapshot   m: mirror"
+
+
+class Screen:
+    """A window on the screen. Use it as a context manager: it opens then.
+
+    Args:
+        title: of the window.
+        paced: show a file's frames no faster than they were taken.
+        notify: gets a line when a snapshot is saved.
+
+    Raises:
+        FerError: there is no display, or OpenCV was built without windows.
+    """
+
+    def __init__(self, title: str, *, paced: bool, notify: Callable[[str], None]):
+        self.title, self.paced, self.notify = title, paced, notify
+        self.mirror, self.shown, self.frame, self.content = False, None, None, None
+        self.ahead = None  # wall clock less the frame's own time
+        # Without a display Qt does not raise: it ends the program.
+        if sys.platform == "linux" and not _has_display():
+            raise FerError("there is no display to open a window on; use --headless")
+
+    def __enter__(self):
+        try:
+            cv2.namedWindow(self.title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        except cv2.error as error:
+            raise FerError("this OpenCV has no windows (a headless build); use --headless") from error
+        return self
+
+    def __exit__(self, *_):
+        if self._is_open():
+            cv2.destroyWindow(self.title)
+
+    def show(self, frame: Frame, predictions: list[Prediction], caption: str) -> None:
+        """Draws a frame and what was found in it."""
+        content, image = (frame, predictions, caption), frame.image
+        if self.mirror:
+            image, predictions = drawing.mirrored(image, predictions)
+        first = self.shown is None
+        self.shown, self.frame, self.content = drawing.draw(image, predictions, caption=caption), frame, content
+        if first:
+            cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
+        cv2.imshow(self.title, self.shown)
+
+    def attend(self, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Handles the window's events and keys, waiting where a file's frame is early or space was pressed.
+
+        Args:
+            stopped: asked now and then, also in a pause; True ends it.
+
+        Returns:
+            False when the person wants to end.
+        """
+        paused = False
+        while True:
+            wait = self._early()
+            key = cv2.waitKey(max(1, round(1000 * (PAUSE if paused else min(wait, PAUSE)))))
+            if stopped() or not self._is_open() or key & 0xFF in (ord("q"), 27):
+                return False
+            if key & 0xFF == ord(" "):
+                paused = not paused
+                self.ahead = None  # a pause is not time to catch up with
+            elif key & 0xFF == ord("m"):
+                self.mirror = not self.mirror
+                if self.content:
+                    self.show(*self.content)
+            elif key & 0xFF == ord("s") and self.content:
+                self._save()
+            if not paused and self._early() <= 0:
+                return True
+
+    def _early(self):
+        """Seconds until the frame on show has had its time."""
+        if not self.paced or self.frame is None:
+            return 0.0
+        now = time.monotonic()
+        if self.ahead is None or now - self.frame.seconds > self.ahead + 1:  # begin, or too late to catch up
+            self.ahead = now - self.frame.seconds
+        return self.ahead + self.frame.seconds - now
+
+    def _save(self):
+        """Writes what is on show, under a name that is free."""
+        number = 1
+        while os.path.exists(path := f"snapshot-{number:03}.png"):
+            number += 1
+        try:
+            with replacing(path) as temporary:
+                temporary.write_bytes(drawing.encode(self.shown, ".png"))
+        except FerError as error:
+            self.notify(str(error))
+        else:
+            self.notify(f"saved {path}")
+
+    def _is_open(self):
+        try:
+            return cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:
+            return False
+
+
+def _has_display() -> bool:
+    """Whether there seems to be a screen: an address, and for one on this machine also its socket."""
+    if os.environ.get("WAYLAND_DISPLAY") or os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
+        return True
+    host, _, number = os.environ.get("DISPLAY", "").rpartition(":")
+    if host in ("", "unix"):
+        return bool(number) and Path(f"/tmp/.X11-unix/X{number.partition('.')[0]}").exists()
+    return True

@@ -1,0 +1,119 @@
+"""How a script ends, and what reaches the screen on the way."""
+
+import argparse
+import os
+import signal
+
+import pytest
+
+from fer import FerError
+from fer.cli import common
+
+
+def ended(main, capfd):
+    """(exit code, stderr) of a script with this main."""
+    with pytest.raises(SystemExit) as caught:
+        common.run(lambda args: main(), lambda: None)
+    return caught.value.code, capfd.readouterr().err
+
+
+def fail(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize("code", [0, 1, 130, None])
+def test_a_script_ends_with_the_code_of_its_main(capfd, code):
+    assert ended(lambda: code, capfd) == (code, "")
+
+
+def test_an_error_of_the_user_is_one_line_and_code_2(capfd):
+    assert ended(fail(FerError("x.keras: there is no such model file")), capfd) == (
+        2,
+        "error: x.keras: there is no such model file\n",
+    )
+
+
+def test_an_error_in_the_arguments_is_treated_alike(capfd):
+    with pytest.raises(SystemExit) as caught:
+        common.run(lambda args: 0, fail(FerError("no such recipe")))
+    assert caught.value.code == 2
+    assert capfd.readouterr().err == "error: no such recipe\n"
+
+
+def test_ctrl_c_is_one_word_and_code_130(capfd):
+    assert ended(fail(KeyboardInterrupt()), capfd) == (130, "interrupted\n")
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        common.run(lambda args: fail(ZeroDivisionError("a bug"))(), lambda: None)
+
+
+def note(text):
+    """Writes to stderr as C++ code does, past Python's own stream."""
+    os.write(2, text.encode())
+
+
+def test_quiet_keeps_notes_off_the_screen_and_gives_stderr_back(capfd):
+    with common.quiet():
+        note("I0000 oneDNN custom operations are on\n")
+    note("heard")
+    assert capfd.readouterr().err == "heard"
+
+
+def test_quiet_shows_the_notes_if_a_bug_follows(capfd):
+    def work():
+        note("libcudart.so is missing\n")
+        raise ImportError("tensorflow")
+
+    with pytest.raises(ImportError, match="tensorflow"), common.quiet():
+        work()
+    note("heard")
+    assert capfd.readouterr().err == "libcudart.so is missing\nheard"
+
+
+def test_quiet_hides_them_behind_an_error_that_explains_itself(capfd):
+    def work():
+        note("noise\n")
+        raise FerError("x.keras: not a Keras file")
+
+    with pytest.raises(FerError), common.quiet():
+        work()
+    assert capfd.readouterr().err == ""
+
+
+def test_quiet_leaves_no_file_open():
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    for _ in range(5):
+        with common.quiet():
+            note("x")
+    if before is not None:
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_progress_passes_everything_on_and_stays_silent_in_a_log(capfd):
+    assert list(common.progress(iter("abc"), 3, "train")) == ["a", "b", "c"]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_loop_is_asked_to_stop_once_and_interrupted_the_second_time(sign):
+    before = signal.getsignal(sign)
+    with common.stoppable() as stopped:
+        assert not stopped()
+        signal.raise_signal(sign)
+        assert stopped()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(sign)
+    assert stopped()
+    assert signal.getsignal(sign) == before
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "x", ""])
+def test_numbers_below_the_least_are_refused(text):
+    with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+        common.at_least(float, 0)(text)
+    assert common.at_least(int, 1)("1") == 1

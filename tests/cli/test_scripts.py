@@ -1,0 +1,462 @@
+"""train.py and evaluate.py from end to end: what they print, write and refuse."""
+
+import json
+import subprocess
+import sys
+from unittest import mock
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, log_loss
+from support import tiny
+from support.tiny import script
+
+import evaluate
+import train
+from fer import FerError
+from fer.cli import common
+from fer.core.images import InputSpec
+from fer.data import dataset
+from fer.models.classifier import Classifier
+from fer.models.ensemble import average
+from fer.training import fit
+
+PNG = b"\x89PNG"
+N = 257  # one more than a full batch of the network
+
+
+# --- train.py as a program
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """One real run of train.py, and evaluate.py here, with the default network, small: (folder, both outputs)."""
+    place = tmp_path_factory.mktemp("program")
+    faces, model = tiny.folders(place / "faces", train=66, validation=30, size=16), place / "models" / "mine.keras"
+    (faces / "train" / "happy" / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
+    trained = tiny.run(
+        *("--data", faces, "--size", "16", "--epochs", "2", "--batch-size", "32", "--output", model),
+        *("--run-dir", place / "run"),
+        script="train.py",
+    )
+    return place, trained, tiny.printed(evaluate, "--model", model, "--data", faces, "--report", place / "r.json")
+
+
+def test_train_says_what_it_read_where_it_runs_and_what_it_wrote(program):
+    place, output, _ = program
+    assert "train: 66 pictures (angry 22, happy 22, sad 22); 0 blank, 1 skipped" in output
+    assert f"  skipped {place / 'faces' / 'train' / 'happy' / 'broken.jpg'}: " in output
+    assert "validation: 30 pictures" in output
+    assert "training four-block (recipe four-block) on " in output
+    assert f"keras {keras.__version__}" in output
+    assert "2 epochs, " in output
+    assert "kept epoch" in output
+    run = place / "run"
+    assert f"model {place / 'models' / 'mine.keras'}, curves {run / 'curves.png'}, log {run / 'log.csv'}" in output
+    assert "Traceback" not in output
+    assert "cuda" not in output.lower()  # TensorFlow's start-up notes stay out of the way
+
+
+def test_train_leaves_a_model_and_a_run_folder(program):
+    place, _, _ = program
+    assert {path.name for path in (place / "run").iterdir()} == {"run.json", "log.csv", "curves.png", "checkpoint.npz"}
+    assert (place / "run" / "curves.png").read_bytes().startswith(PNG)
+    notes = Classifier.load(place / "models" / "mine.keras").notes
+    assert notes["data"] == "faces"
+    assert notes["pictures"] == {"train": 66, "validation": 30}
+    assert notes["recipe"]["name"] == "four-block"
+    assert notes["recipe"]["epochs"] == 2
+    assert {
+        "seed",
+        "date",
+        "versions",
+        "revision",
+        "device",
+        "dtype",
+        "epoch",
+        "validation_while_training",
+    } <= notes.keys()
+    assert str(place) not in json.dumps(notes)
+
+
+def test_evaluate_prints_what_train_printed_at_its_end(program):
+    place, trained, evaluated = program
+
+    def table(text):
+        lines = text[text.index("emotion ") :].splitlines()
+        return lines[: next(i for i, line in enumerate(lines) if line.startswith("weighted average")) + 1]
+
+    assert table(evaluated) == table(trained)
+    assert json.loads((place / "r.json").read_text())["images"] == 30
+
+
+# --- train.py in this process
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return tiny.folders(tmp_path_factory.mktemp("data") / "faces", train=24, validation=12)
+
+
+QUICK = (*tiny.FLAGS, "--epochs", "1")
+
+
+def test_data_that_are_not_there_are_refused_before_keras_is_loaded(tmp_path):
+    """Also: neither --help nor a wrong flag waits for Keras."""
+    code = f"""
+import sys, train, evaluate
+from fer import FerError
+evaluate.parse_args(["--model", "m.keras", "--data", "x"])
+train.main(train.parse_args(["--list-recipes"]))
+for run in (lambda: train.main(train.parse_args(["--data", {str(tmp_path / "none")!r}])),
+            lambda: train.main(train.parse_args(["--epochs", "0"])),
+            lambda: evaluate.main(evaluate.parse_args(["--model", "none.keras", "--data", "demo"]))):
+    try:
+        run()
+    except FerError:
+        pass
+    else:
+        sys.exit("not refused")
+print("loaded:", *sorted({{"keras", "tensorflow", "torch", "jax"}} & set(sys.modules)))
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.endswith("loaded:\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} train.py --list-recipes | head -n 1"
+    process = subprocess.run(command, shell=True, cwd=tiny.ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.count("\n") == 1
+    assert process.stderr == ""
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_first_epoch(faces, tmp_path, refuse):
+    (tmp_path / "file").write_text("a file, not a folder")
+    places = ["--output", tmp_path / "file" / "m.keras", "--run-dir", tmp_path / "run"]
+    assert "m.keras: cannot be written" in refuse(train, "--data", faces, *QUICK, *places)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["train.py", "evaluate.py"])
+def test_help_begins_with_the_purpose_and_two_commands(name):
+    process = tiny.start("--help", script=name)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert output.count(f"    python {name} --") >= 2
+    assert "--data" in output
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--network", "lenet"], "unknown network 'lenet'; there are: plain, four-block"),
+        (["--network", "five-conv"], "a picture of 12 pixels is too small for the network 'five-conv'"),
+        (["--crop", "13"], "crop must lie between 1 and the picture size 12, not 13"),
+        (["--init", "none.keras"], "none.keras: there is no such model file"),
+        (["--data", "nowhere"], "nowhere: there is no such file or folder"),
+        (["--votes", "v.csv"], "votes belong to the rows of a fer2013.csv"),
+        (["--output", "model.h5"], "--output must end in .keras"),
+    ],
+)
+def test_a_training_that_cannot_start_leaves_nothing_behind(faces, tmp_path, monkeypatch, refuse, flags, message):
+    monkeypatch.chdir(tmp_path)
+    assert refuse(train, "--data", faces, *QUICK, "--run-dir", "run", *flags).startswith(message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_diverges_ends_early_keeps_no_model_and_says_what_to_do(faces, tmp_path, refuse):
+    flags = ("--optimizer", "sgd", "--learning-rate", "1e30", "--epochs", "4", "--keep-best", "val_accuracy")
+    message = refuse(train, "--data", faces, *tiny.FLAGS, *flags, "--run-dir", tmp_path / "run")
+    assert message == "no epoch gave a finite val_accuracy; lower --learning-rate"
+    assert not (tmp_path / "run" / "model.keras").exists()
+    assert len(pd.read_csv(tmp_path / "run" / "log.csv")) < 4
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(PNG)
+
+
+def test_init_fine_tunes_and_a_stranger_is_refused(faces, tmp_path, refuse, capsys):
+    first, second = tmp_path / "first.keras", tmp_path / "second.keras"
+    Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE)).save(first)
+    still = ("--optimizer", "sgd", "--learning-rate", "1e-30")
+    places = ("--output", second, "--run-dir", tmp_path / "2")
+    assert script(train, "--data", faces, *QUICK, *still, *places, "--init", first) == 0
+    old, new = (Classifier.load(path).model for path in (first, second))
+    for layer in ("block1_conv", "dense1", "logits"):
+        np.testing.assert_array_equal(old.get_layer(layer).get_weights()[0], new.get_layer(layer).get_weights()[0])
+    assert json.loads((tmp_path / "2" / "run.json").read_text())["configuration"]["init"] == str(first)
+    capsys.readouterr()
+    pixels = keras.Input((12, 12, 1))
+    stranger = keras.Model(pixels, keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(pixels)), name="vgg")
+    Classifier(stranger, tiny.LABELS, InputSpec(12)).save(tmp_path / "stranger.keras")
+    message = refuse(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "3", "--init", tmp_path / "stranger.keras")
+    assert message.startswith("no layer of vgg fits the network tiny")
+
+
+def test_a_run_that_is_there_is_not_touched_without_being_asked(faces, tmp_path, refuse):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").write_bytes(b"precious")
+    message = refuse(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "run")
+    assert message.endswith(
+        "model.keras exists: go on with --resume, start again with --overwrite, or choose another place"
+    )
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.keras"]
+
+
+def test_ctrl_c_in_the_first_epoch_promises_nothing(faces, tmp_path, capsys):
+    (tmp_path / "old.keras").write_bytes(b"of another run")
+    flags = ("--output", tmp_path / "old.keras", "--run-dir", tmp_path / "run", "--overwrite")
+    with mock.patch.object(fit, "fit", side_effect=KeyboardInterrupt):
+        assert script(train, "--data", faces, *QUICK, *flags) == 130
+    output = capsys.readouterr().out
+    assert "stopped within the first epoch" in output
+    assert "best model so far" not in output
+
+
+def test_an_idle_card_is_warned_of(faces, tmp_path, capsys):
+    with (
+        mock.patch("fer.models.device.nvidia_card", return_value="NVIDIA RTX 4090"),
+        mock.patch("fer.models.device.has_gpu", return_value=False),
+        mock.patch.object(fit, "fit", side_effect=KeyboardInterrupt),
+    ):
+        assert script(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "run") == 130
+    assert (
+        "warning: this machine has an NVIDIA card (NVIDIA RTX 4090) that tensorflow cannot use"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_diagram_comes_with_a_text_and_needs_no_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keras.utils, "plot_model", lambda model, to, **options: to.write_bytes(PNG))
+    assert script(train, "--network", "tiny", "--size", "12", "--data", "nowhere", "--diagram", "d.png") == 0
+    output = capsys.readouterr().out
+    assert "block1_conv" in output
+    assert "wrote d.png" in output
+    assert [path.name for path in tmp_path.iterdir()] == ["d.png"]
+
+
+def test_without_graphviz_the_text_is_there_and_a_hint(tmp_path, monkeypatch, capsys):
+    def missing(*args, **options):
+        raise ImportError("no pydot")
+
+    monkeypatch.setattr(keras.utils, "plot_model", missing)
+    assert script(train, "--network", "tiny", "--size", "12", "--diagram", tmp_path / "d.png") == 2
+    output = capsys.readouterr()
+    assert "block1_conv" in output.out
+    assert output.err.startswith(f"error: {tmp_path / 'd.png'}: drawing needs Graphviz: pip install pydot")
+
+
+# --- evaluate.py
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """257 validation pictures in folders with other words for the emotions; two models that know nothing much."""
+    place = tmp_path_factory.mktemp("measured")
+    words = {"angry": "Anger", "happy": "happiness", "sad": "sadness"}
+    faces = tiny.folders(place / "faces", train=6, validation=N)
+    for split in ("train", "validation"):
+        for label, word in words.items():
+            (faces / split / label).rename(faces / split / word)
+    models = []
+    for seed, labels in ((2, tiny.LABELS), (3, ("sad", "angry", "happy"))):
+        keras.utils.set_random_seed(seed)
+        path = place / f"model{len(models)}.keras"
+        model = tiny.build(labels)
+        model.get_layer("logits").set_weights([array * 3 for array in model.get_layer("logits").get_weights()])
+        Classifier(model, labels, InputSpec(tiny.SIZE)).save(path)
+        models.append(path)
+    return faces, models, dataset.load(faces, InputSpec(tiny.SIZE), splits=("validation",))["validation"]
+
+
+KEYS = {
+    *("images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "weighted", "per_class"),
+    *("confusion", "top2_accuracy", "ece", "nll", "risk_coverage"),
+    *("model", "data", "votes", "keep_list", "split", "tta", "views"),
+}
+
+
+@pytest.fixture(scope="module")
+def evaluated(measured, tmp_path_factory):
+    """One evaluation with every file that can be asked for: (folder, report, printed text)."""
+    faces, models, _ = measured
+    place = tmp_path_factory.mktemp("evaluated")
+    names = ("report.json", "confusion.png", "reliability.png", "mistakes.csv")
+    files = [word for name in names for word in (f"--{name.partition('.')[0]}", place / name)]
+    printed = tiny.printed(evaluate, "--model", models[0], "--data", faces, *files)
+    return place, json.loads((place / "report.json").read_text()), printed
+
+
+def test_the_report_has_the_promised_keys(evaluated, measured):
+    _, report, _ = evaluated
+    assert report.keys() == KEYS
+    assert report["labels"] == list(tiny.LABELS)
+    assert report["model"] == [str(measured[1][0])]
+    assert (report["data"], report["split"], report["tta"], report["views"]) == (
+        str(measured[0]),
+        "validation",
+        "none",
+        1,
+    )
+    assert set(report["per_class"]) == set(tiny.LABELS)
+    assert set(report["per_class"]["sad"]) == {
+        "precision",
+        "recall",
+        "specificity",
+        "f1",
+        "support",
+        "tp",
+        "fp",
+        "fn",
+        "tn",
+    }
+
+
+def test_every_picture_counts_and_the_scores_are_those_of_predict(evaluated, measured):
+    _, report, printed = evaluated
+    _, models, validation = measured
+    probabilities = Classifier.load(models[0]).predict(validation.images)
+    true, said = validation.targets.argmax(axis=1), probabilities.argmax(axis=1)
+    assert report["images"] == N
+    assert sum(map(sum, report["confusion"])) == N
+    assert report["confusion"] == confusion_matrix(true, said, labels=[0, 1, 2]).tolist()
+    assert report["accuracy"] == pytest.approx(accuracy_score(true, said))
+    assert report["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(true, said))
+    assert report["macro_f1"] == pytest.approx(f1_score(true, said, average="macro"))
+    assert report["nll"] == pytest.approx(log_loss(true, probabilities), rel=1e-4)
+    assert 0.1 < report["accuracy"] < 0.9  # else this would prove little
+    assert f"accuracy            {report['accuracy']:.2%}  (95% interval " in printed
+    assert f", {N} images)" in printed
+
+
+def test_the_table_matrix_and_view_count_are_printed(evaluated):
+    _, report, printed = evaluated
+    assert "model0.keras on faces validation, 1 view\n" in printed
+    row = next(line.split() for line in printed.splitlines() if line.startswith("sad "))
+    scores = report["per_class"]["sad"]
+    assert [int(word) for word in row[1:6]] == [scores[name] for name in ("support", "tp", "fn", "fp", "tn")]
+    assert "true \\ predicted" in printed
+
+
+def test_plots_are_written(evaluated):
+    place, _, _ = evaluated
+    for name in ("confusion.png", "reliability.png", "mistakes.png"):
+        assert (place / name).read_bytes().startswith(PNG)
+
+
+def test_mistakes_are_all_there_the_most_confident_first(evaluated, measured):
+    place, report, _ = evaluated
+    _, models, validation = measured
+    table = pd.read_csv(place / "mistakes.csv")
+    assert list(table) == ["name", "true", "predicted", "confidence"]
+    assert len(table) == N - sum(report["confusion"][i][i] for i in range(3))
+    assert table["confidence"].is_monotonic_decreasing
+    assert (table["true"] != table["predicted"]).all()
+    first = table.iloc[0]
+    assert cv2.imread(first["name"]) is not None
+    row = validation.names.index(first["name"])
+    probabilities = Classifier.load(models[0]).predict(validation.images[row : row + 1])[0]
+    assert first["predicted"] == tiny.LABELS[probabilities.argmax()]
+    assert first["confidence"] == pytest.approx(probabilities.max(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("tta", "views"), [("none", 1), ("flip", 2), ("ten-crop", 10)])
+def test_an_ensemble_with_views(measured, tmp_path, capsys, tta, views):
+    faces, models, validation = measured
+    path = tmp_path / "r.json"
+    assert script(evaluate, "--model", *models, "--data", faces, "--tta", tta, "--report", path) == 0
+    report = json.loads(path.read_text())
+    probabilities = average([Classifier.load(model) for model in models], [validation.images] * 2, tta=tta)
+    right = probabilities.argmax(axis=1) == validation.targets.argmax(axis=1)
+    assert report["accuracy"] == pytest.approx(right.mean())
+    assert (report["views"], report["model"]) == (views, list(map(str, models)))
+    assert f"model0.keras + model1.keras on faces validation, {views} view" in capsys.readouterr().out
+
+
+def test_all_splits_together(measured, tmp_path):
+    faces, models, _ = measured
+    path = tmp_path / "r.json"
+    assert script(evaluate, "--model", models[0], "--data", faces, "--split", "all", "--report", path) == 0
+    assert json.loads(path.read_text())["images"] == N + 6
+
+
+def test_a_model_without_mistakes_has_an_empty_list_of_them(measured, tmp_path):
+    faces, models, validation = measured
+    with mock.patch.object(Classifier, "predict", return_value=validation.targets):
+        assert script(evaluate, "--model", models[0], "--data", faces, "--mistakes", tmp_path / "m.csv") == 0
+    assert pd.read_csv(tmp_path / "m.csv").empty
+
+
+def test_evaluate_refuses_in_one_line(measured, tmp_path, refuse):
+    faces, (model, _), _ = measured
+    keras_only, other = tmp_path / "plain.keras", tmp_path / "other.keras"
+    network = tiny.build()
+    network.save(keras_only)
+    Classifier(network, ("angry", "happy", "fear"), InputSpec(tiny.SIZE)).save(other)
+    assert refuse(evaluate, "--model", tmp_path / "none.keras", "--data", faces).endswith(
+        "none.keras: there is no such model file"
+    )
+    assert "it does not say its labels" in refuse(evaluate, "--model", keras_only, "--data", faces)
+    assert "there is no such file or folder" in refuse(evaluate, "--model", model, "--data", tmp_path / "nowhere")
+    assert "has no test split, only train, validation" in refuse(
+        evaluate, "--model", model, "--data", faces, "--split", "test"
+    )
+    message = refuse(evaluate, "--model", other, "--data", faces)
+    assert message == "the data have labels that the model does not know: sad; it knows angry, happy, fear"
+    assert "different labels cannot be averaged" in refuse(evaluate, "--model", model, other, "--data", faces)
+    assert "cannot be written" in refuse(evaluate, "--model", model, "--data", faces, "--report", keras_only / "r.json")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--model", "m.keras"], ["--data", "x", "--tta", "rotate"]])
+def test_evaluate_explains_how_to_call_it(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        evaluate.parse_args(arguments)
+    assert ended.value.code == 2
+    assert "usage: " in capsys.readouterr().err
+
+
+def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
+    faces, model = tiny.folders(tmp_path / "faces", train=60, validation=0), tmp_path / "m.keras"
+    flags = ("--validation-fraction", "0.3", "--split-seed", "5")
+    places = ("--output", model, "--run-dir", tmp_path / "run")
+    assert script(train, "--data", faces / "train", *QUICK, *flags, *places) == 0
+    capsys.readouterr()
+    report = tmp_path / "r.json"
+    assert script(evaluate, "--model", model, "--data", faces / "train", "--report", report) == 0
+    made = dataset.load(faces / "train", InputSpec(tiny.SIZE), validation_fraction=0.3, seed=5)["validation"]
+    assert json.loads(report.read_text())["images"] == len(made)
+    assert Classifier.load(model).notes["split"] == {"validation_fraction": 0.3, "split_seed": 5}
+
+
+def test_models_of_different_splits_are_not_averaged_unasked():
+    args = evaluate.parse_args(["--model", "a", "b", "--data", "d"])
+    notes = [{"split": {"validation_fraction": 0.1, "split_seed": seed}} for seed in (1, 2)]
+    with pytest.raises(FerError, match="--split-seed"):
+        common.take_split(args, notes)
+    args.split_seed = 3
+    common.take_split(args, notes)
+    assert (args.validation_fraction, args.split_seed) == (0.1, 3)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (["--confusion", "r.png", "--mistakes", "r.csv"], "two outputs would be one file"),
+        (["--report", "a", "--reliability", "a"], "two outputs would be one file"),
+        (["--mistakes", "q.png"], "--mistakes writes a .csv"),
+        (["--risk-coverage", "a.pdf", "--groups", "a.pdf", "--group-by", "folder"], "two outputs would be one file"),
+        (["--risk-coverage", "a.docx"], "cannot write a figure as '.docx'"),
+        (["--groups", "a.png"], "--groups and --attributes go with --group-by"),
+        (["--attributes", "a.csv"], "--groups and --attributes go with --group-by"),
+    ],
+)
+def test_outputs_that_would_overwrite_each_other_are_refused(refuse, outputs, said):
+    assert said in refuse(evaluate, "--model", "m.keras", "--data", "demo", *outputs)
+
+
+def test_a_single_class_is_refused(tmp_path, refuse):
+    faces = tiny.folders(tmp_path / "faces", labels=("happy",))
+    assert "a single class (happy)" in refuse(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "run")

@@ -1,0 +1,438 @@
+"""From flags to a checked configuration, and the rules about runs that are already there."""
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+
+import pytest
+
+import train
+from fer import FerError
+from fer.cli import train_arguments
+from fer.cli.train_arguments import resolve
+from fer.training.config import Configuration
+from fer.training.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Recipe
+
+FIELDS = dataclasses.fields(Recipe)[2:]
+# For each field a text for the flag, and what it means; none is the default.
+FLAGS = {
+    "network": ("plain", "plain"),
+    "size": ("64", 64),
+    "channels": ("3", 3),
+    "crop": ("44", 44),
+    "width": ("24", 24),
+    "dropout": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
+    "dense_dropout": ("0.5", (0.5,)),
+    "drop_blank": (None, True),
+    "vote_share": ("0.2", 0.2),
+    "average_twins": (None, True),
+    "epochs": ("7", 7),
+    "growth": ("32,40", (32, 40)),
+    "batch_size": ("32", 32),
+    "optimizer": ("sgd", "sgd"),
+    "learning_rate": ("3e-2", 0.03),
+    "weight_decay": ("5e-4", 5e-4),
+    "schedule": ("one-cycle", "one-cycle"),
+    "warmup": ("0.2", 0.2),
+    "plateau_monitor": ("val_accuracy", "val_accuracy"),
+    "plateau_factor": ("0.5", 0.5),
+    "plateau_patience": ("9", 9),
+    "min_learning_rate": ("1e-6", 1e-6),
+    "patience": ("11", 11),
+    "monitor": ("val_accuracy", "val_accuracy"),
+    "keep_best": ("val_accuracy", "val_accuracy"),
+    "calibrate": (None, True),
+    "loss": ("focal", "focal"),
+    "focal_gamma": ("1.5", 1.5),
+    "label_smoothing": ("0.1", 0.1),
+    "class_weights": ("sqrt", "sqrt"),
+    "mixup": ("0.2", 0.2),
+    "teacher_share": ("0.3", 0.3),
+    "teacher_temperature": ("4", 4.0),
+    "teacher_flip": (None, True),
+    "ema": ("0.99", 0.99),
+    "flip": (None, True),
+    "rotation": ("15", 15.0),
+    "zoom": ("0.3", 0.3),
+    "shift": ("0.15", 0.15),
+    "shear": ("5", 5.0),
+    "brightness": ("0.25", 0.25),
+    "contrast": ("0.35", 0.35),
+    "erasing": ("1", 1.0),
+}
+# What goes with a flag that has no effect alone.
+WITH = {
+    "warmup": {"schedule": "cosine"},
+    **dict.fromkeys(
+        ("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), {"schedule": "plateau"}
+    ),
+    "monitor": {"patience": 3},
+    "focal_gamma": {"loss": "focal"},
+    **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip"), {"teacher": "t.keras"}),
+    "vote_mode": {"votes": "v.csv"},
+    "vote_share": {"vote_mode": "mixed", "votes": "v.csv"},  # what it needs, and what that needs
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Default places are relative: here to an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def configure(*arguments):
+    return resolve(train.parse_args(list(arguments)))
+
+
+def flag(name):
+    return "--" + name.replace("_", "-")
+
+
+def test_the_table_of_flags_knows_every_field():
+    assert list(FLAGS) == [item.name for item in FIELDS]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_every_field_of_a_recipe_is_a_flag_that_overrides_it_alone(name):
+    text, value = FLAGS[name]
+    beside = WITH.get(name, {})
+    words = [word for other, value in beside.items() for word in (flag(other), str(value))]
+    recipe = configure("--recipe", "five-conv", *words, flag(name), *([text] if text else [])).recipe
+    changed = {item.name: getattr(recipe, item.name) for item in FIELDS}
+    expected = {item.name: getattr(RECIPES["five-conv"], item.name) for item in FIELDS} | {name: value}
+    expected |= {other: value for other, value in beside.items() if other in expected}
+    assert changed == expected
+    assert expected[name] != getattr(RECIPES["five-conv"], name)
+    assert type(getattr(recipe, name)) is type(getattr(RECIPES["five-conv"], name))
+
+
+@pytest.mark.parametrize("name", WITH)
+def test_a_flag_without_effect_is_refused_with_what_it_needs(name, elsewhere):
+    text = FLAGS[name][0] if name in FLAGS else "majority"
+    other, value = next(iter(WITH[name].items()))
+    needed = flag(other) if other in ("patience", "teacher", "votes") else f"{flag(other)} {value}"
+    with pytest.raises(FerError, match=f"^{flag(name)} has no effect without {needed}$"):
+        configure("--recipe", "five-conv", flag(name), *([text] if text else []))
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_every_flag_that_needs_another_is_known_here():
+    assert set(WITH) == set(train_arguments.NEEDS)
+
+
+def test_a_recipe_gives_its_own_flags_their_effect():
+    assert configure("--recipe", "four-block", "--plateau-factor", "0.5", "--monitor", "val_accuracy")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_without_flags_a_recipe_is_as_it_stands(name):
+    assert configure("--recipe", name).recipe == RECIPES[name]
+
+
+def test_no_flip_overrides_a_recipe_that_flips():
+    assert configure("--recipe", "four-block", "--no-flip").recipe.flip is False
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_augment_turns_all_of_it_off(name):
+    recipe = configure("--recipe", name, "--no-augment").recipe
+    assert not recipe.augments
+    off = {key: type(getattr(RECIPES[name], key))() for key in AUGMENTATION}
+    assert recipe == dataclasses.replace(RECIPES[name], **off)
+
+
+def test_augment_keeps_what_a_recipe_has_and_gives_the_standard_to_one_without():
+    assert configure("--recipe", "four-block", "--augment").recipe == RECIPES["four-block"]
+    recipe = configure("--recipe", "plain", "--augment").recipe
+    assert {name: getattr(recipe, name) for name in STANDARD_AUGMENTATION} == STANDARD_AUGMENTATION
+
+
+def test_an_amount_beside_augment_wins():
+    recipe = configure("--recipe", "four-block", "--no-augment", "--rotation", "20").recipe
+    assert [name for name in AUGMENTATION if getattr(recipe, name)] == ["rotation"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "epochs must be at least 1, not 0"),
+        (["--learning-rate", "-1"], "learning_rate must be above 0"),
+        (["--dropout", "0.2,1.5"], "dropout must be rates from 0 to below 1"),
+        (["--ema", "1"], "ema must be from 0 to below 1"),
+        (["--output", "model.h5"], "--output must end in .keras, not model.h5"),
+        (["--seed", "-1"], "--seed must lie between 0 and 4294967295, not -1"),
+        (["--seed", str(2**32)], "--seed must lie between 0 and"),
+    ],
+)
+def test_impossible_values_are_refused_in_one_line(arguments, message):
+    with pytest.raises(FerError, match=f"^{re.escape(message)}") as caught:
+        configure(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--optimizer", "rmsprop"],
+        ["--recipe", "resnet-152"],
+        ["--epochs", "many"],
+        ["--dropout", "0.1,x"],
+        ["--channels", "2"],
+    ],
+)
+def test_what_is_no_value_at_all_is_refused_by_the_parser(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        train.parse_args(arguments)
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output", "run_dir"),
+    [
+        ([], "runs/four-block-demo/model.keras", "runs/four-block-demo"),
+        (["--recipe", "rgb", "--data", "some/fer2013.csv"], "runs/rgb-fer2013/model.keras", "runs/rgb-fer2013"),
+        (["--data", "kaggle:someone/faces"], "runs/four-block-faces/model.keras", "runs/four-block-faces"),
+        (["--output", "models/mine.keras"], "models/mine.keras", "runs/mine"),
+        (["--run-dir", "here/"], "here/model.keras", "here"),
+        (["--run-dir", "here", "--output", "there.keras"], "there.keras", "here"),
+    ],
+)
+def test_default_places(arguments, output, run_dir):
+    config = configure(*arguments)
+    assert (config.output, config.run_dir) == (output, run_dir)
+    assert config.path.as_posix() == f"{run_dir}/run.json"
+
+
+def test_other_defaults_and_their_flags():
+    config = configure()
+    assert (config.data, config.votes, config.vote_mode, config.seed, config.validation_fraction) == (
+        "demo",
+        None,
+        "shares",
+        42,
+        0.1,
+    )
+    assert (config.precision, config.init) == ("auto", None)
+    config = configure(
+        *("--data", "a.csv", "--votes", "v.csv", "--vote-mode", "majority", "--seed", "3"),
+        *("--validation-fraction", "0.2", "--precision", "bfloat16", "--init", "old.keras"),
+    )
+    assert (config.data, config.votes, config.vote_mode, config.seed, config.validation_fraction) == (
+        "a.csv",
+        "v.csv",
+        "majority",
+        3,
+        0.2,
+    )
+    assert (config.precision, config.init) == ("bfloat16", "old.keras")
+
+
+def test_run_json_holds_everything_that_was_asked_and_where_it_ran(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train.py", "--data", "two words", "--epochs", "5"])
+    config = configure("--data", "two words", "--epochs", "5")
+    config.write()
+    about = json.loads(config.path.read_text(encoding="utf-8"))
+    assert about["configuration"] == json.loads(json.dumps(dataclasses.asdict(config)))
+    assert about["configuration"]["recipe"]["epochs"] == 5
+    assert about["command"] == "python train.py --data 'two words' --epochs 5"
+    assert {"python", "keras", "tensorflow", "numpy"} <= about["versions"].keys()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", about["date"])
+    assert about["revision"] is None or re.match(r"[0-9a-f]{7,}", about["revision"])
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [("/home/someone/secret/fer2013", "fer2013"), ("demo", "demo"), ("kaggle:someone/faces", "kaggle:someone/faces")],
+)
+def test_notes_in_the_model_tell_the_data_but_no_folder_above_them(data, kept):
+    notes = Configuration(RECIPES["plain"], data=data, output="/home/someone/x.keras").notes()
+    assert notes["data"] == kept
+    assert notes["recipe"]["name"] == "plain"
+    assert "someone/secret" not in json.dumps(notes)
+    assert not {"command", "run_dir", "output"} & notes.keys()
+
+
+def start_a_run(*arguments):
+    config = configure(*arguments)
+    config.write()
+    return config
+
+
+def test_a_run_that_is_there_is_neither_continued_nor_replaced_unasked(elsewhere):
+    config = start_a_run("--run-dir", "mine")
+    with pytest.raises(FerError, match=r"mine/run.json exists: go on with --resume, start again with --overwrite"):
+        configure("--run-dir", "mine")
+    assert configure("--run-dir", "mine", "--overwrite") == config
+    assert configure("--run-dir", "mine", "--resume") == config
+
+
+def test_a_model_that_is_there_is_not_replaced_unasked(elsewhere):
+    (elsewhere / "best.keras").write_bytes(b"precious")
+    with pytest.raises(FerError, match=r"^best.keras exists"):
+        configure("--output", "best.keras")
+    assert configure("--output", "best.keras", "--overwrite").output == "best.keras"
+    assert (elsewhere / "best.keras").read_bytes() == b"precious"
+
+
+def test_a_diagram_needs_no_free_place():
+    start_a_run("--run-dir", "mine")
+    assert configure("--run-dir", "mine", "--diagram", "network.png").run_dir == "mine"
+
+
+RUN = (
+    "--run-dir",
+    "mine",
+    "--recipe",
+    "plain",
+    "--data",
+    "faces",
+    "--dropout",
+    "0.1,0.2",
+    "--seed",
+    "5",
+    "--flip",
+    "--ema",
+    "0.9",
+)
+
+
+def test_resume_takes_every_setting_from_the_run():
+    config = start_a_run(*RUN)
+    again = configure("--resume", "--run-dir", "mine")
+    assert again == config
+    assert again.recipe.dropout == (0.1, 0.2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--recipe", "plain"],
+        ["--data", "faces/"],
+        ["--run-dir", "mine/"],
+        ["--dropout", "0.1,0.2"],
+        ["--augment"],
+        ["--flip"],
+        ["--output", "mine/model.keras"],
+        ["--seed", "5"],
+    ],
+)
+def test_resume_with_flags_that_agree(arguments):
+    config = start_a_run(*RUN)
+    assert configure("--resume", "--run-dir", "mine", *arguments) == config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "had"),
+    [
+        (["--recipe", "rgb"], "plain"),
+        (["--data", "other"], "faces"),
+        (["--seed", "6"], "5"),
+        (["--learning-rate", "0.5"], "0.001"),
+        (["--dropout", "0.1"], r"\(0.1, 0.2\)"),
+        (["--no-flip"], "True"),
+        (["--no-augment"], "True"),
+        (["--epochs", "200"], "100"),
+        (["--precision", "float32"], "auto"),
+        (["--output", "other.keras"], "mine/model.keras"),
+        (["--votes", "v.csv"], "None"),
+        (["--init", "old.keras"], "None"),
+    ],
+)
+def test_resume_refuses_a_flag_that_contradicts_the_run(arguments, had):
+    start_a_run(*RUN)
+    with pytest.raises(FerError, match=f"^{arguments[0]} .*contradicts the run in mine, which has {had}"):
+        configure("--resume", "--run-dir", "mine", *arguments)
+
+
+def test_resume_names_the_run_it_did_not_find(elsewhere):
+    with pytest.raises(
+        FerError, match=r"nowhere/run.json: there is no run to resume; name it with --run-dir or --output"
+    ):
+        configure("--resume", "--run-dir", "nowhere")
+    (elsewhere / "file").write_text("x")
+    with pytest.raises(FerError, match=r"file/run.json: there is no run to resume"):
+        configure("--resume", "--run-dir", "file")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "{}", "\udcff", '{"configuration": 3}', '{"configuration": {"recipe": 3}}'),
+        '{"configuration": {"recipe": {"name": "x"}}}',
+    ],
+)
+def test_a_damaged_run_json_is_refused(elsewhere, text):
+    path = elsewhere / "mine" / "run.json"
+    path.parent.mkdir()
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(FerError, match=r"mine/run.json: not the configuration of a run"):
+        configure("--resume", "--run-dir", "mine")
+
+
+def test_list_recipes_names_each_with_its_numbers(capsys):
+    assert train.main(train.parse_args(["--list-recipes"])) == 0
+    output = capsys.readouterr().out
+    for recipe in RECIPES.values():
+        assert f"{recipe.name}: {recipe.summary}\n" in output
+    numbers = {
+        line.split(":")[0]: following
+        for line, following in zip(output.splitlines()[::2], output.splitlines()[1::2], strict=True)
+    }
+    assert "network=plain epochs=100 batch_size=128 optimizer=adam learning_rate=0.001" in " ".join(
+        word for word in numbers["plain"].split() if word.split("=")[0] in train_arguments._ALWAYS
+    )
+    assert "dense_dropout=0.4,0.3" in numbers["plain"]
+    assert "ema=0.995" in numbers["four-block-tuned"]
+    assert "ema" not in numbers["four-block"]
+
+
+def test_help_shows_every_flag(capsys):
+    with pytest.raises(SystemExit) as caught:
+        train.parse_args(["--help"])
+    assert caught.value.code == 0
+    output = capsys.readouterr().out
+    assert [name for name in FLAGS if flag(name) not in output] == []
+
+
+def test_tensorboard_is_asked_for_before_anything_starts_if_it_is_not_there(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(FerError, match="pip install tensorboard"):
+        configure("--tensorboard")
+    assert configure()
+
+
+def test_arguments_are_plain_data():
+    args = train.parse_args([])
+    assert isinstance(args, argparse.Namespace)
+    assert not os.listdir()
+
+
+@pytest.mark.parametrize("flags", [["--patience", "3"], ["--schedule", "plateau"], ["--calibrate"]])
+def test_refit_needs_a_recipe_that_watches_nothing(flags):
+    with pytest.raises(FerError, match="--refit leaves no pictures to validate on"):
+        configure("--recipe", "quick", "--refit", *flags)
+
+
+def test_refit_keeps_the_last_epoch():
+    config = configure("--recipe", "quick", "--refit")
+    assert config.recipe.keep_best == "last"
+    assert config.notes()["refit"]
+
+
+def test_teachers_are_kept_and_named_without_their_folders(tmp_path):
+    config = configure("--teacher", "a/one.keras", "b/two.keras")
+    assert config.teacher == ("a/one.keras", "b/two.keras")
+    assert config.notes()["teachers"] == ["one.keras", "two.keras"]
+    config.write()
+    resumed = resolve(train.parse_args(["--resume", "--run-dir", config.run_dir]))
+    assert resumed.teacher == config.teacher
+
+
+def test_the_notes_name_the_model_a_training_began_with():
+    assert Configuration(RECIPES["vgg"], init="/home/someone/first.keras").notes()["init"] == "first.keras"
+    assert Configuration(RECIPES["vgg"]).notes()["init"] is None

@@ -1,0 +1,69 @@
+"""A file is written whole or not at all."""
+
+import pytest
+
+from fer import FerError
+from fer.core.files import check_writable, replacing, write_text
+
+
+def names(folder):
+    return [path.name for path in folder.rglob("*")]
+
+
+def test_a_file_and_its_folders_appear_under_their_own_name_only(tmp_path):
+    path = tmp_path / "a" / "b" / "c.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == path.parent  # a rename across disks would not be one step
+        assert temporary.suffix == path.suffix
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["c.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_goes_wrong_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / "c.txt"
+    path.write_text("old")
+
+    def write():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["c.txt"]
+
+
+@pytest.mark.parametrize("name", ["file/c.txt", "file/deeper/c.txt", "n" * 255 + ".txt"])
+def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, name):
+    (tmp_path / "file").write_text("a file, not a folder")
+    with pytest.raises(FerError, match=r"c?\.txt: cannot be written: "):
+        write_text(tmp_path / name, "text")
+    with pytest.raises(FerError, match=r"c?\.txt: cannot be written: "):
+        check_writable(tmp_path / name)
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_is_not_replaced(tmp_path):
+    (tmp_path / "c.txt").mkdir()
+    with pytest.raises(FerError, match=r"c\.txt: cannot be written"):
+        write_text(tmp_path / "c.txt", "text")
+    with pytest.raises(FerError, match=r"c\.txt: cannot be written"):
+        check_writable(tmp_path / "c.txt")
+    assert names(tmp_path) == ["c.txt"]
+
+
+def test_a_try_to_write_leaves_nothing_and_changes_nothing(tmp_path):
+    check_writable(tmp_path / "new.txt")
+    (tmp_path / "old.txt").write_text("old")
+    check_writable(tmp_path / "old.txt")
+    assert names(tmp_path) == ["old.txt"]
+    assert (tmp_path / "old.txt").read_text() == "old"
+
+
+def test_text_is_utf_8_with_a_line_break_at_its_end(tmp_path):
+    write_text(tmp_path / "c.txt", "fröhlich")
+    assert (tmp_path / "c.txt").read_bytes() == "fröhlich\n".encode()

@@ -1,0 +1,315 @@
+"""Somebody's network becomes a classifier: scaling, colours, softmax, labels, and what is said of what does not fit."""
+
+import json
+import shlex
+
+import keras
+import numpy as np
+import pytest
+from support import old, tiny
+
+import evaluate
+import import_model
+from fer import FerError
+from fer.cli import common
+from fer.core import labels
+from fer.core.images import InputSpec
+from fer.data.dataset import Dataset
+from fer.models import classifier, convert
+from fer.models.classifier import Classifier
+
+NAMES = "angry,happy,sad"
+LIMITS = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}
+
+
+def script(*arguments, module=import_model):
+    with pytest.raises(SystemExit) as ended:
+        common.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
+    return ended.value.code
+
+
+def pictures(channels=1, n=9):
+    return np.random.default_rng(1).integers(0, 256, (n, old.SIDE, old.SIDE, channels), np.uint8)
+
+
+def by_hand(weights, images, range, channels=1, activation="softmax", colours="rgb"):
+    """What its author's own script gave: scaled with numpy, colours turned, softmax by the formula."""
+    low, high = LIMITS[range]
+    scaled = images[..., ::-1] if channels == 3 and colours == "rgb" else images
+    scaled = low + scaled.astype(np.float32) / 255 * (high - low)
+    output = old.today(weights, channels, activation=activation).predict_on_batch(scaled).astype(np.float64)
+    if activation == "sigmoid":
+        return output / output.sum(axis=1, keepdims=True)
+    if activation == "linear":
+        output = np.exp(output - output.max(axis=1, keepdims=True))
+        return output / output.sum(axis=1, keepdims=True)
+    return output
+
+
+@pytest.mark.parametrize(
+    ("range", "activation"),
+    [("0,1", "softmax"), ("-1,1", "linear"), ("0,255", "linear"), ("-1,1", "softmax"), ("0,1", "sigmoid")],
+)
+def test_an_old_file_becomes_a_model_of_ours(tmp_path, capsys, range, activation):
+    weights = old.arrays()
+    weights["dense"][0] /= 2000 if range == "0,255" else 10  # or the softmax knows no doubt
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(activation=activation), weights)
+    new = tmp_path / "new.keras"
+    assert script(path, "--labels", "Anger, happiness,sad,", "--range", range, "--output", new) == 0
+    printed = capsys.readouterr().out
+    assert f"outputs: {'logits' if activation == 'linear' else activation}, its last layer, dense, is" in printed
+    assert ("softmax added" in printed) == (activation == "linear")
+    assert ("divided by their sum" in printed) == (activation == "sigmoid")
+    assert "left out, for Keras 3 does not know it: norm: virtual_batch_size=8" in printed
+    loaded = Classifier.load(new)
+    assert (loaded.labels, loaded.spec) == (("angry", "happy", "sad"), InputSpec(old.SIDE))
+    assert loaded.notes["imported"] == "old.h5"
+    assert "labels_guessed" not in loaded.notes
+    found = loaded.predict(pictures())
+    np.testing.assert_allclose(found, by_hand(weights, pictures(), range, activation=activation), atol=1e-5)
+    assert np.ptp(found, axis=0).min() > 1e-4  # pictures matter
+
+
+@pytest.mark.parametrize("colours", ["rgb", "bgr"])
+def test_colours_are_turned_to_what_it_was_trained_on(tmp_path, colours):
+    weights = old.arrays(3)
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(3, activation="linear"), weights)
+    flags = () if colours == "rgb" else ("--colours", "bgr")
+    assert script(path, "--labels", NAMES, "--range", "0,1", *flags, "--output", tmp_path / "new.keras") == 0
+    loaded = Classifier.load(tmp_path / "new.keras")
+    assert loaded.spec == InputSpec(old.SIDE, 3)
+    expected = by_hand(weights, pictures(3), "0,1", 3, "linear", colours)
+    np.testing.assert_allclose(loaded.predict(pictures(3)), expected, atol=1e-5)
+
+
+def test_evaluate_takes_what_was_imported(tmp_path, capsys):
+    faces = tiny.folders(tmp_path / "faces", train=6, validation=12)
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(), old.arrays())
+    assert script(path, "--labels", NAMES, "--range", "0,1", "--output", tmp_path / "new.keras") == 0
+    assert script("--model", tmp_path / "new.keras", "--data", faces, module=evaluate) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_the_command_that_a_refused_file_names_repairs_it(tmp_path):
+    path = old.hdf5(tmp_path / "an old.h5", old.keras2(), old.arrays())
+    with pytest.raises(FerError) as caught:
+        classifier.describe(path)
+    command = str(caught.value).partition("python import_model.py ")[2].replace("A,B,C", NAMES)
+    *words, _ = shlex.split(command)
+    assert script(*words, tmp_path / "new.keras") == 0
+    assert Classifier.load(tmp_path / "new.keras").labels == tiny.LABELS
+
+
+# --- what comes out of it
+
+
+def ends(*layers):
+    return keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), *layers])
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected", "why"),
+    [
+        (lambda: [keras.layers.Dense(3, "softmax")], "softmax", "its last layer"),
+        (lambda: [keras.layers.Dense(3), keras.layers.Softmax()], "softmax", "its last layer"),
+        (lambda: [keras.layers.Dense(3), keras.layers.Activation("softmax")], "softmax", "its last layer"),
+        (lambda: [ends(keras.layers.Dense(3, "softmax")).layers[-1]], "softmax", "its last layer"),
+        (lambda: [keras.Sequential([keras.layers.Dense(3, "sigmoid")])], "sigmoid", "its last layer"),
+        (lambda: [keras.layers.Dense(3)], "logits", "its last layer"),
+        (lambda: [keras.layers.Dense(3, "softmax"), keras.layers.Dropout(0.1)], "softmax", "sum to 1"),
+        (lambda: [keras.layers.Dense(3, "sigmoid"), keras.layers.Dropout(0.1)], "sigmoid", "do not sum to 1"),
+        (lambda: [keras.layers.Dense(3), keras.layers.Rescaling(9)], "logits", "below 0 or above 1"),
+    ],
+)
+def test_the_ending_is_seen_or_probed(layers, expected, why):
+    found, reason = convert.ending(ends(*layers()), InputSpec(4))
+    assert found == expected
+    assert why in reason
+
+
+def test_the_ending_can_be_said(tmp_path):
+    weights = old.arrays()
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(activation="linear"), weights)
+    flags = ("--ends-in", "softmax", "--labels", NAMES, "--range", "0,1", "--output", tmp_path / "new.keras")
+    assert script(path, *flags) == 0
+    raw = old.today(weights, activation="linear").predict_on_batch(pictures() / np.float32(255))
+    found = Classifier.load(tmp_path / "new.keras").predict(pictures())
+    np.testing.assert_allclose(found, raw, rtol=1e-4)
+
+
+# --- refusals
+
+
+def refusal(capsys, *arguments):
+    assert script(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("error: ")
+
+
+def test_what_was_not_said_is_asked_for(tmp_path, capsys):
+    path, output = tmp_path / "old.h5", ("--output", tmp_path / "new.keras")
+    assert "say the labels with --labels A,B,C, or have them guessed" in refusal(capsys, path, *output)
+    both = ("--labels", NAMES, "--guess-labels", "demo")
+    assert "say the labels with --labels" in refusal(capsys, path, *both, *output)
+    assert "say with --range on which pixels" in refusal(capsys, path, "--labels", NAMES, *output)
+    flags = ("--labels", NAMES, "--range", "0,1", "--output")
+    assert "must end in .keras, .onnx, .tflite" in refusal(capsys, path, *flags, tmp_path / "new.h5")
+    (tmp_path / "new.keras").write_text("precious")
+    assert "new.keras exists: replace it with --overwrite" in refusal(capsys, path, *flags, tmp_path / "new.keras")
+    assert (tmp_path / "new.keras").read_text() == "precious"
+
+
+def test_a_wrong_number_of_labels_is_one_line(tmp_path, capsys):
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(), old.arrays())
+    flags = ("--range", "0,1", "--output", tmp_path / "new.keras")
+    message = refusal(capsys, path, "--labels", "angry,happy", *flags)
+    assert message == "the network gives (None, 3), but there are 2 labels: angry, happy"
+    assert "a label stands twice" in refusal(capsys, path, "--labels", "sad,sadness,happy", *flags)
+    assert not (tmp_path / "new.keras").exists()
+
+
+def test_code_never_ends_in_a_keras_file(tmp_path, capsys):
+    code = keras.layers.Lambda(lambda x: x[:, :3], name="code")
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), code])
+    model.save(tmp_path / "code.keras")
+    flags = ("--labels", NAMES, "--range", "0,1", "--output", tmp_path / "new.keras")
+    assert "Lambda code: code inside a model file is not run" in refusal(capsys, tmp_path / "code.keras", *flags)
+    message = refusal(capsys, tmp_path / "code.keras", *flags, "--unsafe")
+    assert message.endswith("new.keras: no script runs code from a .keras file: choose a name in .onnx or .tflite")
+
+
+def network(shape, *layers, ends=1):
+    pixels = keras.Input(shape)
+    x = pixels
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(pixels, [x] * ends if ends > 1 else x)
+
+
+LAYERS = keras.layers
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: network((4, 4, 1), LAYERS.Conv2D(3, 3)), "not one vector for each picture"),
+        (lambda: network((16,), LAYERS.Dense(3)), r"takes \(None, 16\), not pictures"),
+        (lambda: network((4, 4, 2), LAYERS.Flatten(), LAYERS.Dense(3)), r"takes \(None, 4, 4, 2\), not pictures"),
+        (lambda: network((1, 4, 4), LAYERS.Flatten(), LAYERS.Dense(3)), r"not pictures .*Theano"),
+        (lambda: network((4, 6, 1), LAYERS.Flatten(), LAYERS.Dense(3)), "pictures of 4x6 pixels, not square ones"),
+        (lambda: network((None, None, 1), LAYERS.GlobalMaxPool2D(), LAYERS.Dense(3)), "of any size: say with --size"),
+        (lambda: keras.Model([a := keras.Input((4, 4, 1)), b := keras.Input((4, 4, 1))], a + b), "it has 2 inputs"),
+        (lambda: keras.Model(a := keras.Input((4, 4, 1)), [a + 1, a + 2]), "it has 2 outputs"),
+    ],
+)
+def test_what_is_no_classifier_of_pictures_is_refused(build, message):
+    with pytest.raises(FerError, match=rf"^old\.h5: .*{message}"):
+        convert.input_spec(build(), "old.h5")
+
+
+def test_the_size_of_a_network_for_any_size():
+    model = network((None, None, 3), LAYERS.GlobalMaxPool2D(), LAYERS.Dense(3, "softmax"))
+    spec = convert.input_spec(model, "old.h5", 20)
+    assert spec == InputSpec(20, 3)
+    new = convert.classifier(model, ("a", "b", "c"), spec, range="0,1", ends_in="softmax")
+    assert new.predict(np.zeros((2, 20, 20, 3), np.uint8)).shape == (2, 3)
+    with pytest.raises(FerError, match="4x4 pixels, not pictures of 20 pixels"):
+        convert.input_spec(network((4, 4, 1), LAYERS.Flatten(), LAYERS.Dense(3)), "old.h5", 20)
+
+
+# --- guesses
+
+
+def knowing(order, limits, channels=1):
+    """A network that names the bright column of seven, trained on pixels in `limits`, outputs in `order`; and data."""
+    names = labels.FER2013
+    side, rng = 14, np.random.default_rng(3)
+    codes = rng.integers(0, 7, 400)
+    images = rng.integers(0, 90, (400, side, side, channels))
+    for image, code in zip(images, codes, strict=True):
+        image[:, 2 * code : 2 * code + 2] += 80 * np.arange(1, channels + 1)[::-1]  # blue first: colours matter
+    data = Dataset(images.astype(np.uint8), np.eye(7, dtype=np.float32)[codes], names, tuple(map(str, range(400))))
+    # By hand: the mean of each column, less than what every picture outside the range would give.
+    low, high = limits
+    kernel, weights = np.zeros((side, side, channels, 7)), np.array([0, 0, 1]) if channels == 3 else np.array([1])
+    for code, name in enumerate(names):
+        kernel[:, 2 * code : 2 * code + 2, :, order.index(name)] = weights
+    model = keras.Sequential(
+        [keras.Input((side, side, channels)), keras.layers.Rescaling(1 / (high - low), -low / (high - low)),
+         keras.layers.ReLU(max_value=1.0), keras.layers.Flatten(), keras.layers.Dense(7)]
+    )  # fmt: skip
+    model.layers[-1].set_weights([kernel.reshape(-1, 7), np.zeros(7)])
+    return model, data
+
+
+@pytest.mark.parametrize("order", ["FER2013's codes", "alphabetical", "AffectNet's", "ResEmoteNet's"])
+@pytest.mark.parametrize("range", LIMITS)
+def test_the_order_is_found_again(order, range):
+    model, data = knowing(labels.ORDERS[order], LIMITS[range])
+    guesses = convert.guess(model, data)
+    assert guesses[0].order == order
+    assert guesses[0].score > 0.9
+    assert convert.settled(guesses, len(data))
+    # A second way: the recall of each label, from the confusion counted by hand.
+    low, high = LIMITS[guesses[0].range]
+    chosen = model.predict(low + data.images / 255 * (high - low), verbose=0).argmax(axis=1)
+    true = data.targets.argmax(axis=1)
+    named = np.array([labels.FER2013.index(labels.ORDERS[order][i]) for i in chosen])
+    assert guesses[0].score == pytest.approx(np.mean([(named[true == i] == i).mean() for i in np.unique(true)]))
+    runner_up = max(guess.score for guess in guesses if guess.order != order)
+    assert convert.margin(guesses) == pytest.approx(guesses[0].score - runner_up)
+
+
+def test_what_is_known_is_not_guessed():
+    model, data = knowing(labels.FER2013, (0, 1), channels=3)
+    guesses = convert.guess(model, data, range="-1,1", colours="bgr")
+    assert {(one.range, one.colours) for one in guesses} == {("-1,1", "bgr")}
+    assert {one.order for one in guesses} == {name for name, order in labels.ORDERS.items() if len(order) == 7}
+    assert len(convert.guess(model, data)) == len(guesses) * len(convert.RANGES) * len(convert.COLOURS)
+
+
+def test_a_sample_holds_pictures_of_all(monkeypatch):
+    _, data = knowing(labels.FER2013, (0, 1))
+    monkeypatch.setattr(convert, "SAMPLE", 50)
+    chosen = convert.sample(data)
+    assert len(set(chosen.names)) == 50
+    assert set(chosen.names) < set(data.names)
+    assert chosen.targets.any(axis=0).all()
+
+
+def test_a_guess_is_marked_as_one(tmp_path, capsys, monkeypatch):
+    model, data = knowing(labels.ORDERS["AffectNet's"], (0, 1))
+    model.save(tmp_path / "old.h5")
+    monkeypatch.setattr("fer.data.dataset.load", lambda *_, splits, **__: {splits[0]: data})
+    assert script(tmp_path / "old.h5", "--guess-labels", "faces", "--output", tmp_path / "new.keras") == 0
+    printed = capsys.readouterr().out
+    assert "a GUESS, for it leads the next order by" in printed
+    assert "labels, GUESSED: neutral, happy, sad, surprise, fear, disgust, angry" in printed
+    notes = Classifier.load(tmp_path / "new.keras").notes
+    assert notes["labels_guessed"]["order"] == "AffectNet's"
+    assert notes["labels_guessed"]["margin"] > 0.3
+    json.dumps(notes)
+
+
+def test_a_network_that_knows_nothing_is_not_given_labels(tmp_path, capsys, monkeypatch):
+    model, data = knowing(labels.FER2013, (0, 1))
+    model.layers[-1].set_weights([np.random.default_rng(0).normal(size=(196, 7)), np.zeros(7)])
+    model.save(tmp_path / "old.h5")
+    monkeypatch.setattr("fer.data.dataset.load", lambda *_, splits, **__: {splits[0]: data})
+    message = refusal(capsys, tmp_path / "old.h5", "--guess-labels", "faces", "--output", tmp_path / "new.keras")
+    assert message.startswith("no order stands out: the best leads the next by ")
+    assert not (tmp_path / "new.keras").exists()
+
+
+def test_labels_that_no_published_order_has_are_refused():
+    _, data = knowing(labels.FER2013, (0, 1))
+    five = keras.Sequential([keras.Input((14, 14, 1)), keras.layers.Flatten(), keras.layers.Dense(5)])
+    with pytest.raises(FerError, match="no published order has 5 labels, and angry, disgust"):
+        convert.guess(five, data)
+
+
+def test_every_published_order_has_other_names_or_another_order():
+    orders = list(labels.ORDERS.values())
+    assert len(set(orders)) == len(orders)
+    assert {frozenset(order) - {"contempt"} for order in orders} == {frozenset(labels.FER2013)}
+    assert all(labels.canonical(name) == name for order in orders for name in order)

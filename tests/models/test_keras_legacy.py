@@ -1,0 +1,219 @@
+"""Files of Keras 1 and 2 come out as the networks they were; code inside them does not run."""
+
+import json
+import marshal
+import zipfile
+from base64 import b64encode
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from support import old
+
+from fer import FerError
+from fer.models import keras_legacy
+
+
+def pictures(channels=1):
+    return np.random.default_rng(5).random((6, old.SIDE, old.SIDE, channels), np.float32)
+
+
+def same(network, expected, channels=1):
+    np.testing.assert_allclose(
+        network.predict_on_batch(pictures(channels)), expected.predict_on_batch(pictures(channels)), atol=1e-6
+    )
+
+
+def refused(*arguments, **options):
+    with pytest.raises(FerError) as caught:
+        keras_legacy.load(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("activation", ["softmax", "linear"])
+@pytest.mark.parametrize("form", [lambda config: config, old.functional], ids=["sequential", "functional"])
+def test_an_hdf5_file_of_keras_2(tmp_path, channels, activation, form):
+    weights = old.arrays(channels)
+    path = old.hdf5(tmp_path / "old.h5", form(old.keras2(channels, activation=activation)), weights)
+    network, left_out = keras_legacy.load(path)
+    assert left_out == ["norm: virtual_batch_size=8"]
+    assert network.input_shape == (None, old.SIDE, old.SIDE, channels)
+    same(network, old.today(weights, channels, activation=activation), channels)
+
+
+def test_plain_keras_refuses_that_file(tmp_path):
+    """If this fails, Keras has learnt to read old files, and `legacy` may do less."""
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(), old.arrays())
+    with pytest.raises(Exception, match=r"BatchNormalizationV1|Kernel shape"):
+        keras.saving.load_model(path, compile=False)
+
+
+def test_an_hdf5_file_of_keras_1(tmp_path):
+    weights = old.arrays()
+    network, left_out = keras_legacy.load(old.hdf5(tmp_path / "old.hdf5", old.keras1(), weights, version="1.2.2"))
+    assert left_out == []
+    same(network, old.today(weights))
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path):
+    weights = old.arrays()
+    same(keras_legacy.load(old.hdf5(tmp_path / "model.keras", old.keras2(), weights))[0], old.today(weights))
+
+
+def test_a_json_with_its_weights(tmp_path):
+    weights = old.arrays()
+    (tmp_path / "model.json").write_text(json.dumps(old.keras2() | {"keras_version": "2.3.1", "backend": "tensorflow"}))
+    apart = old.hdf5(tmp_path / "weights.h5", None, weights)
+    whole = old.hdf5(tmp_path / "whole.hdf5", old.keras2(), weights)
+    for file in (apart, whole):
+        same(keras_legacy.load(tmp_path / "model.json", file)[0], old.today(weights))
+
+
+def test_files_of_keras_3(tmp_path):
+    network = old.today(old.arrays())
+    network.save(tmp_path / "new.keras")
+    network.save(tmp_path / "new.h5")
+    (tmp_path / "new.json").write_text(network.to_json())
+    network.save_weights(tmp_path / "new.weights.h5")
+    (tmp_path / "new.weights.h5").rename(tmp_path / "renamed.h5")
+    for arguments in (("new.keras",), ("new.h5",), ("new.json", "renamed.h5")):
+        same(keras_legacy.load(*(tmp_path / name for name in arguments))[0], network)
+
+
+def saved_model(folder, config, weights):
+    """What Keras 2 wrote: the description inside keras_metadata.pb, weights in a checkpoint by the names of objects."""
+    names = {2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_variance")}
+    root = tf.train.Checkpoint()
+    for i, parts in enumerate(weights.values()):
+        layer = tf.Module()
+        for name, array in zip(names[len(parts)], parts, strict=True):
+            setattr(layer, name, tf.Variable(array))
+        setattr(root, f"layer_with_weights-{i}", layer)
+    root.write(str(folder / "variables" / "variables"))
+    text = json.dumps({"name": "sequential", "batch_input_shape": None, **config})
+    (folder / "keras_metadata.pb").write_bytes(b"\n\xa0\x10\x08\x00\x12\x04root*\x85\x10" + text.encode() + b"2\x02")
+    (folder / "saved_model.pb").touch()
+    return folder
+
+
+def with_tuples(value):
+    """Shapes as SavedModels spell them."""
+    if isinstance(value, dict):
+        return {key: with_tuples(child) for key, child in value.items()}
+    if isinstance(value, list) and value and all(isinstance(child, int | None) for child in value):
+        return {"class_name": "__tuple__", "items": value}
+    return [with_tuples(child) for child in value] if isinstance(value, list) else value
+
+
+def test_a_saved_model_of_keras_2(tmp_path):
+    weights = old.arrays()
+    network, _ = keras_legacy.load(saved_model(tmp_path, with_tuples(old.keras2()), weights))
+    same(network, old.today(weights))
+    assert not keras_legacy.holds_code(network)
+
+
+def test_a_saved_model_without_layers_runs_only_if_asked(tmp_path):
+    network = old.today(old.arrays())
+    network.export(tmp_path / "graph", format="tf_saved_model", verbose=False)
+    assert refused(tmp_path / "graph") == (
+        f"{tmp_path / 'graph'}: a graph without layers, which may do anything; if you trust its author: --unsafe"
+    )
+    graph, _ = keras_legacy.load(tmp_path / "graph", unsafe=True)
+    same(graph, network)
+    assert keras_legacy.holds_code(graph)
+
+
+# --- code
+
+
+def with_code(config, marker):
+    """A Lambda layer whose code would leave a file behind if it were run or even unpacked and called."""
+    code = b64encode(marshal.dumps(compile(f"open({str(marker)!r}, 'w')", "x", "eval"))).decode()
+    layer = {"class_name": "Lambda", "config": {"name": "evil", "function": [code, None, None],
+             "function_type": "lambda", "arguments": {}}}  # fmt: skip
+    config["config"]["layers"].insert(1, layer)
+    return config
+
+
+def test_a_lambda_is_refused_in_every_form_and_does_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras.src.utils.python_utils.func_load", lambda *_, **__: pytest.fail("code was read"))
+    marker, weights = tmp_path / "it ran", old.arrays()
+    config = with_code(old.keras2(), marker)
+    paths = [old.hdf5(tmp_path / "old.h5", config, weights)]
+    (tmp_path / "model.json").write_text(json.dumps(config))
+    (tmp_path / "saved").mkdir()
+    saved = saved_model(tmp_path / "saved", config, weights)
+    today = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x * 2, name="evil")])
+    today.save(tmp_path / "new.keras")
+    for arguments in ((paths[0],), (tmp_path / "model.json", paths[0]), (saved,), (tmp_path / "new.keras",)):
+        message = refused(*arguments)
+        assert message.startswith(f"{arguments[0]}: ")
+        assert message.endswith("code inside a model file is not run; if you trust its author: --unsafe")
+        assert "ambda evil" in message
+    assert not marker.exists()
+
+
+def test_a_lambda_of_somebody_trusted_runs(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x * 3)])
+    model.save(tmp_path / "new.keras")
+    network, _ = keras_legacy.load(tmp_path / "new.keras", unsafe=True)
+    np.testing.assert_array_equal(network.predict_on_batch(np.ones((1, 2))), [[3, 3]])
+    assert keras_legacy.holds_code(network)
+
+
+# --- refusals
+
+
+def test_what_is_missing_is_said(tmp_path):
+    path = tmp_path / "model.json"
+    assert refused(path) == f"{path}: there is no such file or folder"
+    path.write_text(json.dumps(old.keras2()))
+    assert refused(path) == f"{path}: a network without its weights: give them with --weights FILE.h5"
+    assert refused(path, tmp_path / "none.h5") == f"{tmp_path / 'none.h5'}: there is no such file"
+    weights = old.hdf5(tmp_path / "w.h5", None, old.arrays())
+    assert refused(weights).endswith("weights without their network: give its model.json, with --weights w.h5")
+    assert "--weights belong to a model.json" in refused(weights, weights)
+    (tmp_path / "folder").mkdir()
+    assert refused(tmp_path / "folder").endswith("a folder without a saved_model.pb")
+
+
+def test_a_layer_that_keras_3_does_not_have(tmp_path):
+    config = old.keras2()
+    config["config"]["layers"].insert(3, {"class_name": "TFOpLambda", "config": {"name": "tf.math.multiply"}})
+    message = refused(old.hdf5(tmp_path / "old.h5", config, old.arrays()))
+    assert "layer tf.math.multiply: TFOpLambda is not Keras 3's: save it as a SavedModel" in message
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_a_layer_of_its_author_in_a_new_file(tmp_path, registered):
+    class Mine(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    kind = keras.saving.register_keras_serializable("theirs")(Mine) if registered else Mine
+    keras.Sequential([keras.Input((4, 4, 1)), kind(), keras.layers.Flatten()]).save(tmp_path / "own.keras")
+    keras.saving.get_custom_objects().clear()  # another process knows nothing of it
+    assert "own.keras: Mine is not Keras 3's: save it as a SavedModel" in refused(tmp_path / "own.keras")
+
+
+@pytest.mark.parametrize("damage", ["weights", "config", "cut", "text", "zip"])
+def test_a_file_that_is_damaged_is_one_line(tmp_path, damage):
+    weights = old.arrays()
+    if damage == "weights":
+        weights["dense"][0] = weights["dense"][0][:50]
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(), weights)
+    if damage == "config":
+        with h5py.File(path, "a") as file:
+            file.attrs["model_config"] = b"{"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:3000])
+    if damage == "text":
+        path.write_text("hello")
+    if damage == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x", "y")
+    assert refused(path).startswith(f"{path}: ")

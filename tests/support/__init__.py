@@ -1,0 +1,1 @@
+"""Helpers of the tests: tiny networks, drawn frames, servers and browsers."""

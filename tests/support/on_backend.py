@@ -1,0 +1,75 @@
+"""What test_backends.py runs as a program of its own, with KERAS_BACKEND set: one folder in, results as files out."""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from unittest import mock
+
+import keras
+import numpy as np
+
+from fer import FerError
+from fer.core.images import InputSpec
+from fer.models import networks
+from fer.models.classifier import Classifier
+from fer.training import fit, weight_transfer
+from fer.training.augmentation import Augmentation
+from support import tiny
+
+AMOUNTS = {"flip": True, "rotation": 20.0, "zoom": 0.2, "shift": 0.1, "shear": 10.0, "brightness": 0.2, "contrast": 0.2,
+           "erasing": 0.5}  # fmt: skip
+EVERYTHING = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.05, "schedule": "cosine", "ema": 0.8,
+              "weight_decay": 1e-3, "keep_best": "val_accuracy", "mixup": 0.2, "class_weights": "sqrt",
+              "label_smoothing": 0.1, "rotation": 3.0, "zoom": 0.05, "shift": 0.02, "brightness": 0.1, "contrast": 0.1,
+              "erasing": 0.2}  # fmt: skip
+
+
+def other_runs(folder: Path) -> None:
+    """The run interrupted after its first epoch and resumed, the same without averaged weights, and another loss."""
+    begin = fit.Reseed.on_epoch_begin
+
+    def interrupt(reseed, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        begin(reseed, epoch, logs)
+
+    with mock.patch.object(fit.Reseed, "on_epoch_begin", interrupt), suppress(KeyboardInterrupt):
+        tiny.fit(folder / "resumed", **EVERYTHING)
+    tiny.fit(folder / "resumed", resume=True, **EVERYTHING)
+    tiny.fit(folder / "not averaged", **EVERYTHING | {"ema": 0.0})
+    tiny.fit(folder / "focal", epochs=1, schedule="plateau", patience=2, loss="focal")
+
+
+def main(folder: Path) -> None:
+    pictures = tiny.data(8, channels=3).images.astype(np.float32)
+
+    # The same affine maps on every backend; random numbers of their own.
+    maps = np.load(folder / "maps.npy")
+    moved = keras.ops.image.affine_transform(pictures, maps, fill_mode="nearest")
+    np.save(folder / "moved.npy", keras.ops.convert_to_numpy(moved))
+    augmented = Augmentation(seed=1, **AMOUNTS)(pictures, training=True)
+    np.save(folder / "augmented.npy", keras.ops.convert_to_numpy(augmented))
+
+    tiny.fit(folder / "whole", **EVERYTHING)
+    if keras.backend.backend() != "tensorflow":  # on which other tests show the rest
+        other_runs(folder)
+
+    trained = Classifier.load(folder / "whole" / "model.keras")
+    np.save(folder / "predicted.npy", trained.predict(tiny.data(24, seed=1).images, tta="ten-crop"))
+
+    # Fine-tuning onto labels in another order.
+    labels = ("sad", "contempt", "happy")
+    network = tiny.build(labels)
+    weight_transfer.weights(trained, network, labels)
+    np.savez(folder / "transferred.npz", old=trained.model.get_layer("logits").get_weights()[0],
+             new=network.get_layer("logits").get_weights()[0])  # fmt: skip
+
+    try:
+        networks.build("four-block", labels, InputSpec(15))
+    except FerError as error:
+        print(f"refused: {error}")
+    print(f"backend: {keras.backend.backend()}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,143 @@
+"""Distillation: the teachers' answers, the divergence against scipy's, and what a student's loss is made of."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import log_softmax, rel_entr
+from support import tiny
+
+from fer import FerError
+from fer.core.images import InputSpec
+from fer.models import networks
+from fer.models.classifier import Classifier
+from fer.training import distillation
+from fer.training.augmentation import Augmentation
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, tiny.SIZE, tiny.SIZE, 1)).astype(np.float32)
+
+
+def teacher(labels=tiny.LABELS, size=tiny.SIZE, seed=0):
+    keras.utils.set_random_seed(seed)
+    return Classifier(tiny.build(labels, size=size), labels, InputSpec(size))
+
+
+def shares(n, k, seed):
+    return np.random.default_rng(seed).dirichlet(np.ones(k), n).astype(np.float32)
+
+
+def test_teachers_answer_with_their_mean_in_the_order_of_the_student():
+    first, second = teacher(seed=1), teacher(tiny.LABELS[::-1], seed=2)
+    found = distillation.mean_of([first, second], tiny.LABELS)(PIXELS)
+    pictures = PIXELS.astype(np.uint8)
+    expected = (first.predict(pictures) + second.predict(pictures)[:, ::-1]) / 2
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_teachers_also_see_the_mirror_image_if_asked():
+    one = teacher()
+    found = distillation.mean_of([one, teacher(seed=2)], tiny.LABELS, flip=True)(PIXELS)
+    expected = np.mean([known.predict(PIXELS.astype(np.uint8), tta="flip") for known in (one, teacher(seed=2))], axis=0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(expected - one.predict(PIXELS.astype(np.uint8))).max() > 1e-3
+
+
+def test_a_teacher_of_another_size_sees_the_pictures_resized():
+    large = teacher(size=2 * tiny.SIZE)
+    flat = np.full_like(PIXELS, 77)
+    expected = large.predict(np.full((6, 2 * tiny.SIZE, 2 * tiny.SIZE, 1), 77, np.uint8))
+    np.testing.assert_allclose(distillation.mean_of([large], tiny.LABELS)(flat), expected, atol=1e-6)
+
+
+def test_teachers_compute_under_the_policy_of_the_training(monkeypatch):
+    one = teacher()
+    used = []
+    recast = networks.recast
+    monkeypatch.setattr(networks, "recast", lambda *args: used.append(recast(*args)) or used[0])
+    found = distillation.mean_of([one], tiny.LABELS, dtype="mixed_bfloat16")(PIXELS)
+    assert {layer.name: layer.compute_dtype for layer in used[0].layers if layer.weights} == {
+        "block1_conv": "bfloat16", "block1_norm": "bfloat16", "dense1": "bfloat16", "dense1_norm": "bfloat16",
+        "logits": "float32",
+    }  # fmt: skip
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    expected = one.predict(PIXELS.astype(np.uint8))
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert np.abs(np.asarray(found) - expected).max() > 0  # or nothing was computed in less
+
+
+def test_an_imported_teacher_with_operations_in_its_graph_can_teach():
+    """import_model.py turns colours and outputs by keras.ops, which have no policy."""
+    pixels = keras.Input((tiny.SIZE, tiny.SIZE, 1))
+    found = keras.ops.maximum(tiny.build()(pixels), 1e-6)
+    found = found / keras.ops.sum(found, axis=1, keepdims=True)
+    one = Classifier(keras.Model(pixels, found), tiny.LABELS, InputSpec(tiny.SIZE))
+    for dtype in ("float32", "mixed_bfloat16"):
+        answer = distillation.mean_of([one], tiny.LABELS, dtype=dtype)(PIXELS)
+        assert keras.backend.standardize_dtype(answer.dtype) == "float32"
+        np.testing.assert_allclose(answer, one.predict(PIXELS.astype(np.uint8)), atol=0.02)
+
+
+def test_a_teacher_with_other_labels_is_refused():
+    with pytest.raises(FerError, match="a teacher knows a, b, but the data have angry, happy, sad"):
+        distillation.mean_of([teacher(("a", "b"))], tiny.LABELS)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
+def test_the_divergence_agrees_with_scipy(temperature):
+    teachers, students = shares(20, 5, 1), shares(20, 5, 2)
+    p, q = (np.exp(log_softmax(np.log(x) / temperature, axis=1)) for x in (teachers, students))
+    expected = temperature**2 * rel_entr(p, q).sum(axis=1).mean()
+    assert float(distillation.divergence(teachers, students, temperature)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_equal_answers_diverge_by_nothing_even_where_they_are_sure():
+    sure = np.eye(3, dtype=np.float32)
+    assert float(distillation.divergence(sure, sure, 2.0)) == pytest.approx(0, abs=1e-6)
+
+
+def student(share):
+    network = tiny.build(**tiny.NO_DROPOUT)
+    layers = [keras.Input(network.input_shape[1:]), Augmentation(seed=0), network]
+    one = teacher(seed=3)
+    model = distillation.Student(layers, distillation.mean_of([one], tiny.LABELS), share=share, temperature=2.0)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss="categorical_crossentropy")
+    return model, network, one
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_the_loss_in_training_is_the_weighted_sum_of_both(share):
+    model, network, one = student(share)
+    targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    answers = network(PIXELS, training=True)
+    hard = float(keras.ops.mean(keras.losses.categorical_crossentropy(targets, answers)))
+    soft = float(distillation.divergence(one.predict(PIXELS.astype(np.uint8)), answers, 2.0))
+    found = model.train_on_batch(PIXELS, targets)
+    assert float(np.ravel(found)[0]) == pytest.approx((1 - share) * hard + share * soft, rel=1e-3)
+
+
+def test_the_loss_in_validation_is_that_of_the_labels_alone():
+    model, network, _ = student(0.6)
+    targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    hard = float(keras.ops.mean(keras.losses.categorical_crossentropy(targets, network(PIXELS))))
+    assert float(np.ravel(model.test_on_batch(PIXELS, targets))[0]) == pytest.approx(hard, rel=1e-4)
+
+
+def test_a_student_owns_none_of_its_teachers_weights():
+    model, network, _ = student(0.6)
+    assert len(model.weights) == len(network.weights)
+
+
+def test_a_student_learns_from_teachers_alone(learnt, tmp_path):
+    """Labels say nothing here: what the student knows in the end it has from its teacher."""
+    train, validation = tiny.data(64), tiny.data(24, seed=1)
+    blind = np.full_like(train.targets, 1 / 3)
+    run = tiny.fit(
+        tmp_path,
+        pictures=(dataclasses.replace(train, targets=blind), validation),
+        teachers=[Classifier.load(learnt)],
+        epochs=8,
+        teacher_share=1.0,
+        keep_best="last",
+    )
+    assert run.history[-1]["val_accuracy"] > 0.8

@@ -1,0 +1,298 @@
+"""A run that was stopped goes on as if it had not been; a checkpoint that is damaged or of another run is refused."""
+
+import json
+import shutil
+import signal
+import time
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import tiny
+
+import train
+from fer import FerError
+from fer.core.images import InputSpec
+from fer.data.dataset import Dataset
+from fer.models.classifier import Classifier
+from fer.training import fit
+
+EPOCHS = 6
+RECIPES = {
+    "adam, plateau, early stopping": (
+        *("--optimizer", "adam", "--learning-rate", "0.02", "--schedule", "plateau", "--plateau-patience", "1"),
+        *("--plateau-factor", "0.5", "--patience", "4", "--monitor", "val_accuracy", "--dropout", "0"),
+    ),
+    "sgd, cosine, averaged weights, mixup, dropout, augmentation": (
+        *("--optimizer", "sgd", "--learning-rate", "0.05", "--schedule", "cosine", "--ema", "0.9", "--mixup", "0.3"),
+        *("--dropout", "0.2", "--flip", "--rotation", "15", "--brightness", "0.2", "--erasing", "0.5"),
+        *("--class-weights", "sqrt", "--keep-best", "val_accuracy"),
+    ),
+}
+STOPS = dict(zip(RECIPES, (signal.SIGKILL, signal.SIGINT), strict=True))
+
+
+def state_of(path):
+    with np.load(path, allow_pickle=False) as archive:
+        return json.loads(str(archive["state"]))
+
+
+def wait_for_epochs(process, folder, epochs, seconds=200):
+    """Until the checkpoint holds that many epochs; the process must still be running then."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "checkpoint.npz").exists() and len(state_of(folder / "checkpoint.npz")["history"]) >= epochs:
+            return
+        time.sleep(0.02)
+    process.kill()
+    pytest.fail(f"no {epochs} epochs within {seconds} s:\n" + "".join(process.communicate()))
+
+
+# --- SIGKILL and Ctrl-C
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def runs(request, tmp_path_factory):
+    """The same training uninterrupted, and stopped in another process in its third epoch and resumed: (folder, folder,
+    last output, (exit code, output, copy of the folder) after the stop)."""
+    place, recipe = tmp_path_factory.mktemp("stopped"), RECIPES[request.param]
+    flags = ("--data", tiny.folders(place / "faces"), *tiny.FLAGS, *recipe, "--epochs", EPOCHS, "--seed", "3")
+    whole, stopped, copy = (place / name for name in ("whole", "run", "copy"))
+    process = tiny.start(*flags, "--run-dir", stopped)
+    wait_for_epochs(process, stopped, 2)
+    process.send_signal(STOPS[request.param])
+    output = "".join(process.communicate(timeout=100))
+    left = process.returncode, output, shutil.copytree(stopped, copy)
+    before = state_of(stopped / "checkpoint.npz")
+    with mock.patch("fer.training.curves.learning_curves"):  # which takes longer than the training
+        tiny.printed(train, *flags, "--run-dir", whole)
+        said = tiny.printed(train, "--resume", "--run-dir", stopped)
+    assert 2 <= len(before["history"]) < len(state_of(whole / "checkpoint.npz")["history"])
+    assert not before["finished"]
+    return whole, stopped, said, left
+
+
+def test_a_stopped_and_resumed_run_ends_with_the_same_weights_and_optimizer(runs):
+    whole, stopped = (tiny.weights(folder / "checkpoint.npz") for folder in runs[:2])
+    assert whole.keys() == stopped.keys()
+    assert sum(name.startswith("optimizer") for name in whole) > 10
+    for name, array in whole.items():
+        np.testing.assert_allclose(stopped[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_its_log_is_complete_and_without_repetition(runs):
+    whole, stopped = (pd.read_csv(folder / "log.csv").drop(columns="seconds") for folder in runs[:2])
+    assert whole["epoch"].tolist() == list(range(1, len(whole) + 1))
+    pd.testing.assert_frame_equal(stopped, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_its_best_model_is_the_same(runs):
+    whole, stopped = (Classifier.load(folder / "model.keras") for folder in runs[:2])
+    assert stopped.notes["epoch"] == whole.notes["epoch"]
+    pictures = tiny.data(24, seed=1).images
+    np.testing.assert_allclose(stopped.predict(pictures), whole.predict(pictures), atol=1e-4)
+
+
+def test_its_callbacks_stand_where_they_would(runs):
+    whole, stopped = (state_of(folder / "checkpoint.npz") for folder in runs[:2])
+    assert whole["finished"]
+    assert stopped["finished"]
+    assert stopped["best"][0] == whole["best"][0]
+    for there, here in zip(whole["callbacks"], stopped["callbacks"], strict=True):
+        assert here == pytest.approx(there, rel=1e-4)
+
+
+def test_it_ends_with_the_table_of_the_whole_run(runs):
+    _, stopped, output, _ = runs
+    epochs = len(pd.read_csv(stopped / "log.csv"))
+    assert f"{epochs} epochs, " in output
+    assert "balanced accuracy" in output
+
+
+def test_it_keeps_the_settings_of_the_first_start(runs):
+    whole, stopped = (json.loads((folder / "run.json").read_text()) for folder in runs[:2])
+    assert "--resume" not in stopped["command"]
+    assert stopped["configuration"]["recipe"] == whole["configuration"]["recipe"]
+
+
+def test_resuming_a_finished_run_only_reports(runs, capsys):
+    whole, *_ = runs
+    before = (
+        (whole / "checkpoint.npz").read_bytes(),
+        (whole / "log.csv").read_bytes(),
+        (whole / "model.keras").read_bytes(),
+    )
+    with tiny.known():
+        assert train.main(train.parse_args(["--resume", "--run-dir", str(whole)])) == 0
+    output = capsys.readouterr().out
+    assert f"kept epoch {state_of(whole / 'checkpoint.npz')['best'][0]}" in output
+    assert before == (
+        (whole / "checkpoint.npz").read_bytes(),
+        (whole / "log.csv").read_bytes(),
+        (whole / "model.keras").read_bytes(),
+    )
+
+
+def test_ctrl_c_leaves_a_model_and_says_where_and_how_to_go_on(runs):
+    _, folder, _, (code, output, copy) = runs
+    if code == -signal.SIGKILL:
+        return  # nothing could be said
+    assert code == 130, output
+    words = f"best model so far: {folder / 'model.keras'}; go on with: python train.py --resume --run-dir {folder}"
+    assert f"stopped; {words}" in output
+    assert "Traceback" not in output
+    assert Classifier.load(copy / "model.keras").labels == tiny.LABELS
+    assert not [path for path in copy.iterdir() if path.name.startswith(".")]
+    ahead = len(pd.read_csv(copy / "log.csv")) - len(state_of(copy / "checkpoint.npz")["history"])
+    assert ahead in (0, 1)  # the log is written first
+
+
+# --- damaged and foreign checkpoints
+
+
+def interrupted_at(epoch):
+    """A context in which training is interrupted when that epoch begins."""
+
+    def begin(reseed, now, logs=None):
+        if now == epoch:
+            raise KeyboardInterrupt
+        original(reseed, now, logs)
+
+    original = fit.Reseed.on_epoch_begin
+    return mock.patch.object(fit.Reseed, "on_epoch_begin", begin)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A run of three epochs, stopped after the first."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with interrupted_at(1), pytest.raises(KeyboardInterrupt):
+        tiny.fit(folder)
+    assert len(state_of(folder / "checkpoint.npz")["history"]) == 1
+    return folder
+
+
+@pytest.fixture
+def folder(interrupted, tmp_path):
+    return shutil.copytree(interrupted, tmp_path / "run")
+
+
+def test_a_new_start_forgets_the_old_checkpoint_at_once(folder):
+    with interrupted_at(0), pytest.raises(KeyboardInterrupt):
+        tiny.fit(folder)
+    with pytest.raises(FerError, match=r"checkpoint.npz: there is no checkpoint to resume from"):
+        tiny.fit(folder, resume=True)
+
+
+def refused(folder, match, **options):
+    """Resuming must fail with this message and leave every file as it was."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FerError, match=match) as caught:
+        tiny.fit(folder, resume=True, **options)
+    assert "\n" not in str(caught.value)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def flip_a_byte(data):
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 255]) + data[len(data) // 2 + 1 :]
+
+
+DAMAGES = {
+    "empty": lambda data: b"",
+    "one byte": lambda data: data[:1],
+    "cut in the middle": lambda data: data[: len(data) // 2],
+    "cut at the end": lambda data: data[:-10],
+    "garbage": lambda data: bytes(range(256)) * 20,
+    "text": lambda data: b"not a checkpoint\n",
+    "a flipped byte": flip_a_byte,
+    "a pickle": lambda data: b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x07os.name\x94.",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_refused(folder, damage):
+    path = folder / "checkpoint.npz"
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    refused(folder, r"checkpoint.npz: the checkpoint is damaged \(.*\); start again with --overwrite")
+
+
+@pytest.mark.parametrize("state", [None, "", "{}", "[]", "3", '{"identity": {}}', '{"identity": {"recipe": 3}}'])
+def test_a_checkpoint_without_its_state_is_refused(folder, state):
+    path = folder / "checkpoint.npz"
+    np.savez(path, **tiny.weights(path), **({"state": state} if state is not None else {}))
+    refused(folder, "checkpoint.npz: the checkpoint is (damaged|of another training)")
+
+
+@pytest.mark.parametrize("change", ["without an array", "with an array of another shape"])
+def test_a_checkpoint_of_another_network_is_refused(folder, change):
+    path = folder / "checkpoint.npz"
+    arrays = tiny.weights(path)
+    state = json.dumps(state_of(path))
+    if change == "without an array":
+        del arrays["weights_3"]
+    else:
+        arrays["weights_3"] = np.zeros((2, 2), np.float32)
+    np.savez(path, state=state, **arrays)
+    refused(folder, "checkpoint.npz: the checkpoint is of another network")
+
+
+def other_pixels(dataset):
+    images = dataset.images.copy()
+    images[5, 0, 0, 0] ^= 1
+    return Dataset(images, dataset.targets, dataset.labels, dataset.names)
+
+
+def other_labels(dataset):
+    return Dataset(dataset.images, dataset.targets, ("angry", "sad", "happy"), dataset.names)
+
+
+def other_targets(dataset):
+    return Dataset(dataset.images, dataset.targets[::-1].copy(), dataset.labels, dataset.names)
+
+
+PICTURES = tiny.data(64), tiny.data(24, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        ({"seed": 8}, "seed was 7, now 8"),
+        ({"epochs": 4}, "epochs was 3, now 4"),
+        ({"learning_rate": 0.5, "optimizer": "sgd"}, "optimizer was adam, now sgd; learning_rate was 0.01, now 0.5"),
+        ({"flip": True}, "flip was False, now True"),
+        ({"dropout": (0.3,)}, r"dropout was \[0.1\], now \[0.3\]"),
+        ({"dtype": "mixed_bfloat16"}, "dtype was float32, now mixed_bfloat16"),
+        ({"pictures": (other_pixels(PICTURES[0]), PICTURES[1])}, "data was [0-9a-f]+, now [0-9a-f]+"),
+        ({"pictures": (PICTURES[0], other_pixels(PICTURES[1]))}, "data was [0-9a-f]+, now [0-9a-f]+"),
+        ({"pictures": (other_targets(PICTURES[0]), PICTURES[1])}, "data was [0-9a-f]+, now [0-9a-f]+"),
+        ({"pictures": tuple(map(other_labels, PICTURES))}, "labels was .*, now .*"),
+        ({"teachers": [Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))]}, "teachers was .*, now .*"),
+    ],
+    ids=[
+        *("seed", "epochs", "two numbers", "flip", "dropout", "precision", "pixels", "validation", "targets", "labels"),
+        "a teacher",
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(folder, options, difference):
+    refused(folder, f"checkpoint.npz: the checkpoint is of another training: {difference}$", **options)
+
+
+def test_a_run_without_its_best_model_is_refused(folder):
+    (folder / "model.keras").unlink()
+    refused(folder, r"model.keras: the best model so far is gone; start again with --overwrite")
+
+
+def test_a_checkpoint_from_before_a_flag_existed_goes_on(folder):
+    with np.load(folder / "checkpoint.npz") as archive:
+        arrays = dict(archive)
+    state = json.loads(str(arrays["state"]))
+    del state["identity"]["recipe"]["teacher_flip"], state["identity"]["teachers"]
+    np.savez(folder / "checkpoint.npz", **arrays | {"state": json.dumps(state)})
+    assert len(tiny.fit(folder, resume=True).history) == 3
+    refused(folder, "another training: teacher_flip was False, now True$", teacher_flip=True)
+
+
+def test_the_words_that_describe_a_recipe_may_change(folder):
+    with mock.patch.object(tiny, "RECIPE", tiny.recipe(summary="said better")):
+        assert len(tiny.fit(folder, resume=True).history) == 3

@@ -1,0 +1,264 @@
+"""Frame after frame: where is looked and when, what is skipped, and the sum of it all."""
+
+import numpy as np
+import pytest
+from support import tiny
+
+from fer.core.images import InputSpec
+from fer.inference.faces import Box, Face
+from fer.inference.recognizer import Prediction
+from fer.models.classifier import Classifier
+from fer.video import session as live
+from fer.video.session import Session
+from fer.video.sources import Frame
+
+LABELS = ("happy", "sad")
+FPS = 30
+
+
+class FakeDetector:
+    """Finds what it is told, with each of its methods; notes every look."""
+
+    name = "fake"
+
+    def __init__(self, boxes=(), hidden=()):
+        self.boxes, self.hidden, self.looks = list(boxes), list(hidden), []  # hidden: only a near look sees these
+
+    def find(self, image, second_looks=True):
+        self.looks.append("whole, long" if second_looks else "whole")
+        return [Face(box, 1.0) for box in self.boxes]
+
+    def glance(self, image, turn):
+        self.looks.append(turn)
+        return [Face(box, 1.0) for box in self.boxes]
+
+    def near(self, image, box):
+        self.looks.append("near")
+        return next((Face(b, 1.0) for b in (*self.boxes, *self.hidden) if b.overlap(box) > 0.3), None)
+
+
+class FakeClassifier:
+    """Says "happy" for bright faces and "sad" for dark ones."""
+
+    labels, spec = LABELS, InputSpec(8)
+
+    def __init__(self):
+        self.calls = []
+
+    def predict(self, images):
+        self.calls.append(len(images))
+        bright = images.mean(axis=(1, 2, 3)) / 255
+        return np.stack([bright, 1 - bright], axis=1).astype(np.float32)
+
+
+def frame(index, level=255, shape=(120, 160, 3)):
+    return Frame(np.full(shape, level, np.uint8), "fake", index, index / FPS)
+
+
+def session(detector, **options):
+    return Session(FakeClassifier(), detector, **{"smoothing": 0} | options)
+
+
+A, B = Box(10, 10, 40, 40), Box(100, 60, 40, 40)
+
+
+class TestWatch:
+    def test_a_known_face_is_looked_for_near_its_place_and_everywhere_now_and_then(self):
+        detector = FakeDetector([A])
+        watched = session(detector)
+        for i in range(4 * FPS):
+            (prediction,) = watched.process(frame(i))
+            assert prediction.face.box == A
+        assert detector.looks.count("near") == 4 * FPS
+        everywhere = [look for look in detector.looks if look != "near"]
+        assert everywhere == [0, 0, 0, 0, 0, 0, 1]  # at first, then now and then
+
+    @pytest.mark.parametrize("thorough", [False, True])
+    def test_a_lost_face_is_looked_for_everywhere_at_once(self, thorough):
+        detector = FakeDetector([A])
+        watched = session(detector, thorough=thorough)
+        watched.process(frame(0))
+        detector.boxes = [B]
+        (prediction,) = watched.process(frame(1))
+        assert prediction.face.box == B
+        assert prediction.track == 2
+
+    def test_a_face_that_only_the_near_look_finds_is_kept_beside_the_others(self):
+        detector = FakeDetector([A])
+        watched = session(detector)
+        watched.process(frame(0))
+        detector.boxes, detector.hidden = [B], [A]  # the whole frame shows another one only
+        boxes = [p.face.box for i in range(1, FPS) for p in watched.process(frame(i))]
+        assert A in boxes
+        assert B in boxes
+
+    def test_a_box_with_which_the_near_look_does_not_agree_is_none(self):
+        detector = FakeDetector([A])
+        detector.near = lambda image, box: None
+        assert session(detector).process(frame(0)) == []
+
+    def test_one_face_is_not_reported_twice(self):
+        detector = FakeDetector([A])
+        watched = session(detector)
+        watched.process(frame(0))
+        shifted = Box(A.x + 3, A.y, A.width, A.height)
+        detector.glance = lambda image, turn: [Face(shifted, 1.0)]
+        assert all(len(watched.process(frame(i))) == 1 for i in range(1, FPS))
+
+    def test_two_faces_expected_at_one_place_are_one(self):
+        watch = live.Watch(FakeDetector([A]))
+        watch.find(frame(0).image, [], 0.0)
+        assert [face.box for face in watch.find(frame(1).image, [A, A], 0.03)] == [A]
+
+    def test_without_faces_a_camera_takes_one_look_after_the_other(self):
+        detector = FakeDetector()
+        watched = session(detector)
+        for i in range(20):
+            assert watched.process(frame(i)) == []
+        assert detector.looks == list(range(20))
+
+    def test_without_faces_a_file_takes_the_whole_first_look_and_another(self):
+        detector = FakeDetector()
+        watched = session(detector, thorough=True)
+        for i in range(3):
+            watched.process(frame(i))
+        assert detector.looks == ["whole", 0, "whole", 1, "whole", 2]
+
+    def test_with_a_face_in_sight_profiles_are_not_looked_for(self):
+        detector = FakeDetector([A])
+        watch = live.Watch(detector)
+        for i in range(10):
+            watch.find(frame(i).image, [A, B], i / FPS)  # B is gone
+        assert set(detector.looks) == {"near", 0, 1}
+
+    def test_a_detector_without_near_looks_everywhere_every_time(self):
+        class Simple:
+            name = "simple"
+            looks = 0
+
+            def find(self, image):
+                self.looks += 1
+                return [Face(A, 1.0)]
+
+        detector = Simple()
+        watched = session(detector)
+        for i in range(10):
+            watched.process(frame(i))
+        assert detector.looks == 10
+
+
+class TestSession:
+    def test_all_faces_of_a_frame_are_one_call_of_the_network(self):
+        watched = session(FakeDetector([A, B]))
+        for i in range(3):
+            assert [p.label for p in watched.process(frame(i))] == ["happy", "happy"]
+        assert watched.classifier.calls == [2, 2, 2]
+
+    def test_no_face_is_no_call(self):
+        watched = session(FakeDetector())
+        assert watched.process(frame(0)) == []
+        assert watched.classifier.calls == []
+
+    def test_skip_analyses_every_third_frame_and_carries_boxes_over(self):
+        watched = session(FakeDetector([A]), skip=3)
+        levels = [255, 0, 0, 0, 255, 255, 255]
+        shown = [watched.process(frame(i, level))[0].label for i, level in enumerate(levels)]
+        assert shown == ["happy", "happy", "happy", "sad", "sad", "sad", "happy"]
+        assert len(watched.classifier.calls) == 3
+        assert watched.history.frames == 7
+
+    def test_a_face_missed_once_is_the_same_however_few_frames_are_analysed(self):
+        detector = FakeDetector([A])
+        watched = session(detector, skip=30)  # one every two seconds
+        for i in range(150):
+            detector.boxes = [] if i == 60 else [A]
+            shown = watched.process(Frame(frame(0).image, "fake", i, i / 15))
+        assert [p.track for p in shown] == [1]
+
+    @pytest.mark.parametrize("smoothing", [0, 0.4])
+    def test_smoothing(self, smoothing):
+        watched = session(FakeDetector([A]), smoothing=smoothing)
+        for i in range(30):
+            watched.process(frame(i, 255))
+        (prediction,) = watched.process(frame(30, 0))
+        assert prediction.label == ("sad" if smoothing == 0 else "happy")
+        assert prediction.probabilities.sum() == pytest.approx(1)
+
+    def test_uncertain_is_told_by_the_smoothed_probabilities_and_counted(self):
+        watched = session(FakeDetector([A]), smoothing=0.4, uncertain_below=0.8)
+        shown = [watched.process(frame(i, 255 if i < 30 else 140))[0] for i in range(90)]
+        assert [p.label for p in shown] == ["happy"] * 90
+        turned = next(i for i, p in enumerate(shown) if p.uncertain)
+        assert 33 < turned < 60  # at once without smoothing
+        assert {p.shown for p in shown[turned:]} == {"uncertain"}
+        assert "happy" in watched.history.summary()
+        assert f"uncertain {(90 - turned) / 89:.0%}" in watched.history.summary()
+
+    def test_a_real_classifier_serves(self):
+        classifier = Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
+        watched = Session(classifier, FakeDetector([A, B]))
+        predictions = watched.process(frame(0))
+        assert [p.track for p in predictions] == [1, 2]
+        assert predictions[0].labels == tiny.LABELS
+
+    def test_frames_a_second(self, monkeypatch):
+        now = iter(np.arange(0, 100, 0.05))
+        monkeypatch.setattr(live.time, "monotonic", lambda: next(now))
+        watched = session(FakeDetector())
+        for i in range(50):
+            watched.process(frame(i))
+        assert watched.fps == pytest.approx(20)
+        assert len(watched.times) <= live.FPS_MEMORY + 1
+
+
+def prediction(track, share):
+    return Prediction(Face(A, 1.0), np.array([share, 1 - share], np.float32), LABELS, track)
+
+
+class TestHistory:
+    def test_shares_of_time(self):
+        history = live.History(LABELS)
+        for i in range(11):
+            history.add(i / 10, [prediction(1, 1.0 if i <= 8 else 0.0)])
+        assert history.summary().splitlines() == [
+            "11 frames, 0 without a face; 11 faces, 1 followed",
+            "  face 1, 0.0 to 1.0 s: happy 80%, sad 20%",
+        ]
+
+    def test_a_lost_camera_adds_a_second_at_most(self):
+        history = live.History(LABELS)
+        for seconds, share in ((0, 1.0), (1, 1.0), (500, 0.0)):
+            history.add(seconds, [prediction(1, share)])
+        assert history.shown[1] == {"happy": 1.0, "sad": 1.0}
+
+    def test_time_that_runs_backwards_takes_nothing_away(self):
+        history = live.History(LABELS)
+        for seconds in (5, 6, 0, 1):
+            history.add(seconds, [prediction(1, 1.0)])
+        assert history.shown[1]["happy"] == 2
+
+    def test_frames_without_a_face_are_counted(self):
+        history = live.History(LABELS)
+        history.add(0, [])
+        history.add(1, [prediction(1, 1.0), prediction(2, 1.0)])
+        assert history.summary().startswith("2 frames, 1 without a face; 2 faces, 2 followed")
+
+    def test_many_faces_are_not_all_listed(self):
+        history = live.History(LABELS)
+        for track in range(1, 40):
+            for i in range(track):
+                history.add(100 * track + i / 10, [prediction(track, 1.0)])
+        lines = history.summary().splitlines()
+        assert len(lines) == 2 + live.MOST_TRACKS
+        assert lines[-1] == "  ... and 19 seen for a shorter time"
+        assert lines[1].startswith("  face 20,")
+
+    def test_the_timeline_is_thinned_out(self):
+        history = live.History(LABELS)
+        for i in range(3000):
+            history.add(i / 100, [prediction(1, 0.75)])
+        times, probabilities = history.timeline()[1]
+        assert len(times) <= 301
+        assert np.diff(times).min() >= live.SAMPLE - 1e-9
+        assert probabilities.shape == (len(times), 2)
+        assert (probabilities == np.float32([0.75, 0.25])).all()

@@ -1,0 +1,85 @@
+"""Visitors' files are gone when the server is, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("support.visiting", reason="requirements-app.txt is not installed")
+
+from support import tiny
+
+from fer.web.private import PREFIX, PrivateFolder
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks and signals as Unix has them")
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_the_folder_is_for_this_user_alone_and_goes(temporary):
+    folder = PrivateFolder()
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+    (folder.path / "upload").write_bytes(b"x")
+    folder.close()
+    assert not list(temporary.iterdir())
+
+
+def test_what_a_killed_server_left_behind_goes_and_what_another_holds_stays(temporary):
+    code = "import os; from fer.web.private import PrivateFolder; folder = PrivateFolder(); os._exit(9)"
+    places = {"TMPDIR": str(temporary), "PYTHONPATH": str(tiny.ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=os.environ | places, check=False)
+    (left,) = temporary.glob(f"{PREFIX}*")
+    (temporary / f"{PREFIX}of-somebody-else").mkdir()  # without a lock: not ours to remove
+    first, second = PrivateFolder(), PrivateFolder()
+    assert not left.exists()
+    assert first.path.exists()
+    assert (temporary / f"{PREFIX}of-somebody-else").exists()
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_that_is_told_to_end_leaves_nothing(temporary, light_model, number):
+    flags = ("--model", light_model, "--port", "0")
+    process = tiny.start(*flags, script="app.py", PYTHONUNBUFFERED="1", TMPDIR=str(temporary))
+    assert any(line.startswith("http") for line in process.stdout)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode in (0, 128 + signal.SIGTERM)
+    assert "Traceback" not in errors
+    assert not list(temporary.glob(f"{PREFIX}*"))
+
+
+def test_a_signal_amid_an_import_is_not_lost(temporary, light_model):
+    """Python drops what a signal's handler raises within the callback of a weak reference; imports make such calls."""
+    code = """
+import signal, uvicorn, weakref
+import app
+from fer.cli import common as cli
+
+class Gone:
+    pass
+
+factory = uvicorn.Config.get_loop_factory
+
+def loading(settings):
+    gone = Gone()
+    watch = weakref.ref(gone, lambda _: signal.raise_signal(signal.SIGTERM))
+    del gone
+    return factory(settings)
+
+uvicorn.Config.get_loop_factory = loading
+cli.run(app.main, app.parse_args)
+"""
+    command = (sys.executable, "-c", code, "--model", str(light_model), "--port", "0")
+    places = {"TMPDIR": str(temporary), "PYTHONPATH": str(tiny.ROOT)}
+    done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in done.stderr
+    assert not list(temporary.glob(f"{PREFIX}*"))

@@ -1,0 +1,49 @@
+"""schemathesis asks the page what its OpenAPI document allows, and much that it does not: no 500, answers as said."""
+
+from contextlib import suppress
+
+import pytest
+
+pytest.importorskip("schemathesis", reason="schemathesis is not installed: requirements-dev.txt")
+pytest.importorskip("support.visiting", reason="requirements-app.txt is not installed")
+
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from support import visiting
+
+EVERYTHING = {
+    ("GET", "/health"),
+    ("POST", "/predict"),
+    ("GET", "/cameras"),
+    ("POST", "/videos"),
+    ("GET", "/videos/{id}"),
+    ("GET", "/videos/{id}/{result}"),
+    ("DELETE", "/videos/{id}"),
+}
+
+
+@pytest.fixture(scope="module")
+def document():
+    with visiting.listening() as (host, port):
+        yield schemathesis.openapi.from_url(f"http://{host}:{port}/openapi.json")
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_every_answer_is_as_the_document_says(document, mode):
+    asked = set()
+    for found in document.get_all_operations():
+        operation = found.ok()
+
+        @given(case=operation.as_strategy(generation_mode=mode))
+        @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        def ask(case):
+            excluded = [positive_data_acceptance]  # random bytes are no picture
+            case.call_and_validate(timeout=20, excluded_checks=excluded)
+            asked.add((case.method, case.path))
+
+        with suppress(Unsatisfiable):  # nothing can be wrong with a request without a body
+            ask()
+    assert asked >= (EVERYTHING if mode == GenerationMode.POSITIVE else {("POST", "/predict")})
