@@ -179,6 +179,13 @@ def note(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
+class _Terminal(logging.Handler):
+    """Shows what the library logs as plain lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(self.format(record))
+
+
 def verbosity() -> int:
     """Keras' progress: a bar on a terminal, one line an epoch in a log."""
     return 1 if sys.stdout.isatty() else 2
@@ -241,6 +248,10 @@ def stoppable() -> Iterator[Callable[[], bool]]:
 
 def run(main: Callable, arguments: Callable) -> None:
     """Runs a script: a `FerError` becomes one line and exit code 2, Ctrl-C exit code 130; a bug keeps its traceback."""
+    logger = logging.getLogger("fer")
+    if not logger.handlers:
+        logger.addHandler(_Terminal())
+    logger.setLevel(logging.INFO)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of every third model of an ensemble: "retracing"
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding lacks is no reason to stop
         stream.reconfigure(errors="backslashreplace")

@@ -14,10 +14,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from support import tiny
 from support.tiny import script
 
-import evaluate
-import train
 from fer import FerError
-from fer.cli import common
+from fer.cli import common, evaluate, train
 from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.models.classifier import Classifier

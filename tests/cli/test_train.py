@@ -12,8 +12,7 @@ from scipy.special import softmax
 from support import tiny
 from support.tiny import script
 
-import train
-from fer.cli import common
+from fer.cli import common, train
 from fer.core.images import InputSpec
 from fer.data.dataset import load
 from fer.models.classifier import Classifier, describe

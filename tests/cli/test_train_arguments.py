@@ -8,9 +8,8 @@ import re
 
 import pytest
 
-import train
 from fer import FerError
-from fer.cli import train_arguments
+from fer.cli import train, train_arguments
 from fer.cli.train_arguments import resolve
 from fer.training.config import Configuration
 from fer.training.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Recipe

@@ -12,8 +12,7 @@ import pytest
 from support import tiny
 from support.mjpeg import Camera
 
-import predict_webcam
-from fer.cli import common
+from fer.cli import common, predict_webcam
 from fer.core.images import InputSpec
 from fer.inference import results
 from fer.models.classifier import Classifier

@@ -12,11 +12,8 @@ from support import tiny
 from support.similar import faces, nearly
 from support.tiny import script
 
-import audit_data
-import evaluate
-import train
 from fer import FerError
-from fer.cli import train_arguments
+from fer.cli import audit_data, evaluate, train, train_arguments
 from fer.core.images import InputSpec
 from fer.data import audit, audit_report, dataset, fer2013_csv, keep_list
 from fer.data.dataset import Dataset

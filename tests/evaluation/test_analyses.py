@@ -14,8 +14,7 @@ from scipy.stats import binomtest
 from support import tiny
 from support.tiny import script
 
-import evaluate
-import predict_folder
+from fer.cli import evaluate, predict_folder
 from fer.core.images import InputSpec
 from fer.data import dataset, duplicates
 from fer.inference import results

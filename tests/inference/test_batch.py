@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from support import portrait, tiny
 
-import predict_folder
-from fer.cli import common
+from fer.cli import common, predict_folder
 from fer.core import images
 from fer.core.images import InputSpec
 from fer.inference import batch, recognizer, results

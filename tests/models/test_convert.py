@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from support import old, tiny
 
-import evaluate
-import import_model
 from fer import FerError
-from fer.cli import common
+from fer.cli import common, evaluate, import_model
 from fer.core import labels
 from fer.core.images import InputSpec
 from fer.data.dataset import Dataset

@@ -14,12 +14,8 @@ import pandas as pd
 import pytest
 from support import tiny
 
-import evaluate
-import export_model
-import import_model
-import predict_folder
 from fer import FerError
-from fer.cli import common
+from fer.cli import common, evaluate, export_model, import_model, predict_folder
 from fer.core import images
 from fer.core.images import InputSpec
 from fer.models import classifier, ensemble, export, runtimes

@@ -5,11 +5,7 @@ import re
 import pytest
 from support.portrait import PLACE, astronaut
 
-import app
-import evaluate
-import predict_folder
-import predict_webcam
-from fer.cli import common
+from fer.cli import app, common, evaluate, predict_folder, predict_webcam
 from fer.core import labels
 from fer.core.images import InputSpec, prepare
 from fer.inference.faces import Face, crop

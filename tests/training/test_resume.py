@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from support import tiny
 
-import train
 from fer import FerError
+from fer.cli import train
 from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
 from fer.models.classifier import Classifier

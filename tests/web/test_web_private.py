@@ -60,7 +60,7 @@ def test_a_signal_amid_an_import_is_not_lost(temporary, light_model):
     """Python drops what a signal's handler raises within the callback of a weak reference; imports make such calls."""
     code = """
 import signal, uvicorn, weakref
-import app
+from fer.cli import app
 from fer.cli import common as cli
 
 class Gone:

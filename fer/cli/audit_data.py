@@ -1,0 +1,95 @@
+"""Look at a data set before training on it: counts, odd pictures, twins, leaks between splits, labels in doubt.
+
+    python audit_data.py fer2013/ --report audit.json --sheets sheets/
+    python audit_data.py fer2013.csv --votes fer2013new.csv --model models/four-block.keras --write-clean-list keep.csv
+
+No file is changed: train.py and evaluate.py take the clean list with --keep-list.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fer.cli import common
+from fer.core import files
+from fer.core.errors import FerError
+from fer.core.images import InputSpec
+from fer.data import audit, audit_report, dataset, duplicates, keep_list
+from fer.models import classifier
+
+
+def parse_args(argv=None):
+    parser = common.parser(__doc__)
+    parser.add_argument("data", metavar="PATH|demo|kaggle:OWNER/NAME", help="what train.py takes as --data")
+    parser.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes: whose labels do they change?")
+    parser.add_argument("--model", metavar="M.keras", help="which labels does it dispute? best not trained on them")
+    near = f"correlation from which pictures are near twins ({duplicates.NEAR})"
+    parser.add_argument("--near", type=float, default=duplicates.NEAR, metavar="R", help=near)
+    outputs = parser.add_argument_group("files to write")
+    outputs.add_argument("--report", metavar="JSON", help="every figure and every name")
+    outputs.add_argument("--sheets", metavar="DIR", help="samples of each class, twins, suspects, as PNG")
+    outputs.add_argument("--write-clean-list", metavar="CSV", help="names of the pictures that remain")
+    usual = " ".join(audit.USUAL_DROPS)
+    text = f"what the clean list leaves out ({usual})"
+    outputs.add_argument("--drop", nargs="+", choices=audit.DROPS, help=text)
+    return parser.parse_args(argv)
+
+
+def main(args):
+    check(args)
+    about = classifier.describe(args.model) if args.model else None
+    spec = InputSpec(**about["spec"]) if about else InputSpec()
+    source = dataset.root(args.data)
+    parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=common.progress)
+    voted = audit.votes_of(args.votes, parts) if args.votes else None
+    probabilities = answers(args.model, parts) if args.model else None
+    found = audit.audit(parts, threshold=args.near, voted=voted, probabilities=probabilities)
+    print(audit_report.summary(found, source))
+    if args.report:
+        asked = {"data": args.data, "votes": args.votes, "model": args.model}
+        text = json.dumps(asked | audit_report.to_dict(found, source), indent=1, ensure_ascii=False)
+        files.write_text(args.report, text)
+    if args.sheets:
+        print(f"{len(audit_report.write(found, args.sheets))} sheets in {args.sheets}")
+    if args.write_clean_list:
+        write_clean_list(found, source, args)
+    return 0
+
+
+def check(args):
+    """Refuses what would fail only after the work."""
+    if args.drop and not args.write_clean_list:
+        raise FerError("--drop has no effect without --write-clean-list")
+    args.drop = args.drop or audit.USUAL_DROPS
+    for kind, flag, given in (("votes", "--votes", args.votes), ("disputed", "--model", args.model)):
+        if kind in args.drop and not given:
+            raise FerError(f"--drop {kind} needs {flag}")
+    for path in (args.report, args.write_clean_list):
+        if path:
+            files.check_writable(path)
+    if args.sheets and Path(args.sheets).exists() and not Path(args.sheets).is_dir():
+        raise FerError(f"{args.sheets}: the sheets need a folder, and this is a file")
+    if args.report and args.write_clean_list and Path(args.report) == Path(args.write_clean_list):
+        raise FerError(f"two outputs would be one file: {args.report}")
+
+
+def answers(path, parts):
+    """What the model says of all pictures, columns in the order of the data's labels."""
+    with common.quiet():
+        model = classifier.Classifier.load(path)
+    labels = next(iter(parts.values())).labels
+    if missing := [label for label in labels if label not in model.labels]:
+        raise FerError(f"{path}: it does not know the labels {', '.join(missing)}, only {', '.join(model.labels)}")
+    columns = [model.labels.index(label) for label in labels]
+    return np.concatenate([model.predict(part.images) for part in parts.values()])[:, columns]
+
+
+def write_clean_list(found, source, args):
+    rows = found.clean(tuple(args.drop))
+    if not len(rows):
+        raise FerError("nothing would remain; --drop less")
+    names, labels = found.data.names, found.data.labels
+    columns = (found.splits[rows], [labels[code] for code in found.codes[rows]])
+    keep_list.write(args.write_clean_list, [keep_list.relative(names[row], source) for row in rows], *columns)
+    print(f"{args.write_clean_list}: {len(rows):,} of {len(names):,} pictures remain without {', '.join(args.drop)}")

@@ -1,0 +1,108 @@
+"""Label faces live: from a webcam, a video file or a network camera, in a window or without one.
+
+    python predict_webcam.py --source 0
+    python predict_webcam.py --source film.mp4 --headless --record out.mp4 --log out.csv
+
+In the window: q, Esc or its close button ends, space pauses, s saves a snapshot, m mirrors. Without one Ctrl-C ends.
+"""
+
+import os
+from contextlib import ExitStack
+
+from fer.cli import common
+from fer.core import files
+from fer.core.errors import FerError
+from fer.inference import results
+from fer.models import classifier
+
+
+def parse_args(argv=None):
+    parser = common.parser(__doc__)
+    parser.add_argument("--source", default="0", metavar="N|FILE|URL", help="camera number, video file, address (0)")
+    common.add_recognition_arguments(parser, model=common.live_model())
+    common.add_uncertain_argument(parser)
+    parser.add_argument(
+        "--smoothing", type=common.at_least(float, 0), metavar="SECONDS", help="over time; 0 = off (0.4)"
+    )
+    parser.add_argument(
+        "--skip", type=common.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)"
+    )
+    parser.add_argument("--max-frames", type=common.at_least(int, 1), metavar="N", help="end after so many frames")
+    parser.add_argument("--headless", action="store_true", help="open no window")
+    outputs = parser.add_argument_group("files to write")
+    outputs.add_argument("--record", metavar="MP4", help="every frame with what was drawn on it")
+    outputs.add_argument("--log", metavar="CSV|JSONL", help="a row a face a frame, and one for a frame without")
+    outputs.add_argument("--timeline", metavar="PNG", help="the probabilities over time, for each face followed")
+    outputs.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
+    return parser.parse_args(argv)
+
+
+def main(args):
+    from fer.inference import drawing
+    from fer.video import sources, writer
+    from fer.video.session import Session
+
+    labels = tuple(classifier.describe(args.model)["labels"])
+    below = common.uncertain_below(args)
+    check(args)
+    with ExitStack() as stack:
+        source = stack.enter_context(sources.open_source(args.source, notify=common.note))
+        screen = None if args.headless else open_screen(source)
+        with common.quiet():  # seconds: a camera or display that is missing has shown by now
+            model = classifier.Classifier.load(args.model)
+            (detector,) = common.make_detectors(args, 1)
+        options = {"uncertain_below": below} | ({} if args.smoothing is None else {"smoothing": args.smoothing})
+        session = Session(model, detector, skip=args.skip, thorough=not source.live, **options)
+        columns = {"overwrite": args.overwrite, "uncertain": args.uncertain}
+        log = args.log and stack.enter_context(results.Writer(args.log, labels, **columns))
+        fps = None if source.live else source.fps or sources.USUAL_FPS
+        recorder = args.record and stack.enter_context(writer.Recorder(args.record, fps))
+        screen = screen and stack.enter_context(screen)
+        stopped = stack.enter_context(common.stoppable())
+        for frame in source if source.live else common.progress(source, source.total, "frames"):
+            if frame:  # None while a camera has nothing new
+                predictions = session.process(frame)
+                if log:
+                    log.write(results.rows(frame.name, predictions, index=frame.index, seconds=frame.seconds))
+                if recorder:
+                    recorder.write(drawing.draw(frame.image, predictions), frame.seconds)
+                if screen:
+                    screen.show(frame, predictions, f"{session.fps:.0f} fps")
+            over = session.history.frames == args.max_frames
+            if over or stopped() or (screen and not screen.attend(stopped)):
+                break
+    print(session.history.summary())
+    if args.timeline:
+        from fer.video import timeline
+
+        timeline.timeline(session.history.timeline(), labels, args.timeline, title=source.name)
+    return 0 if session.history.frames else 1
+
+
+def check(args):
+    """Refuses outputs that exist, that cannot be written, or that are one file, before anything is opened."""
+    from fer.video import writer
+
+    paths = [path for path in (args.record, args.log, args.timeline) if path]
+    places = [os.path.realpath(path) for path in (args.source, *paths)]
+    if len(set(places)) < len(places):
+        raise FerError(f"two of these are one file: {', '.join((args.source, *paths))}")
+    if args.record:
+        writer.check_video_format(args.record)
+    if args.log:
+        results.check_output(args.log, kept=args.overwrite)
+    if args.timeline:
+        from fer.core import figures
+
+        figures.check_format(args.timeline)
+    for path in paths:
+        if os.path.exists(path) and not args.overwrite:
+            raise FerError(f"{path} exists: replace it with --overwrite, or choose another name")
+        files.check_writable(path)
+
+
+def open_screen(source):
+    from fer.video.window import HELP, Screen
+
+    print(HELP)
+    return Screen(f"expressions: {source.name}", paced=not source.live, notify=common.note)
