@@ -1,20 +1,56 @@
-"""Facial-expression recognition with Keras: data, networks, training, honest scores.
+"""Facial-expression recognition with Keras: train, evaluate and run small networks on FER2013, FER+ and class folders.
 
-One module, one stage, in the order in which a picture travels: ``images`` -> ``dataset`` -> ``networks`` and
-``recipes`` -> ``training`` -> ``classifier`` -> ``metrics`` -> ``plots``. Importing the package loads nothing heavy.
+Importing the package loads nothing heavy: the names below are imported when they are first used (PEP 562).
 """
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 # Keras asks for its backend once, when it is first imported. KERAS_BACKEND=jax or torch is respected.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # TensorFlow's start-up notes hide our own lines; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Read by OpenCV when it is first imported: a few hundred bytes may claim to be a picture of gigabytes.
+# Read by OpenCV when it is first imported: a few hundred bytes may claim to be an image of gigabytes.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
-# Read once, when FFmpeg is first used: its lines about broken streams may hold a password; `sources` says it without.
+# Read once, when FFmpeg is first used: its lines about broken streams may hold a password; `sources` reports without it.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 from fer.core.errors import FerError  # noqa: E402 -- the environment above comes first
 
-__all__ = ["FerError"]
+if TYPE_CHECKING:
+    from fer.data.dataset import Dataset
+    from fer.evaluation.metrics import Report
+    from fer.inference.faces import Box
+    from fer.inference.recognizer import Prediction
+    from fer.models.classifier import Classifier
+
+__version__ = "1.0.0"
+__all__ = [
+    "Box",
+    "Classifier",
+    "Dataset",
+    "FerError",
+    "Prediction",
+    "Report",
+]
+
+_HOMES = {
+    "Box": "fer.inference.faces",
+    "Classifier": "fer.models.classifier",
+    "Dataset": "fer.data.dataset",
+    "Prediction": "fer.inference.recognizer",
+    "Report": "fer.evaluation.metrics",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
