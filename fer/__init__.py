@@ -13,10 +13,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Read by OpenCV when it is first imported: a few hundred bytes may claim to be an image of gigabytes.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
-# Read once, when FFmpeg is first used: its lines about broken streams may hold a password; `sources` reports without it.
+# Read once, when FFmpeg is first used: its lines about broken streams may hold a password.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
-from fer.core.errors import FerError  # noqa: E402 -- the environment above comes first
+from fer.core.errors import FerError
 
 if TYPE_CHECKING:
     from fer.data.dataset import Dataset

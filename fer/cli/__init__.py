@@ -1,7 +1,7 @@
 """The commands: `fer train`, `fer evaluate` and the others, each a module of this package.
 
-The scripts at the top of a checkout call the same modules. Add a command here and as `fer/cli/<name>.py` with `parse_args`
-and `main`.
+The scripts at the top of a checkout call the same modules. A new command gets an entry in `COMMANDS` and a module with
+`parse_args` and `main`.
 """
 
 import sys
