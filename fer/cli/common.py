@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -11,15 +12,29 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from fer.cli import COMMANDS
 from fer.core.errors import FerError
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 BEST, FAST = "fer2013.keras", "fer2013-fast.keras"  # of the shipped models
 
 
+def as_called(text: str) -> str:
+    """Names commands the way this program was started: `fer train` for `python train.py`, unless a script runs."""
+    if not sys.argv[0].startswith("fer "):
+        return text
+    scripts = "|".join(name.replace("-", "_") for name in COMMANDS)
+    return re.sub(rf"(?:python )?\b({scripts})\.py", lambda script: f"fer {script[1].replace('_', '-')}", text)
+
+
+class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        return as_called(super().format_help())
+
+
 def parser(doc: str) -> argparse.ArgumentParser:
     """A parser whose help is the script's docstring, kept as it stands."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
@@ -183,7 +198,7 @@ class _Terminal(logging.Handler):
     """Shows what the library logs as plain lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        note(self.format(record))
+        note(as_called(self.format(record)))
 
 
 def verbosity() -> int:
@@ -263,7 +278,7 @@ def run(main: Callable, arguments: Callable) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
         sys.exit(1)
     except FerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {as_called(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -29,7 +29,10 @@ def test_help_names_the_command(name, capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         cli.main([name, "--help"])
     assert ended.value.code == 0
-    assert f"usage: fer {name}" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"usage: fer {name}" in text
+    assert f"\n    fer {name}" in text  # the examples
+    assert f"{name.replace('-', '_')}.py" not in text
 
 
 def test_underscores_stand_for_hyphens(capsys, monkeypatch):
