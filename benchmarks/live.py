@@ -29,6 +29,7 @@ import scenes
 from fer.cli import common
 from fer.inference import drawing
 from fer.inference.haar import Haar
+from fer.inference.recognizer import Recognizer
 from fer.video.sources import Frame
 
 FPS = 30.0
@@ -64,7 +65,7 @@ def main():
         from fer.models.classifier import Classifier
         from fer.video.session import Session
 
-        sessions = {model: Session(Classifier.load(model), Haar()) for model in args.model}
+        sessions = {model: Session(Recognizer(Classifier.load(model), Haar())) for model in args.model}
     print(f"{device.describe()}, opencv {cv2.__version__}, {scenes.WIDTH}x{scenes.HEIGHT}, {args.frames} frames\n")
     with tempfile.TemporaryDirectory() as folder:
         names, places = film(Path(folder), args.frames)
@@ -152,7 +153,7 @@ def process(session, image, index):
     predictions = session.process(Frame(image, "benchmark", index, index / FPS))
     drawing.draw(image, predictions, caption=f"{session.fps:.0f} fps")
     passed = 1000 * (time.perf_counter() - begun)
-    boxes = [prediction.face.box for prediction in predictions]
+    boxes = [prediction.box for prediction in predictions]
     return passed, [(box.x, box.y, box.width, box.height) for box in boxes]
 
 

@@ -40,23 +40,25 @@ def main(args):
     with common.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
         from fer.core import system
         from fer.inference import batch
+        from fer.inference.recognizer import Recognizer
 
         model = classifier.Classifier.load(args.model)
+        cropped = "auto" if args.detector == "auto" else "never"
         detectors = common.make_detectors(args, system.cores())
+        recognizer = Recognizer(model, detectors, cropped=cropped, uncertain_below=below)
     if args.resume:
-        batch.check_same(args.output, model, detectors, auto=args.detector == "auto")
+        batch.check_same(args.output, recognizer)
     with ExitStack() as stack:
         ways = {"overwrite": args.overwrite, "resume": args.resume, "uncertain": args.uncertain}
         writer = stack.enter_context(results.Writer(args.output, labels, **ways))
         copies = args.annotated and stack.enter_context(batch.Copies(args.folder, args.annotated, notify=common.note))
         stopped = stack.enter_context(common.stoppable())
         left = (path for path in pictures(args, on_error=common.note) if not writer.holds(path))
-        options = {"auto": args.detector == "auto", "uncertain_below": below}
-        labelled = stack.enter_context(closing(batch.recognize(left, model, detectors, **options)))
-        cropped = 0
+        labelled = stack.enter_context(closing(batch.recognize(left, recognizer)))
+        taken_whole = 0
         for result in common.progress(labelled, total - len(writer.done), "pictures"):
             writer.write(results.rows(str(result.path), result.predictions, readable=not result.error))
-            cropped += result.cropped
+            taken_whole += result.cropped
             if result.error:
                 common.note(f"skipped {result.error}")
             elif copies:
@@ -66,8 +68,8 @@ def main(args):
     if stopped():
         print(f"stopped; {args.output} keeps what was done. Go on with --resume")
         return 130
-    if cropped:
-        print(f"{cropped:,} small square pictures taken as cropped faces (--detector auto)")
+    if taken_whole:
+        print(f"{taken_whole:,} small square pictures taken as cropped faces (--detector auto)")
     counts, table = batch.summarize(args.output, args.folder, labels)
     if table:
         print(f"\nfolder (row) by predicted (column), the largest face of each picture\n{table}\n")

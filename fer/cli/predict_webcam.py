@@ -39,6 +39,7 @@ def parse_args(argv=None):
 
 def main(args):
     from fer.inference import drawing
+    from fer.inference.recognizer import Recognizer
     from fer.video import sources, writer
     from fer.video.session import Session
 
@@ -50,9 +51,9 @@ def main(args):
         screen = None if args.headless else open_screen(source)
         with common.quiet():  # seconds: a camera or display that is missing has shown by now
             model = classifier.Classifier.load(args.model)
-            (detector,) = common.make_detectors(args, 1)
-        options = {"uncertain_below": below} | ({} if args.smoothing is None else {"smoothing": args.smoothing})
-        session = Session(model, detector, skip=args.skip, thorough=not source.live, **options)
+            recognizer = Recognizer(model, common.make_detectors(args, 1), uncertain_below=below)
+        options = {} if args.smoothing is None else {"smoothing": args.smoothing}
+        session = Session(recognizer, skip=args.skip, thorough=not source.live, **options)
         columns = {"overwrite": args.overwrite, "uncertain": args.uncertain}
         log = args.log and stack.enter_context(results.Writer(args.log, labels, **columns))
         fps = None if source.live else source.fps or sources.USUAL_FPS

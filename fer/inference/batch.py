@@ -2,7 +2,6 @@
 
 import csv
 import os
-import queue
 import threading
 import time
 from collections import Counter, deque
@@ -13,18 +12,14 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from fer.core import images, text
 from fer.core.errors import FerError
 from fer.core.files import replacing
 from fer.core.labels import canonical
 from fer.core.system import cores
-from fer.inference import drawing, recognizer, results
-from fer.inference.detectors import WholeImage
-from fer.inference.faces import Detector, Face
-from fer.inference.recognizer import Prediction, is_cropped_face
-from fer.models.classifier import Classifier
+from fer.inference import drawing, results
+from fer.inference.recognizer import UNCERTAIN, Detection, Prediction, Recognizer
 
 BATCH = 128  # faces a call of the network
 AHEAD = 2 * BATCH  # pictures on their way at most: what bounds the memory
@@ -50,85 +45,45 @@ class Result:
     predictions: list[Prediction] = field(default_factory=list)
 
 
-def recognize(
-    paths: Iterable[Path],
-    classifier: Classifier,
-    detectors: list[Detector],
-    *,
-    auto: bool = False,
-    uncertain_below: float | None = None,
-) -> Iterator[Result]:
-    """Labels picture files one after the other, in constant memory.
+def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Iterator[Result]:
+    """Labels image files one after the other, in constant memory.
 
     Args:
         paths: the files; taken only as fast as they are needed.
-        classifier: names the expressions.
-        detectors: one for each thread that reads and detects; none is used by two threads at once.
-        auto: take small square pictures as cropped faces (`is_cropped_face`) and detect in the others only.
-        uncertain_below: see `Prediction`.
+        recognizer: labels them; as many threads read and search as it has detectors.
 
     Yields:
         A result for every path, in their order.
     """
-    free = queue.SimpleQueue()
-    for detector in detectors:
-        free.put(detector)
-
-    def look(path):
-        detector = free.get()
-        try:
-            return _look(path, classifier, detector, auto)
-        finally:
-            free.put(detector)
-
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # each thread has a picture of its own: OpenCV must not divide one further
-    pool = ThreadPoolExecutor(len(detectors), "pictures")
+    pool = ThreadPoolExecutor(len(recognizer.detectors), "pictures")
     try:
         paths = iter(paths)
-        ahead = deque(pool.submit(look, path) for path in islice(paths, AHEAD))
+        ahead = deque(pool.submit(_read_and_detect, recognizer, path) for path in islice(paths, AHEAD))
         while ahead:
-            looked, due = [], time.monotonic() + PATIENCE
-            while ahead and sum(len(one.faces) for one in looked) < BATCH and len(looked) < AHEAD:
-                if looked and time.monotonic() > due:
+            searched: list[tuple[Result, Detection]] = []
+            due = time.monotonic() + PATIENCE
+            while ahead and sum(len(faces.faces) for _, faces in searched) < BATCH and len(searched) < AHEAD:
+                if searched and time.monotonic() > due:
                     break
-                looked.append(ahead.popleft().result())
-                ahead.extend(pool.submit(look, path) for path in islice(paths, 1))
-            yield from _label(looked, classifier, uncertain_below)
+                searched.append(ahead.popleft().result())
+                ahead.extend(pool.submit(_read_and_detect, recognizer, path) for path in islice(paths, 1))
+            predictions = recognizer.classify([detection for _, detection in searched])
+            for (result, _), result.predictions in zip(searched, predictions, strict=True):
+                yield result
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(threads)
 
 
-@dataclass
-class _Looked:
-    """A picture that was read: its faces, and their input rows for the network."""
-
-    result: Result
-    faces: list[Face] = field(default_factory=list)
-    rows: list[np.ndarray] = field(default_factory=list)
-
-
-def _look(path, classifier, detector, auto):
+def _read_and_detect(recognizer: Recognizer, path: Path) -> tuple[Result, Detection]:
     try:
-        image = images.read(path)
-        cropped = auto and is_cropped_face(image)
-        faces = (WholeImage() if cropped else detector).find(image)
-        return _Looked(Result(path, cropped=cropped), faces, recognizer.rows(classifier, image, faces))
+        detection = recognizer.detect(images.read(path))
+        return Result(path, cropped=detection.cropped), detection
     except FerError as error:
-        return _Looked(Result(path, error=str(error)))
-    except cv2.error as error:  # shapes that OpenCV's filters refuse: one odd picture must not end the run
-        return _Looked(Result(path, error=f"{path}: OpenCV cannot search it ({error.err})"))
-
-
-def _label(looked, classifier, uncertain_below):
-    """Results of pictures looked at, their faces labelled in one call of the network."""
-    rows = [row for one in looked for row in one.rows]
-    faces = [face for one in looked for face in one.faces]
-    predictions = iter(recognizer.predict(classifier, rows, faces, uncertain_below))
-    for one in looked:
-        one.result.predictions = list(islice(predictions, len(one.faces)))
-        yield one.result
+        reason = str(error) if str(path) in str(error) else f"{path}: {error}"
+        return Result(path, error=reason), Detection()
 
 
 class Copies:
@@ -173,24 +128,25 @@ class Copies:
             self.waiting.release()
 
 
-def check_same(output: str | Path, classifier: Classifier, detectors: list[Detector], *, auto: bool = False) -> None:
+def check_same(output: str | Path, recognizer: Recognizer) -> None:
     """Looks again at the first pictures of a table that is to go on: nothing in it says what wrote it.
 
     Args:
         output: the table; nothing is checked where there is none, or its columns are another model's.
-        classifier, detectors, auto: as for `recognize`.
+        recognizer: as for `recognize`.
 
     Raises:
         FerError: a face or its probabilities come out otherwise.
     """
-    kept = [row for row in islice(_largest_faces(output), AGAIN) if None not in map(row.get, classifier.labels)]
+    labels = recognizer.classifier.labels
+    kept = [row for row in islice(_largest_faces(output), AGAIN) if None not in map(row.get, labels)]
     paths = (Path(row["source"]) for row in kept)
-    for row, result in zip(kept, recognize(paths, classifier, detectors, auto=auto), strict=True):
+    for row, result in zip(kept, recognize(paths, recognizer), strict=True):
         if result.error:  # gone, or unreadable by now
             continue
         (now, *_) = results.rows(row["source"], result.predictions[:1])
         box = all(str(now.get(side)) == str(row[side]) for side in ("x", "y", "width", "height"))
-        if not box or any(abs(now[label] - float(row[label])) > SAME for label in classifier.labels):
+        if not box or any(abs(now[label] - float(row[label])) > SAME for label in labels):
             raise FerError(
                 f"{output}: another model or detector wrote it, for {row['source']} comes out otherwise now; "
                 "go on with those, or choose another --output"
@@ -224,8 +180,8 @@ def summarize(output: str | Path, root: Path, labels: tuple[str, ...]) -> tuple[
             counts[row["status"]] += 1
             if (label := _folder_label(row["source"], root, labels)) is not None:
                 doubted = results.is_uncertain(row)
-                table[label, recognizer.UNCERTAIN if doubted else row["label"] or row["status"]] += 1
-    columns = tuple(dict.fromkeys((*labels, recognizer.UNCERTAIN, *results.STATUSES)))
+                table[label, UNCERTAIN if doubted else row["label"] or row["status"]] += 1
+    columns = tuple(dict.fromkeys((*labels, UNCERTAIN, *results.STATUSES)))
     return counts, text.count_table(table, columns, "folder \\ predicted") if table else ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fer.core.errors import FerError
 from fer.inference.dnn_detectors import Mtcnn, YuNet
-from fer.inference.faces import Box, Detector, Face, _check
+from fer.inference.faces import Box, Detector, Face, check_image
 from fer.inference.haar import Haar
 
 NAMES = ("haar", "mtcnn", "yunet", "none")
@@ -45,5 +45,5 @@ class WholeImage:
         Raises:
             FerError: the array is not uint8 (H, W, 3).
         """
-        _check(image)
+        check_image(image)
         return [Face(Box(0, 0, image.shape[1], image.shape[0]), 1.0)]

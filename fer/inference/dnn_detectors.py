@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from fer.core.errors import FerError
-from fer.inference.faces import Box, Face, _small, distinct
+from fer.inference.faces import Box, Face, distinct, search_copy
 
 MTCNN_SCORE = 0.85  # at least; from the package's own 0.8 up to this lie 4 of 485 faces, and one in china.jpg
 
@@ -49,7 +49,7 @@ class Mtcnn:
         Raises:
             FerError: the array is not such a picture.
         """
-        small = _small(image, cv2.COLOR_BGR2RGB)
+        small = search_copy(image, cv2.COLOR_BGR2RGB)
         rows = self._networks.detect_faces(
             small, fit_to_image=False, box_format="xyxy", output_type="numpy", threshold_onet=MTCNN_SCORE
         )
@@ -88,7 +88,7 @@ class YuNet:
         Raises:
             FerError: the array is not such a picture, or the file is a network of another kind.
         """
-        small = _small(image)
+        small = search_copy(image)
         try:
             self._network.setInputSize((small.shape[1], small.shape[0]))
             rows = self._network.detect(small)[1]

@@ -93,7 +93,7 @@ def _bars(canvas, prediction, letter, color):
     y = max(0, min(box.y, rows - line * len(texts)))
     panel = canvas[y : y + line * len(texts), x : x + width]
     panel[:] = panel // 3  # darker, so that bars and words stand out from any picture
-    for i, (text, probability) in enumerate(zip(texts, prediction.probabilities, strict=True)):
+    for i, (text, probability) in enumerate(zip(texts, prediction.distribution, strict=True)):
         top = y + i * line
         shown = text == _ascii(prediction.shown)
         _text(canvas, text, (x, top), letter, color=color if shown else PAPER)

@@ -12,19 +12,19 @@ from fer.core.errors import FerError
 PIXELS = 2 * 640 * 480  # of the copy that is searched, whatever the picture's size
 
 
-def _check(image):
+def check_image(image):
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise FerError(f"a detector takes a picture uint8 (H, W, 3), received {image.dtype} {image.shape}")
+        raise FerError(f"a detector takes an image uint8 (H, W, 3), received {image.dtype} {image.shape}")
 
 
-def _small(image, colours=None):
+def search_copy(image, colours=None):
     """The copy that is searched: perhaps in other colours, and of `PIXELS` at most."""
-    _check(image)
+    check_image(image)
     image = image if colours is None else cv2.cvtColor(image, colours)
-    return _shrink(image, min(1.0, math.sqrt(PIXELS / (image.shape[0] * image.shape[1]))))
+    return shrink(image, min(1.0, math.sqrt(PIXELS / (image.shape[0] * image.shape[1]))))
 
 
-def _shrink(image, factor):
+def shrink(image, factor):
     if factor == 1:
         return image
     size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
@@ -129,28 +129,23 @@ def _by_size(face):
     return -face.box.area, face.box.y, face.box.x, -face.score
 
 
-def crop(image: np.ndarray, face: Face, margin: float = 0.0) -> np.ndarray:
+def crop(image: np.ndarray, face: Face) -> np.ndarray:
     """The part of a picture that goes to `images.prepare`.
 
-    Without a margin, a head that leans by no more than `UPRIGHT` is a plain slice: a view of the picture, every pixel
-    as it was. Otherwise the square around the box's centre is turned upright at the box's own resolution, and where it
-    reaches over the edge the picture's last pixels are repeated. A face that is the whole picture, not leaning, is the
-    picture itself whatever the margin: nothing is known outside.
+    A head tilted by no more than `UPRIGHT` is a slice: a view of the image. A head tilted further is turned upright
+    around the centre of its box, at the resolution of the image; beyond the edge the last pixels are repeated.
 
     Args:
         image: uint8 (H, W, 3) BGR.
         face: its box lies inside the picture.
-        margin: share of the box's side added on each side.
 
     Returns:
         uint8 (h, w, 3).
     """
     box, tilt = face.box, face.tilt if abs(face.tilt) > UPRIGHT else 0.0
-    whole = (box.width, box.height) == (image.shape[1], image.shape[0])
-    if not tilt and (whole or not margin):
+    if not tilt:
         return image[box.y : box.y + box.height, box.x : box.x + box.width]
     side = max(box.width, box.height)
-    side += 2 * round(side * margin)
     # The part that the turned square can touch: OpenCV warps no picture wider than 32,767 pixels.
     (x, y), radius = box.centre, math.ceil(side / math.sqrt(2)) + 1
     left, top = max(math.floor(x) - radius, 0), max(math.floor(y) - radius, 0)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from fer.core.errors import FerError
-from fer.inference.faces import Box, Face, _check, _shrink, _small, distinct
+from fer.inference.faces import Box, Face, check_image, distinct, search_copy, shrink
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class Haar:
         Raises:
             FerError: the array is not such a picture.
         """
-        grey = _small(image, cv2.COLOR_BGR2GRAY)
+        grey = search_copy(image, cv2.COLOR_BGR2GRAY)
         whole = Box(0, 0, image.shape[1], image.shape[0])
         found = self._look(grey, FIRST_LOOK, whole, image.shape)
         if second_looks and self.second_looks:
             small = 2 * SMALLEST * image.shape[1] / grey.shape[1]  # what no second look can see
             found = [face for face in found if face.score > DOUBTFUL or face.box.width < small]
-            grey = _shrink(grey, 0.5)
+            grey = shrink(grey, 0.5)
             for line in self.second_looks:
                 found = found or [face for look in line for face in self._look(grey, look, whole, image.shape)]
         return distinct(found)
@@ -99,11 +99,11 @@ class Haar:
             image: uint8 (H, W, 3) BGR.
             turn: 0 or more.
         """
-        grey = _small(image, cv2.COLOR_BGR2GRAY)
+        grey = search_copy(image, cv2.COLOR_BGR2GRAY)
         second = self._other_looks
         turn %= 2 * (len(second) + 1)
         look = FIRST_LOOK if turn % 2 == 0 or turn == 1 else second[turn // 2 - 1]
-        grey = grey if turn == 1 else _shrink(grey, 0.5)
+        grey = grey if turn == 1 else shrink(grey, 0.5)
         return distinct(self._look(grey, look, Box(0, 0, image.shape[1], image.shape[0]), image.shape))
 
     def near(self, image: np.ndarray, box: Box) -> Face | None:
@@ -116,13 +116,13 @@ class Haar:
         Returns:
             The face that overlaps the box most, by at least 0.3; None if there is none.
         """
-        _check(image)
+        check_image(image)
         side = max(box.width, box.height, 1)
         left, top = max(box.x - side // 2, 0), max(box.y - side // 2, 0)
         part = image[top : max(box.y + box.height + side // 2, 0), left : max(box.x + box.width + side // 2, 0)]
         if not part.size:
             return None
-        grey = _shrink(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), min(1.0, NEAR_SIDE / side))
+        grey = shrink(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), min(1.0, NEAR_SIDE / side))
         usual = min(side, NEAR_SIDE) / self.FRAMING
         place = Box(left, top, part.shape[1], part.shape[0])
         for look in (FIRST_LOOK, *self._other_looks):

@@ -1,45 +1,55 @@
-"""Expressions of the faces in a picture: what the network says of each."""
+"""Facial expressions in an image: a detector finds the faces, a classifier labels them."""
 
-from dataclasses import dataclass
+import os
+import queue
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Union
 
+import cv2
 import numpy as np
 
-from fer.core.images import prepare
-from fer.inference.faces import Face, crop
+from fer.core import images
+from fer.core.errors import FerError
+from fer.inference.detectors import WholeImage
+from fer.inference.faces import Box, Detector, Face, check_image, crop
 from fer.models.classifier import Classifier
 
-CROPPED_SIDE = 128  # pixels: a square picture up to this size is taken as a cropped face ...
+if TYPE_CHECKING:
+    from PIL.Image import Image as PilImage
+
+CROPPED_SIDE = 128  # pixels: a square image up to this size is taken as a cropped face ...
 CROPPED_RATIO = 1.05  # ... square up to this ratio of its sides
+UNCERTAIN = "uncertain"  # shown in place of a label
+DECIMALS = 4  # of a probability in JSON and tables
 
-
-def is_cropped_face(image: np.ndarray) -> bool:
-    """Small and square: a picture that a data set of faces would hold, not a photograph."""
-    short, long = sorted(image.shape[:2])
-    return long <= min(CROPPED_SIDE, CROPPED_RATIO * short)
-
-
-UNCERTAIN = "uncertain"  # what is shown in place of a label
+Source = Union[str, "os.PathLike[str]", np.ndarray, "PilImage"]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one face.
+    """The expression of one face.
 
     Attributes:
-        face: where it is.
-        probabilities: float32 (k), sum 1; smoothed over time where a tracker has seen to it.
-        labels: k names, in the order of the probabilities.
-        track: the number under which the face is followed through a video; None in a single picture.
-        chosen: index of the label shown, where that is not simply the most probable one (hysteresis); else None.
-        uncertain_below: the confidence below which "uncertain" is shown; None where nobody asked for that.
+        face: the face in its image.
+        distribution: float32 (k,), probabilities that sum to 1; a tracker smooths them over time.
+        labels: k names, in the order of the distribution.
+        track: number of the face in a video; None in a single image.
+        chosen: index of the label to show where it is not the most probable one (hysteresis); else None.
+        uncertain_below: confidence below which "uncertain" is shown; None switches that off.
     """
 
     face: Face
-    probabilities: np.ndarray
+    distribution: np.ndarray
     labels: tuple[str, ...]
     track: int | None = None
     chosen: int | None = None
     uncertain_below: float | None = None
+
+    @property
+    def box(self) -> Box:
+        return self.face.box
 
     @property
     def label(self) -> str:
@@ -47,7 +57,13 @@ class Prediction:
 
     @property
     def confidence(self) -> float:
-        return float(self.probabilities[self._index])
+        """Probability of `label`, 0 to 1."""
+        return float(self.distribution[self._index])
+
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """Probability of each label."""
+        return dict(zip(self.labels, self.distribution.tolist(), strict=True))
 
     @property
     def uncertain(self) -> bool:
@@ -55,45 +71,165 @@ class Prediction:
 
     @property
     def shown(self) -> str:
-        """What people see: the label, or "uncertain"."""
+        """The text to show: the label, or "uncertain"."""
         return UNCERTAIN if self.uncertain else self.label
 
     @property
     def _index(self) -> int:
-        return int(self.probabilities.argmax()) if self.chosen is None else self.chosen
+        return int(self.distribution.argmax()) if self.chosen is None else self.chosen
+
+    def to_dict(self) -> dict:
+        """The prediction as JSON holds it; result tables and the web page write these values.
+
+        Returns:
+            `x`, `y`, `width`, `height` in pixels, `label`, `confidence`, `probabilities` by label; also `track` in a
+            video, and `uncertain` where a threshold is set. Probabilities have four decimals.
+        """
+        box = self.box
+        return {
+            **{"x": box.x, "y": box.y, "width": box.width, "height": box.height},
+            "label": self.label,
+            "confidence": round(self.confidence, DECIMALS),
+            "probabilities": {label: round(share, DECIMALS) for label, share in self.probabilities.items()},
+            **({} if self.track is None else {"track": self.track}),
+            **({} if self.uncertain_below is None else {"uncertain": self.uncertain}),
+        }
 
 
-def recognize(
-    classifier: Classifier, image: np.ndarray, faces: list[Face], uncertain_below: float | None = None
-) -> list[Prediction]:
-    """The expressions of the faces that a detector found, in one call of the network.
+@dataclass(frozen=True)
+class Detection:
+    """The faces of one image and their input for the network.
+
+    Attributes:
+        faces: the largest first.
+        inputs: for each face uint8 (size, size, channels), see `images.prepare`.
+        cropped: True if the whole image was taken as one face.
+    """
+
+    faces: Sequence[Face] = ()
+    inputs: Sequence[np.ndarray] = ()
+    cropped: bool = False
+
+
+class Recognizer:
+    """Finds the faces of an image and labels their expressions.
+
+        recognizer = Recognizer(Classifier.load("models/fer2013.keras"), Haar())
+        for prediction in recognizer("photo.jpg"):
+            print(prediction.label, prediction.confidence, prediction.box)
+
+    Threads may share a recognizer: each search takes a free detector and waits if there is none.
 
     Args:
-        classifier: names them.
-        image: uint8 (H, W, 3) BGR.
-        faces: in this picture.
+        classifier: labels the faces.
+        detector: finds them; several detectors search several images at once.
+        cropped: "auto" takes small square images as cropped faces, see `is_cropped_face`; "never" searches them too.
         uncertain_below: see `Prediction`.
-
-    Returns:
-        A prediction for each face, in the same order.
     """
-    return predict(classifier, rows(classifier, image, faces), faces, uncertain_below)
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        detector: Detector | Sequence[Detector],
+        *,
+        cropped: Literal["auto", "never"] = "auto",
+        uncertain_below: float | None = None,
+    ):
+        if cropped not in ("auto", "never"):
+            raise FerError(f'cropped must be "auto" or "never", not {cropped!r}')
+        self.classifier, self.cropped, self.uncertain_below = classifier, cropped, uncertain_below
+        self.detectors = tuple(detector) if isinstance(detector, Sequence) else (detector,)
+        self._free: queue.SimpleQueue[Detector] = queue.SimpleQueue()
+        for one in self.detectors:
+            self._free.put(one)
+
+    def __call__(self, image: Source) -> list[Prediction]:
+        """Labels the faces of one image.
+
+        Args:
+            image: a path, a PIL image, or an array uint8 (H, W, 3) in BGR order.
+
+        Returns:
+            One prediction for each face, the largest face first.
+
+        Raises:
+            FerError: the image cannot be read or searched.
+        """
+        (predictions,) = self.classify([self.detect(load_image(image))])
+        return predictions
+
+    def detect(self, image: np.ndarray) -> Detection:
+        """Finds the faces of one image, without labels.
+
+        Args:
+            image: uint8 (H, W, 3) BGR.
+
+        Raises:
+            FerError: the array is no such image, or OpenCV cannot search an image of its shape.
+        """
+        check_image(image)
+        if self.cropped == "auto" and is_cropped_face(image):
+            return replace(self.prepare(image, WholeImage().find(image)), cropped=True)
+        detector = self._free.get()
+        try:
+            with opencv_errors():
+                faces = detector.find(image)
+        finally:
+            self._free.put(detector)
+        return self.prepare(image, faces)
+
+    def prepare(self, image: np.ndarray, faces: Sequence[Face]) -> Detection:
+        """Cuts known faces out of an image uint8 (H, W, 3) BGR and prepares them for the network."""
+        spec = self.classifier.spec
+        return Detection(faces, [images.prepare(crop(image, face), spec) for face in faces])
+
+    def classify(self, detections: Sequence[Detection]) -> list[list[Prediction]]:
+        """Labels the faces of any number of images in one call of the network.
+
+        Returns:
+            For each detection a list with one prediction for each of its faces, in the same order.
+        """
+        inputs = [one for detection in detections for one in detection.inputs]
+        distributions = iter(self.classifier.predict(np.stack(inputs)) if inputs else ())
+        labels, below = self.classifier.labels, self.uncertain_below
+        return [
+            [Prediction(face, next(distributions), labels, uncertain_below=below) for face in detection.faces]
+            for detection in detections
+        ]
 
 
-def rows(classifier: Classifier, image: np.ndarray, faces: list[Face]) -> list[np.ndarray]:
-    """The network's input for each face, uint8 (size, size, channels)."""
-    spec = classifier.spec
-    return [prepare(crop(image, face, spec.margin), spec) for face in faces]
+def is_cropped_face(image: np.ndarray) -> bool:
+    """True for a small square image, such as data sets of faces hold."""
+    short, long = sorted(image.shape[:2])
+    return long <= min(CROPPED_SIDE, CROPPED_RATIO * short)
 
 
-def predict(
-    classifier: Classifier, rows: list[np.ndarray], faces: list[Face], uncertain_below: float | None = None
-) -> list[Prediction]:
-    """Predictions for prepared faces, which may come from many pictures."""
-    if not rows:
-        return []
-    probabilities = classifier.predict(np.stack(rows))
-    return [
-        Prediction(face, row, classifier.labels, uncertain_below=uncertain_below)
-        for face, row in zip(faces, probabilities, strict=True)
-    ]
+def load_image(source: Source) -> np.ndarray:
+    """An image as the suite takes it, uint8 (H, W, 3) BGR, from a path, a PIL image or such an array.
+
+    Raises:
+        FerError: the file cannot be read, or the array has another type or shape.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return images.read(os.fspath(source))
+    if isinstance(source, np.ndarray):
+        return source
+    from PIL import Image, ImageOps
+
+    if isinstance(source, Image.Image):
+        upright = ImageOps.exif_transpose(source).convert("RGB")
+        return cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
+    raise FerError(f"an image is a path, a PIL image or an array uint8 (H, W, 3), not {type(source).__name__}")
+
+
+@contextmanager
+def opencv_errors() -> Iterator[None]:
+    """Turns the errors of OpenCV's filters into `FerError`: they refuse images of extreme shapes.
+
+    Raises:
+        FerError: the block raised `cv2.error`.
+    """
+    try:
+        yield
+    except cv2.error as error:
+        raise FerError(f"OpenCV cannot search this image for faces ({error.err})") from error

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from fer.core.errors import FerError
 from fer.core.files import check_writable
-from fer.inference.recognizer import Prediction
+from fer.inference.recognizer import UNCERTAIN, Prediction
 
 COLUMNS = (
     *("source", "index", "seconds", "status", "face", "track"),
     *("x", "y", "width", "height", "label", "confidence"),
 )  # then UNCERTAIN where it was asked for, then one column a label
-UNCERTAIN = "uncertain"  # true where the confidence is below the model's threshold; `label` is the best guess still
 STATUSES = ("ok", "no_face", "unreadable")
 FORMATS = (".csv", ".jsonl")
 
@@ -41,18 +40,9 @@ def rows(
     if not predictions:
         yield about | {"status": "no_face" if readable else "unreadable"}
     for number, prediction in enumerate(predictions):
-        box = prediction.face.box
-        yield {
-            **about,
-            "status": "ok",
-            "face": number,
-            "track": prediction.track,
-            **{"x": box.x, "y": box.y, "width": box.width, "height": box.height},
-            "label": prediction.label,
-            "confidence": round(prediction.confidence, 4),
-            **({} if prediction.uncertain_below is None else {UNCERTAIN: prediction.uncertain}),
-            **dict(zip(prediction.labels, (round(float(p), 4) for p in prediction.probabilities), strict=True)),
-        }
+        values = prediction.to_dict()
+        probabilities = values.pop("probabilities")
+        yield about | {"status": "ok", "face": number, "track": None} | values | probabilities
 
 
 def visible(name: str) -> str:

@@ -1,19 +1,21 @@
 """One video or camera from frame to frame: faces found, labelled and followed, and what came of it in the end."""
 
+import logging
 import math
 import statistics
 import time
 from array import array
 from collections import Counter, deque
+from collections.abc import Iterator
 
 import numpy as np
 
-from fer.inference import recognizer
 from fer.inference.faces import Box, Detector, Face, distinct
-from fer.inference.recognizer import Prediction
-from fer.models.classifier import Classifier
-from fer.video.sources import Frame
+from fer.inference.recognizer import Prediction, Recognizer, opencv_errors
+from fer.video.sources import Frame, open_source
 from fer.video.tracking import KEEP, SMOOTHING, Tracker
+
+logger = logging.getLogger(__name__)
 
 FULL_LOOK = 0.75  # seconds between two looks over the whole frame while every face known is found near its last box
 FULL_SIZE = 6  # every so many of them is at full size, for small faces
@@ -74,12 +76,10 @@ class Session:
     """Labels a video's frames one after the other.
 
     Args:
-        classifier: names the expressions.
-        detector: finds the faces; it belongs to this session alone.
+        recognizer: finds and labels the faces; its first detector belongs to this session while it runs.
         smoothing: seconds, see `tracking`.
         skip: analyse every Nth frame; the others show what the last one gave.
         thorough: see `Watch`.
-        uncertain_below: see `Prediction`; it is held against the smoothed probabilities.
 
     Attributes:
         history: what was seen so far.
@@ -88,28 +88,27 @@ class Session:
 
     def __init__(
         self,
-        classifier: Classifier,
-        detector: Detector,
+        recognizer: Recognizer,
         *,
         smoothing: float = SMOOTHING,
         skip: int = 1,
         thorough: bool = False,
-        uncertain_below: float | None = None,
     ):
-        self.classifier, self.skip, self.uncertain_below = classifier, skip, uncertain_below
-        self.watch = Watch(detector, thorough=thorough)
+        self.recognizer, self.skip = recognizer, skip
+        self.watch = Watch(recognizer.detectors[0], thorough=thorough)
         self.tracker = Tracker(smoothing=smoothing)
         self.intervals, self.updated = deque(maxlen=5), None
         self.fps, self.found = 0.0, []
         self.times: list[float] = []
-        self.history = History(classifier.labels)
+        self.history = History(recognizer.classifier.labels)
 
     def process(self, frame: Frame) -> list[Prediction]:
         """The faces of a frame, with track numbers and smoothed probabilities."""
         if self.history.frames % self.skip == 0:
             self._allow_for_slowness(frame.seconds)
-            faces = self.watch.find(frame.image, self.tracker.expected(frame.seconds), frame.seconds)
-            predictions = recognizer.recognize(self.classifier, frame.image, faces, self.uncertain_below)
+            with opencv_errors():
+                faces = self.watch.find(frame.image, self.tracker.expected(frame.seconds), frame.seconds)
+            (predictions,) = self.recognizer.classify([self.recognizer.prepare(frame.image, faces)])
             self.found = self.tracker.update(predictions, frame.seconds)
         self.history.add(frame.seconds, self.found)
         self.times = [*self.times[-FPS_MEMORY:], time.monotonic()]
@@ -123,6 +122,31 @@ class Session:
             self.intervals.append(min(max(seconds - self.updated, 0.0), LONGEST_INTERVAL))
             self.tracker.keep = max(KEEP, 2.5 * statistics.median(self.intervals))
         self.updated = seconds
+
+
+def track(
+    recognizer: Recognizer, source: str, *, smoothing: float = SMOOTHING, skip: int = 1
+) -> Iterator[tuple[Frame, list[Prediction]]]:
+    """Labels the faces of a video or camera, frame by frame, and follows each of them.
+
+    The recognizer's first detector must not be used elsewhere meanwhile. Leaving the loop closes the source.
+
+    Args:
+        recognizer: finds and labels the faces.
+        source: a video file, a camera's number or an address, see `sources.open_source`.
+        smoothing, skip: see `Session`.
+
+    Yields:
+        Each frame and the faces in it; nothing while a camera has no new frame.
+
+    Raises:
+        FerError: the source cannot be opened.
+    """
+    with open_source(source, notify=logger.warning) as frames:
+        session = Session(recognizer, smoothing=smoothing, skip=skip, thorough=not frames.live)
+        for frame in frames:
+            if frame is not None:
+                yield frame, session.process(frame)
 
 
 class History:
@@ -156,7 +180,7 @@ class History:
             times, probabilities = self.tracks.setdefault(prediction.track, (array("d"), array("f")))
             if not times or not 0 <= seconds - times[-1] < SAMPLE:
                 times.append(seconds)
-                probabilities.extend(prediction.probabilities)
+                probabilities.extend(prediction.distribution)
 
     def timeline(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Track -> times float64 (n), in seconds, and probabilities float32 (n, k)."""

@@ -2,7 +2,7 @@
 
     tracker = Tracker()
     for frame in source:
-        predictions = tracker.update(recognizer.recognize(frame.image), frame.seconds)
+        predictions = tracker.update(recognizer(frame.image), frame.seconds)
 
 What `--smoothing S` means: S is the time constant, in seconds, of an exponential average over the observations of one
 face. An observation that is t seconds old has lost all but exp(-t / S) of its weight, whatever the frame rate: after a
@@ -180,7 +180,7 @@ class Tracker:
         return matches
 
     def _follow(self, track: _Track | None, prediction: Prediction, place: np.ndarray) -> Prediction:
-        probabilities = prediction.probabilities
+        probabilities = prediction.distribution
         if track is None:
             self._last_number += 1
             average = probabilities.astype(np.float64)
@@ -195,7 +195,7 @@ class Tracker:
         if not self.smoothing:
             return replace(prediction, track=track.number, chosen=None)
         smoothed = track.average.astype(np.float32)
-        return replace(prediction, track=track.number, probabilities=smoothed, chosen=track.shown)
+        return replace(prediction, track=track.number, distribution=smoothed, chosen=track.shown)
 
 
 def _place(box: Box) -> np.ndarray:

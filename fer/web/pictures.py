@@ -1,11 +1,8 @@
 """One uploaded picture: checked by its header, decoded in memory, labelled."""
 
 import io
-import queue
 import re
-from collections.abc import Callable
 
-import cv2
 import numpy as np
 from fastapi import HTTPException
 from PIL import Image
@@ -13,11 +10,7 @@ from pydantic import BaseModel, Field
 
 from fer.core import images
 from fer.core.errors import FerError
-from fer.inference import recognizer
-from fer.inference.detectors import WholeImage
-from fer.inference.faces import Detector
-from fer.inference.recognizer import Prediction, is_cropped_face
-from fer.models.classifier import Classifier
+from fer.inference.recognizer import Prediction, Recognizer
 from fer.web.limits import Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -48,21 +41,9 @@ class Answer(BaseModel):
 
 def answer(predictions: list[Prediction], image: np.ndarray) -> dict:
     """Predictions in the shape of `Answer`, and the number of each face that is followed."""
-    faces = [_face(one) for one in sorted(predictions, key=lambda one: -one.face.box.width * one.face.box.height)]
+    faces = [one.to_dict() for one in sorted(predictions, key=lambda one: -one.box.area)]
     height, width = image.shape[:2]
     return {"emotion": faces[0]["label"] if faces else None, "faces": faces, "width": width, "height": height}
-
-
-def _face(prediction):
-    box = prediction.face.box
-    shares = (round(float(share), 4) for share in prediction.probabilities)
-    return {
-        **{"x": box.x, "y": box.y, "width": box.width, "height": box.height},
-        "label": prediction.label,
-        "confidence": round(prediction.confidence, 4),
-        "probabilities": dict(zip(prediction.labels, shares, strict=True)),
-        **({} if prediction.track is None else {"track": prediction.track}),
-    }
 
 
 def decode(data: bytes, most_pixels: int, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
@@ -110,23 +91,15 @@ def _scans(data):
 
 
 class Pictures:
-    """Labels pictures, in as many threads at once as it has detectors.
+    """Labels pictures, in as many threads at once as its recognizer has detectors.
 
     Args:
-        classifier: names the expressions.
-        new_detector: makes a face detector.
-        count: of detectors.
-        auto: take small square pictures as cropped faces, as `folder.recognize` does.
+        recognizer: finds and labels the faces.
         limits: see `Limits`.
     """
 
-    def __init__(
-        self, classifier: Classifier, new_detector: Callable[[], Detector], *, count: int, auto: bool, limits: Limits
-    ):
-        self.classifier, self.auto, self.limits = classifier, auto, limits
-        self.detectors = queue.SimpleQueue()
-        for _ in range(count):
-            self.detectors.put(new_detector())
+    def __init__(self, recognizer: Recognizer, *, limits: Limits):
+        self.recognizer, self.limits = recognizer, limits
 
     def label(self, data: bytes) -> dict:
         """The faces of a picture file, in the shape of `Answer`.
@@ -135,12 +108,7 @@ class Pictures:
             HTTPException: see `decode`; 422 also for a shape that cannot be searched.
         """
         image = decode(data, self.limits.picture_pixels)
-        detector = self.detectors.get()
         try:
-            cropped = self.auto and is_cropped_face(image)
-            faces = (WholeImage() if cropped else detector).find(image)
-        except cv2.error as error:  # shapes that OpenCV's filters refuse
-            raise HTTPException(422, f"this picture cannot be searched for faces ({error.err})") from None
-        finally:
-            self.detectors.put(detector)
-        return answer(recognizer.recognize(self.classifier, image, faces), image)
+            return answer(self.recognizer(image), image)
+        except FerError as error:
+            raise HTTPException(422, str(error)) from None

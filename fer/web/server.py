@@ -19,6 +19,7 @@ from starlette.formparsers import MultiPartParser
 
 from fer.core.system import cores
 from fer.inference.faces import Detector
+from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
 from fer.video.session import Session
 from fer.web import videos
@@ -88,7 +89,7 @@ def create(
     MultiPartParser.spool_max_size = limits.picture_bytes + 1  # Starlette's would write pictures over 1 MB to disk
 
     def new_session(thorough=False):
-        return Session(classifier, new_detector(), thorough=thorough)
+        return Session(Recognizer(classifier, new_detector()), thorough=thorough)
 
     still, moving = (ThreadPoolExecutor(cores(), name) for name in ("pictures", "webcams"))
 
@@ -100,7 +101,9 @@ def create(
         except TimeoutError:
             refuse(503, "the server is too busy at the moment; try again", retry=5)
 
-    pictures = Pictures(classifier, new_detector, count=cores(), auto=auto, limits=limits)
+    detectors = [new_detector() for _ in range(cores())]
+    recognizer = Recognizer(classifier, detectors, cropped="auto" if auto else "never")
+    pictures = Pictures(recognizer, limits=limits)
     slots = Slots(limits.pictures, "pictures", each=limits.each)
     webcams = Webcams(new_session, partial(work, moving), limits)  # which large pictures must not hold up
     shown = {known: Camera(known, address, new_session, notify) for known, address in (cameras or {}).items()}

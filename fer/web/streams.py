@@ -107,8 +107,8 @@ class Webcams:
         image = decode(data, self.limits.frame_pixels, ("JPEG",))
         try:
             predictions = _process(session, Frame(image, "webcam", index, seconds))
-        except cv2.error as error:  # shapes that OpenCV's filters refuse
-            raise Ended(POLICY, f"this picture cannot be searched for faces ({error.err})") from None
+        except FerError as error:  # a shape that cannot be searched
+            raise Ended(POLICY, str(error)) from None
         return answer(predictions, image)
 
 
@@ -225,7 +225,7 @@ class Camera:
 
 def _process(session, frame):
     if frame.index % FORGET == FORGET - 1:
-        session.history = History(session.classifier.labels)  # which nobody reads, and a long visit would fill
+        session.history = History(session.history.labels)  # which nobody reads, and a long visit would fill
     return session.process(frame)
 
 

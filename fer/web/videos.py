@@ -224,7 +224,7 @@ class Videos:
             self._check(video)
             job.total = video.total
             session = self.new_session()
-            table = stack.enter_context(results.Writer(job.folder / "rows.csv", session.classifier.labels))
+            table = stack.enter_context(results.Writer(job.folder / "rows.csv", session.history.labels))
             film = stack.enter_context(Film(job.folder / "annotated.mp4", video.size))
             for frame in video:
                 if job.cancelled:
@@ -238,7 +238,7 @@ class Videos:
                 table.write(rows)
                 film.write(drawing.draw(frame.image, predictions), frame.seconds)
                 job.frames = frame.index + 1
-        timeline.timeline(session.history.timeline(), session.classifier.labels, job.folder / "timeline.png")
+        timeline.timeline(session.history.timeline(), session.history.labels, job.folder / "timeline.png")
         job.summary, job.detail = session.history.summary(), " ".join(notices)
 
     def _check(self, video):

@@ -15,10 +15,11 @@ from support import portrait, tiny
 from fer.cli import common, predict_folder
 from fer.core import images
 from fer.core.images import InputSpec
-from fer.inference import batch, recognizer, results
+from fer.inference import batch, results
 from fer.inference.detectors import WholeImage
 from fer.inference.faces import Box, Face
 from fer.inference.haar import Haar
+from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
 
 SPEC = InputSpec(tiny.SIZE)
@@ -67,7 +68,7 @@ def pictures(tmp_path, write, draw):
 
 class TestRecognize:
     def test_every_picture_in_order_with_the_predictions_of_its_faces(self, pictures, classifier):
-        results = list(batch.recognize(pictures, classifier, [Halves(), Halves(), Halves()]))
+        results = list(batch.recognize(pictures, Recognizer(classifier, [Halves(), Halves(), Halves()])))
         assert [result.path for result in results] == pictures
         for i, result in enumerate(results):
             if i in (5, 6):
@@ -79,17 +80,17 @@ class TestRecognize:
                 image = images.read(pictures[i])
                 rows = [images.prepare(half, SPEC) for half in (image[:, :100], image[:, 100:])]
                 expected = classifier.predict(np.stack(rows))
-                np.testing.assert_allclose([p.probabilities for p in result.predictions], expected, atol=1e-6)
+                np.testing.assert_allclose([p.distribution for p in result.predictions], expected, atol=1e-6)
 
     def test_batches_larger_and_smaller_than_the_folder_give_the_same(self, pictures, classifier, monkeypatch):
-        whole = list(batch.recognize(pictures, classifier, [Halves(), Halves()]))
+        whole = list(batch.recognize(pictures, Recognizer(classifier, [Halves(), Halves()])))
         monkeypatch.setattr(batch, "BATCH", 3)
         monkeypatch.setattr(batch, "AHEAD", 4)
-        parts = list(batch.recognize(pictures, classifier, [Halves(), Halves()]))
+        parts = list(batch.recognize(pictures, Recognizer(classifier, [Halves(), Halves()])))
         assert [r.path for r in parts] == [r.path for r in whole]
         for one, other in zip(parts, whole, strict=True):
             for p, q in zip(one.predictions, other.predictions, strict=True):
-                np.testing.assert_allclose(p.probabilities, q.probabilities, atol=1e-6)
+                np.testing.assert_allclose(p.distribution, q.distribution, atol=1e-6)
 
     def test_paths_are_taken_no_faster_than_they_are_needed(self, pictures, classifier, monkeypatch):
         monkeypatch.setattr(batch, "BATCH", 4)
@@ -102,14 +103,14 @@ class TestRecognize:
                 taken += 1
                 yield pictures[1]
 
-        results = batch.recognize(endless(), classifier, [WholeImage(), WholeImage()])
+        results = batch.recognize(endless(), Recognizer(classifier, [WholeImage(), WholeImage()]))
         for i in range(100):
             next(results)
             assert taken <= i + 1 + 3 * 8
         results.close()
 
     def test_leaving_early_ends_the_threads(self, pictures, classifier):
-        results = batch.recognize(pictures * 20, classifier, [Halves(), Halves()])
+        results = batch.recognize(pictures * 20, Recognizer(classifier, [Halves(), Halves()]))
         next(results)
         results.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("pictures")]
@@ -123,7 +124,7 @@ class TestRecognize:
                 return super().find(image)
 
         begun = time.monotonic()
-        results = batch.recognize(pictures * 10, classifier, [Slow()])
+        results = batch.recognize(pictures * 10, Recognizer(classifier, Slow()))
         next(results)
         assert time.monotonic() - begun < 5  # all of them would take 15 s
         results.close()
@@ -131,27 +132,20 @@ class TestRecognize:
     def test_auto_takes_small_squares_as_they_stand(self, tmp_path, write, draw, classifier):
         face = write(tmp_path / "face.png", draw(1, 48, 48))
         photo = write(tmp_path / "photo.png", draw(2, 60, 200))
-        small, large = batch.recognize([face, photo], classifier, [Halves()], auto=True)
+        small, large = batch.recognize([face, photo], Recognizer(classifier, Halves()))
         assert small.cropped
         assert not large.cropped
-        assert [p.face.box for p in small.predictions] == [Box(0, 0, 48, 48)]
+        assert [p.box for p in small.predictions] == [Box(0, 0, 48, 48)]
         assert len(large.predictions) == 2
         np.testing.assert_allclose(
-            small.predictions[0].probabilities,
+            small.predictions[0].distribution,
             classifier.predict(images.prepare(images.read(face), SPEC)[None])[0],
             atol=1e-6,
         )
 
-    @pytest.mark.parametrize(
-        ("shape", "cropped"),
-        [((48, 48), True), ((128, 128), True), ((129, 129), False), ((48, 52), False), ((1, 1), True)],
-    )
-    def test_what_counts_as_a_cropped_face(self, shape, cropped):
-        assert recognizer.is_cropped_face(np.zeros((*shape, 3), np.uint8)) is cropped
-
     def test_a_picture_of_a_shape_that_opencv_refuses_is_one_row(self, pictures, classifier, write):
         odd = write(pictures[0].with_name("odd.png"), np.zeros((3, 70_000, 3), np.uint8))
-        results = list(batch.recognize([odd, pictures[1]], classifier, [Haar()]))
+        results = list(batch.recognize([odd, pictures[1]], Recognizer(classifier, Haar())))
         assert [bool(result.error) for result in results][1:] == [False]
         assert results[0].predictions == []
 
@@ -252,8 +246,8 @@ def test_rows_of_another_detector_are_not_gone_on_with(model, tmp_path, capsys):
 def test_a_table_that_is_none_is_left_to_the_writer(classifier, tmp_path, text):
     for suffix in (".csv", ".jsonl"):
         (tmp_path / f"r{suffix}").write_text(text)
-        batch.check_same(tmp_path / f"r{suffix}", classifier, [WholeImage()])
-    batch.check_same(tmp_path / "none.csv", classifier, [WholeImage()])
+        batch.check_same(tmp_path / f"r{suffix}", Recognizer(classifier, WholeImage()))
+    batch.check_same(tmp_path / "none.csv", Recognizer(classifier, WholeImage()))
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])

@@ -10,6 +10,7 @@ from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.inference import batch
 from fer.inference.detectors import WholeImage
+from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
 from fer.video import session, sources
 
@@ -81,15 +82,15 @@ def test_folders_and_live_video_feed_the_tensor_that_was_trained_on(folders, pic
     row = dataset.load(root, spec, splits=("all",))["all"]
     trained = row.images[row.names.index(str(file))]
     network = Witness(spec)
-    list(batch.recognize([file], network, [WholeImage()]))
+    list(batch.recognize([file], Recognizer(network, WholeImage())))
     film = tmp_path / "film.avi"  # a codec that loses nothing
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MPNG"), 10, picture.shape[1::-1])
     writer.write(picture)
     writer.release()
     with sources.open_source(str(film), notify=print) as source:
         for frame in source:
-            session.Session(network, WholeImage()).process(frame)
-    session.Session(network, WholeImage()).process(sources.Frame(picture, "camera", 0, 0.0))
+            session.Session(Recognizer(network, WholeImage())).process(frame)
+    session.Session(Recognizer(network, WholeImage())).process(sources.Frame(picture, "camera", 0, 0.0))
     assert len(network.seen) == 3
     for served in network.seen:
         np.testing.assert_array_equal(served, trained)

@@ -183,7 +183,8 @@ import sys, numpy as np
 from fer.video import session, sources
 from fer.models.classifier import Classifier
 from fer.inference.detectors import WholeImage
-live = session.Session(Classifier.load({str(exported(format)[0])!r}), WholeImage())
+from fer.inference.recognizer import Recognizer
+live = session.Session(Recognizer(Classifier.load({str(exported(format)[0])!r}), WholeImage()))
 (found,) = live.process(sources.Frame(np.zeros((50, 50, 3), np.uint8), "x", 0, 0.0))
 print(found.label in {tiny.LABELS}, {{"keras", "tensorflow", "onnx"}} & set(sys.modules))
 """

@@ -6,10 +6,10 @@ from support import tiny
 
 from fer.core.images import InputSpec
 from fer.inference.faces import Box, Face
-from fer.inference.recognizer import Prediction
+from fer.inference.recognizer import Prediction, Recognizer
 from fer.models.classifier import Classifier
 from fer.video import session as live
-from fer.video.session import Session
+from fer.video.session import Session, track
 from fer.video.sources import Frame
 
 LABELS = ("happy", "sad")
@@ -55,8 +55,9 @@ def frame(index, level=255, shape=(120, 160, 3)):
     return Frame(np.full(shape, level, np.uint8), "fake", index, index / FPS)
 
 
-def session(detector, **options):
-    return Session(FakeClassifier(), detector, **{"smoothing": 0} | options)
+def session(detector, uncertain_below=None, **options):
+    recognizer = Recognizer(FakeClassifier(), detector, uncertain_below=uncertain_below)
+    return Session(recognizer, **{"smoothing": 0} | options)
 
 
 A, B = Box(10, 10, 40, 40), Box(100, 60, 40, 40)
@@ -68,7 +69,7 @@ class TestWatch:
         watched = session(detector)
         for i in range(4 * FPS):
             (prediction,) = watched.process(frame(i))
-            assert prediction.face.box == A
+            assert prediction.box == A
         assert detector.looks.count("near") == 4 * FPS
         everywhere = [look for look in detector.looks if look != "near"]
         assert everywhere == [0, 0, 0, 0, 0, 0, 1]  # at first, then now and then
@@ -80,7 +81,7 @@ class TestWatch:
         watched.process(frame(0))
         detector.boxes = [B]
         (prediction,) = watched.process(frame(1))
-        assert prediction.face.box == B
+        assert prediction.box == B
         assert prediction.track == 2
 
     def test_a_face_that_only_the_near_look_finds_is_kept_beside_the_others(self):
@@ -88,7 +89,7 @@ class TestWatch:
         watched = session(detector)
         watched.process(frame(0))
         detector.boxes, detector.hidden = [B], [A]  # the whole frame shows another one only
-        boxes = [p.face.box for i in range(1, FPS) for p in watched.process(frame(i))]
+        boxes = [p.box for i in range(1, FPS) for p in watched.process(frame(i))]
         assert A in boxes
         assert B in boxes
 
@@ -152,19 +153,19 @@ class TestSession:
         watched = session(FakeDetector([A, B]))
         for i in range(3):
             assert [p.label for p in watched.process(frame(i))] == ["happy", "happy"]
-        assert watched.classifier.calls == [2, 2, 2]
+        assert watched.recognizer.classifier.calls == [2, 2, 2]
 
     def test_no_face_is_no_call(self):
         watched = session(FakeDetector())
         assert watched.process(frame(0)) == []
-        assert watched.classifier.calls == []
+        assert watched.recognizer.classifier.calls == []
 
     def test_skip_analyses_every_third_frame_and_carries_boxes_over(self):
         watched = session(FakeDetector([A]), skip=3)
         levels = [255, 0, 0, 0, 255, 255, 255]
         shown = [watched.process(frame(i, level))[0].label for i, level in enumerate(levels)]
         assert shown == ["happy", "happy", "happy", "sad", "sad", "sad", "happy"]
-        assert len(watched.classifier.calls) == 3
+        assert len(watched.recognizer.classifier.calls) == 3
         assert watched.history.frames == 7
 
     def test_a_face_missed_once_is_the_same_however_few_frames_are_analysed(self):
@@ -182,7 +183,7 @@ class TestSession:
             watched.process(frame(i, 255))
         (prediction,) = watched.process(frame(30, 0))
         assert prediction.label == ("sad" if smoothing == 0 else "happy")
-        assert prediction.probabilities.sum() == pytest.approx(1)
+        assert prediction.distribution.sum() == pytest.approx(1)
 
     def test_uncertain_is_told_by_the_smoothed_probabilities_and_counted(self):
         watched = session(FakeDetector([A]), smoothing=0.4, uncertain_below=0.8)
@@ -194,9 +195,15 @@ class TestSession:
         assert "happy" in watched.history.summary()
         assert f"uncertain {(90 - turned) / 89:.0%}" in watched.history.summary()
 
+    def test_track_labels_a_video_frame_by_frame(self, make_video):
+        recognizer = Recognizer(FakeClassifier(), FakeDetector([A]))
+        found = list(track(recognizer, str(make_video(frames=5))))
+        assert [frame.index for frame, _ in found] == [0, 1, 2, 3, 4]
+        assert [[(p.track, p.box) for p in predictions] for _, predictions in found] == [[(1, A)]] * 5
+
     def test_a_real_classifier_serves(self):
         classifier = Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
-        watched = Session(classifier, FakeDetector([A, B]))
+        watched = Session(Recognizer(classifier, FakeDetector([A, B])))
         predictions = watched.process(frame(0))
         assert [p.track for p in predictions] == [1, 2]
         assert predictions[0].labels == tiny.LABELS
@@ -245,9 +252,9 @@ class TestHistory:
 
     def test_many_faces_are_not_all_listed(self):
         history = live.History(LABELS)
-        for track in range(1, 40):
-            for i in range(track):
-                history.add(100 * track + i / 10, [prediction(track, 1.0)])
+        for number in range(1, 40):
+            for i in range(number):
+                history.add(100 * number + i / 10, [prediction(number, 1.0)])
         lines = history.summary().splitlines()
         assert len(lines) == 2 + live.MOST_TRACKS
         assert lines[-1] == "  ... and 19 seen for a shorter time"

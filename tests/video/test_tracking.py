@@ -208,8 +208,8 @@ def test_what_was_given_is_not_changed():
     tracker.update([first], 0)
     tracker.update([second], 0.3)
     assert first.track is None
-    np.testing.assert_array_equal(first.probabilities, np.float32(HAPPY))
-    np.testing.assert_array_equal(second.probabilities, np.float32(SAD))
+    np.testing.assert_array_equal(first.distribution, np.float32(HAPPY))
+    np.testing.assert_array_equal(second.distribution, np.float32(SAD))
 
 
 def test_boxes_of_no_size_are_followed_as_well():
@@ -228,7 +228,7 @@ def test_expected_boxes_lead_a_moving_face():
     moving, still = tracker.expected(2.1)
     assert moving.centre == pytest.approx((420, 105), abs=4)
     assert moving.width == pytest.approx(SIDE * 1.2**2.1, abs=3)
-    assert still == seen(0, -500).face.box
+    assert still == seen(0, -500).box
     assert all(type(value) is int for value in (moving.x, moving.y, moving.width, moving.height))
 
 
@@ -267,7 +267,7 @@ def test_shaking_boxes_of_a_still_face_do_not_drift_away_in_a_gap():
 
 
 def smoothed(tracker, when, signal):
-    rows = [tracker.update([seen(0, probabilities=signal(now))], now)[0].probabilities for now in when]
+    rows = [tracker.update([seen(0, probabilities=signal(now))], now)[0].distribution for now in when]
     return dict(zip(np.round(when, 6), rows, strict=True))
 
 
@@ -299,7 +299,7 @@ def test_smoothing_does_not_depend_on_the_frame_rate():
 def test_after_a_gap_the_new_counts_as_much_as_the_time_that_passed():
     tracker = Tracker(smoothing=0.4)
     smoothed(tracker, times(10, 5), lambda now: HAPPY)
-    row = tracker.update([seen(0, probabilities=SAD)], 5.8)[0].probabilities
+    row = tracker.update([seen(0, probabilities=SAD)], 5.8)[0].distribution
     np.testing.assert_allclose(row, math.exp(-2) * np.array(HAPPY) + (1 - math.exp(-2)) * np.array(SAD), atol=1e-5)
 
 
@@ -309,7 +309,7 @@ def test_the_first_pictures_of_a_face_count_as_much_as_those_that_follow():
     for n, (now, row) in enumerate(zip(times(30, 0.2), rows, strict=False)):
         found = tracker.update([seen(0, probabilities=row)], now)[0]
         weights = np.exp((np.arange(n + 1) - n) / 30 / 0.4)
-        np.testing.assert_allclose(found.probabilities, weights @ rows[: n + 1] / weights.sum(), atol=1e-6)
+        np.testing.assert_allclose(found.distribution, weights @ rows[: n + 1] / weights.sum(), atol=1e-6)
 
 
 def test_smoothed_probabilities_are_float32_and_sum_to_1_for_ever():
@@ -317,15 +317,15 @@ def test_smoothed_probabilities_are_float32_and_sum_to_1_for_ever():
     tracker = Tracker()
     for now in np.cumsum(rng.exponential(0.05, 1000)):
         found = tracker.update([seen(0, probabilities=rng.dirichlet((0.3, 0.3, 0.3)))], now)[0]
-        assert found.probabilities.dtype == np.float32
-        assert abs(float(found.probabilities.astype(float).sum()) - 1) < 1e-6
+        assert found.distribution.dtype == np.float32
+        assert abs(float(found.distribution.astype(float).sum()) - 1) < 1e-6
 
 
 def test_what_was_returned_does_not_change_later():
     tracker = Tracker()
     found = tracker.update([seen(0, probabilities=HAPPY)], 0)[0]
     tracker.update([seen(0, probabilities=SAD)], 0.5)
-    np.testing.assert_array_equal(found.probabilities, np.float32(HAPPY))
+    np.testing.assert_array_equal(found.distribution, np.float32(HAPPY))
 
 
 def test_smoothing_0_lets_everything_through_but_still_follows():
@@ -334,9 +334,9 @@ def test_smoothing_0_lets_everything_through_but_still_follows():
     for now in times(30, 2):
         given = replace(seen(0, probabilities=rng.dirichlet((1, 1, 1))), chosen=2)
         found = tracker.update([given], now)[0]
-        assert found.probabilities is given.probabilities
+        assert found.distribution is given.distribution
         assert found.chosen is None
-        assert found.label == LABELS[given.probabilities.argmax()]
+        assert found.label == LABELS[given.distribution.argmax()]
         assert found.track == 1
 
 
@@ -346,8 +346,8 @@ def test_two_people_never_share_a_window():
         x = 150 * (now - 2)
         faces = [seen(x, probabilities=HAPPY, person=1), seen(-x, 10, probabilities=SAD, person=2)]
         one, two = tracker.update(faces, now)
-        np.testing.assert_allclose(one.probabilities, HAPPY, atol=1e-6)
-        np.testing.assert_allclose(two.probabilities, SAD, atol=1e-6)
+        np.testing.assert_allclose(one.distribution, HAPPY, atol=1e-6)
+        np.testing.assert_allclose(two.distribution, SAD, atol=1e-6)
         assert (one.label, two.label) == ("happy", "sad")
 
 
@@ -355,7 +355,7 @@ def test_who_is_gone_leaves_nothing_to_who_comes():
     tracker = Tracker()
     smoothed(tracker, times(30, 1), lambda now: HAPPY)
     found = tracker.update([seen(0, probabilities=SAD)], 1 + 1.05 * KEEP)[0]
-    np.testing.assert_array_equal(found.probabilities, np.float32(SAD))
+    np.testing.assert_array_equal(found.distribution, np.float32(SAD))
     assert (found.label, found.track) == ("sad", 2)
 
 
@@ -365,7 +365,7 @@ def test_reset_forgets_faces_and_times_but_not_the_numbers():
     tracker.reset()
     assert tracker.expected(51) == []
     found = tracker.update([seen(0, probabilities=SAD)], 0)[0]
-    np.testing.assert_array_equal(found.probabilities, np.float32(SAD))
+    np.testing.assert_array_equal(found.distribution, np.float32(SAD))
     assert found.track == 2
 
 
@@ -439,7 +439,7 @@ def test_confidence_is_that_of_the_label_shown():
     when = times(30, 4.2)
     shown = [tracker.update([seen(0, probabilities=HAPPY if now < 4 else SAD)], now)[0] for now in when]
     assert shown[-1].label == "happy"
-    assert shown[-1].confidence == shown[-1].probabilities[1] < HAPPY[1]
+    assert shown[-1].confidence == shown[-1].distribution[1] < HAPPY[1]
 
 
 # Clocks, crowds, mistakes
@@ -459,7 +459,7 @@ def test_a_clock_that_stands_still_stops_nothing():
     rng = np.random.default_rng(9)
     for _ in range(300):
         found = tracker.update([seen(*rng.normal(0, 10, 2), probabilities=rng.dirichlet((1, 1, 1)))], 7.5)[0]
-        assert np.isfinite(found.probabilities).all()
+        assert np.isfinite(found.distribution).all()
     assert found.track == 1
     box = tracker.expected(7.5)[0]
     assert np.hypot(*box.centre) < SIDE
@@ -492,9 +492,9 @@ def test_whatever_comes_the_promises_hold():
         assert all(last_seen.get(track, 0) <= KEEP for track in tracks)
         last_seen |= dict.fromkeys(tracks, 0.0)
         for prediction in found:
-            assert prediction.probabilities.dtype == np.float32
-            assert np.isfinite(prediction.probabilities).all()
-            assert abs(prediction.probabilities.sum() - 1) < 1e-5
+            assert prediction.distribution.dtype == np.float32
+            assert np.isfinite(prediction.distribution).all()
+            assert abs(prediction.distribution.sum() - 1) < 1e-5
             assert prediction.label in LABELS
         ever += len(tracks)
     assert 30 < highest < ever / 2  # faces did keep numbers, and did lose them

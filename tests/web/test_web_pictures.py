@@ -21,6 +21,7 @@ from fer.core import images
 from fer.core.system import cores
 from fer.inference import batch
 from fer.inference.haar import Haar
+from fer.inference.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +37,11 @@ def astronaut():
 
 def by_folder(path):
     """What predict_folder.py says of a file: box and probabilities of each face."""
-    (result,) = batch.recognize([path], visiting.classifier(), [Haar()], auto=True)
+    (result,) = batch.recognize([path], Recognizer(visiting.classifier(), Haar()))
     return [
         (
-            [getattr(one.face.box, side) for side in BOX],
-            dict(zip(one.labels, one.probabilities.round(4).tolist(), strict=True)),
+            [getattr(one.box, side) for side in BOX],
+            dict(zip(one.labels, one.distribution.round(4).tolist(), strict=True)),
         )
         for one in result.predictions
     ]
