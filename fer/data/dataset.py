@@ -23,7 +23,7 @@ SPLITS = ("train", "validation", "test")
 AS_IS = ("as it is",)  # every split that the source has, in place of a choice
 UNDIVIDED = "train and validation"  # pictures from which a validation split is still to be taken
 VOTE_MODES = ("majority", "shares", "mixed")
-DEMO_COUNTS = {"train": 2800, "validation": 700, "test": 700}
+DEMO_COUNTS = {"train": 1400, "validation": 350, "test": 350}
 # Names under which FER2013's table is passed around, for a folder that holds it.
 TABLE_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
 

@@ -1,18 +1,21 @@
-"""Schematic grey faces with seven expressions: a data set that needs no download.
+"""Synthetic grey faces with seven expressions: a data set that needs no download.
 
-Every face is a drawing: polygons in face units, moved by one pose, painted on a canvas that is too large and averaged
-down. The expression alone decides the label. Who it is, how the head is held, the light and the camera are drawn at
-random, so a network has to find brows, lids and lips wherever they happen to be.
+A face is a drawing. Polygons in face units pass through one pose, are painted on a large canvas and averaged down.
+The expression alone decides the label. The person, the pose, the light and the noise are random, so a network has to
+find brows, lids and lips wherever they are.
 
 The expressions follow the action units (AU) of the Facial Action Coding System, after the combinations that Ekman,
 Friesen and Hager list as prototypes of the basic emotions (FACS Investigator's Guide, 2002).
 """
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from fer.core.files import replacing
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -36,7 +39,7 @@ class Expression(NamedTuple):
 EXPRESSIONS = {
     #                      inner outer squeeze u.lid l.lid nose u.lip corners width  jaw press
     "angry":    Expression( -1.0,  0.3,    1.0,  0.3,  0.7, 0.1,  0.0,   -0.4, -0.2, 0.0,  1.0),  # AU 4 5 7 23
-    "disgust":  Expression( -0.5, -0.2,    0.4, -0.6,  0.8, 1.0,  1.0,   -0.6, -0.1, 0.2,  0.0),  # AU 9 10 15 25
+    "disgust":  Expression( -1.0, -0.7,    0.8, -1.0,  0.4, 1.0,  1.0,   -1.0, -0.9, 0.2,  0.0),  # AU 4 9 10 15 25
     "fear":     Expression(  0.9,  0.1,    0.7,  1.0,  0.2, 0.0,  0.1,   -0.3,  0.8, 0.5,  0.2),  # AU 1 2 4 5 20 26
     "happy":    Expression(  0.1,  0.2,    0.0, -0.2,  0.9, 0.0,  0.2,    1.0,  0.7, 0.4,  0.0),  # AU 6 12 25
     "sad":      Expression(  0.8, -0.7,    0.4, -0.6,  0.1, 0.0,  0.0,   -1.0, -0.3, 0.0,  0.2),  # AU 1 4 15
@@ -47,26 +50,28 @@ STRENGTH = (0.75, 1.2)  # share of the full movement: much weaker ones no longer
 WOBBLE = 0.06  # spread added to every movement, because no two faces rest alike
 GAPE = (0.6, 1.2)  # for the same expression one mouth opens wider than another
 
-# Who it is: ranges in face units (half a head's height) or grey levels; `..._dice` decide between variants.
+# A person: ranges in face units (half a head's height) or grey levels.
 PERSON = {
-    "skin": (110, 225), "hair": (20, 190), "shirt": (30, 230), "iris": (25, 95), "lip": (0.58, 0.76),
-    "half_width": (0.68, 0.82), "taper": (0.12, 0.34), "roundness": (0.74, 1.0),
+    "skin": (110, 225), "hair": (20, 190), "iris": (25, 95), "lip": (0.58, 0.76), "half_width": (0.68, 0.82),
     "eye_x": (0.29, 0.36), "eye_y": (-0.1, 0.0), "eye_size": (0.17, 0.21), "eye_open": (0.08, 0.1),
-    "tilt": (-0.02, 0.03), "gaze": (-0.03, 0.03), "brow_gap": (0.23, 0.28), "brow_height": (0.025, 0.045),
-    "nose_y": (0.26, 0.33), "nose_width": (0.09, 0.15),
-    "mouth_y": (0.57, 0.63), "mouth_width": (0.27, 0.34), "lip_height": (0.05, 0.085),
-    "hairline": (-0.78, -0.55), "parting": (-0.4, 0.4), "volume": (1.06, 1.2), "locks": (0, 0.06), "hair_dice": (0, 1),
-    "beard": (-0.8, 0.6), "glasses_dice": (0, 1),
+    "brow_gap": (0.23, 0.28), "brow_height": (0.025, 0.045), "nose_y": (0.26, 0.33), "nose_width": (0.09, 0.15),
+    "mouth_y": (0.57, 0.63), "mouth_width": (0.27, 0.34), "lip_height": (0.05, 0.085), "hairline": (-0.78, -0.55),
 }  # fmt: skip
 PERSON_LOW, PERSON_HIGH = np.array(list(PERSON.values())).T
+TAPER = 0.23  # how much narrower the head is at the chin
+VOLUME = 1.13  # of the hair: its crown against the top of the head
 
-UNIT = 0.46  # a face unit as a share of the picture's side
+UNIT = 0.46  # a face unit as a share of the image's side
 SUPERSAMPLING = 4  # canvas pixels per image pixel, each way
+SAMPLES = {
+    "count": 7,
+    "seed": 37,
+    "size": 128,
+}  # one of each expression, and all seven look like it to a trained network
 SUBPIXEL_BITS = 4  # OpenCV takes corners as integers with this many fractional bits
 
 X = -np.cos(np.linspace(0, np.pi, 15))  # from end to end of a lid, a brow, a lip; dense where they bend
 DOME = 1 - X**2
-ZIGZAG = np.where(np.arange(len(X)) % 2, 1, -1)
 TURN = np.linspace(0, 2 * np.pi, 40, endpoint=False)
 CIRCLE = np.stack([np.cos(TURN), np.sin(TURN)], axis=1)
 
@@ -78,18 +83,18 @@ class Pen:
         self.canvas, self.matrix, self.origin = canvas, matrix, origin
         self.unit = np.sqrt(np.linalg.det(matrix))
 
-    def _pixels(self, points):
+    def _pixels(self, points) -> list[np.ndarray]:
         pixels = np.asarray(points) @ self.matrix.T + self.origin
         return [np.rint(pixels * (1 << SUBPIXEL_BITS)).astype(np.int32)]
 
-    def fill(self, points, grey):
+    def fill(self, points, grey: float) -> None:
         cv2.fillPoly(self.canvas, self._pixels(points), float(grey), cv2.LINE_8, SUBPIXEL_BITS)
 
-    def line(self, points, grey, width, closed=False):
+    def line(self, points, grey: float, width: float) -> None:
         thickness = max(1, round(width * self.unit))
-        cv2.polylines(self.canvas, self._pixels(points), closed, float(grey), thickness, cv2.LINE_8, SUBPIXEL_BITS)
+        cv2.polylines(self.canvas, self._pixels(points), False, float(grey), thickness, cv2.LINE_8, SUBPIXEL_BITS)
 
-    def moved(self, x, y):
+    def moved(self, x: float, y: float) -> "Pen":
         return Pen(self.canvas, self.matrix, self.origin + self.matrix @ (x, y))
 
 
@@ -102,27 +107,16 @@ def _between(x, top, bottom):
     return np.concatenate([_curve(x, top), _curve(x, bottom)[::-1]])
 
 
-def _draw_head(pen, front, who, move, light):
-    """Shoulders, neck, ears, skin with its folds, beard."""
-    if who.hair_dice > 0.6:  # long hair falls behind the head
-        x = who.half_width * who.volume * np.array([-1, -1.05, 1.05, 1])
-        length = 0.4 + 2 * (who.hair_dice - 0.6)
-        pen.fill(_curve(x, [-0.3, length, length, -0.3]), who.hair)
-    pen.fill([(-0.4, 1), (-1.3, 1.35), (-1.5, 3), (1.5, 3), (1.3, 1.35), (0.4, 1)], who.shirt)
-    pen.fill([(-0.38, 0.5), (-0.42, 1.1), (0, 1.4), (0.42, 1.1), (0.38, 0.5)], 0.6 * who.skin)
+def _draw_head(pen, who, move, light):
+    """Neck, ears and skin."""
+    pen.fill([(-0.38, 0.5), (-0.42, 3), (0.42, 3), (0.38, 0.5)], 0.6 * who.skin)
     for side in (-1, 1):
         pen.fill(CIRCLE * (0.1, 0.2) + (side * who.half_width, 0.05), 0.8 * who.skin)
     x, y = CIRCLE.T
     down = np.maximum(y, 0)  # a dropped jaw makes the lower half longer
-    x = who.half_width * np.sign(x) * np.abs(x) ** who.roundness * (1 - who.taper * down**2)
-    edge = _curve(x, y * (1 + 0.1 * move.jaw * down))  # clockwise from the right ear
+    edge = _curve(who.half_width * x * (1 - TAPER * down**2), y * (1 + 0.1 * move.jaw * down))
     for shrink in np.linspace(1, 0.4, 8):  # brighter towards the light: a ball, not a disc
         pen.moved(*(1 - shrink) * 0.6 * light).fill(shrink * edge, who.skin * (1.25 - 0.4 * shrink))
-    _draw_folds(front, who, move)
-    if who.beard > 0:
-        top = _curve(-X * who.half_width, 0.42 - 0.42 * X**2)
-        mixed = who.skin + (0.3 + who.beard) * (0.8 * who.hair - who.skin)
-        pen.fill(np.concatenate([edge[: len(edge) // 2 + 1], top]), mixed)
 
 
 def _draw_folds(pen, who, move):
@@ -144,22 +138,20 @@ def _draw_folds(pen, who, move):
 
 
 def _draw_hair(pen, who):
-    if who.hair_dice > 0.1:  # else bald
-        x, locks = who.half_width * X, who.locks * ZIGZAG
-        crown = who.volume * _curve(x, (locks - 1) * np.sqrt(DOME))
-        fringe = _curve(x, who.hairline + 0.25 * np.abs(X - who.parting) + 0.35 * X**6 + locks * DOME)
-        pen.fill(np.concatenate([crown, fringe[::-1]]), who.hair)
+    x = who.half_width * X
+    crown = VOLUME * _curve(x, -np.sqrt(DOME))
+    fringe = _curve(x, who.hairline + 0.25 * np.abs(X) + 0.35 * X**6)
+    pen.fill(np.concatenate([crown, fringe[::-1]]), who.hair)
 
 
 def _draw_eye(pen, who, move, side):
     x = who.eye_size * X
-    y = -side * who.tilt * X
-    top = y - max(who.eye_open + 0.065 * move.upper_lid, 0.02) * DOME
-    bottom = y + max(0.065 - 0.05 * move.lower_lid, 0.005) * DOME
+    top = -max(who.eye_open + 0.065 * move.upper_lid, 0.02) * DOME
+    bottom = max(0.065 - 0.05 * move.lower_lid, 0.005) * DOME
     pen = pen.moved(side * who.eye_x, who.eye_y)
     pen.fill(_between(x, top, bottom), min(250, 130 + 0.6 * who.skin))
     for radius, grey in ((0.088, who.iris), (0.045, 10)):
-        ring_x, ring_y = (radius * CIRCLE + (who.gaze, -0.01)).T
+        ring_x, ring_y = (radius * CIRCLE + (0, -0.01)).T
         ring_y = np.clip(ring_y, np.interp(ring_x, x, top), np.interp(ring_x, x, bottom))  # the lids cover it
         pen.fill(_curve(ring_x, ring_y), grey)
     pen.line(_curve(x, bottom), 0.6 * who.skin, 0.02)
@@ -192,31 +184,12 @@ def _draw_mouth(pen, who, move):
     lip = who.lip_height * (1 - 0.75 * min(max(move.press, 0), 1)) * np.sqrt(DOME)
     pen.fill(_between(x, top - 0.8 * lip, bottom + lip), who.lip * who.skin)
     pen.fill(_between(x, top, bottom), 25)
-    pen.fill(_between(x, np.maximum(top, bottom - 0.08 * gape), bottom), 90)  # tongue
     pen.fill(_between(x, top, np.minimum(top + 0.09 * gape, bottom)), 235)  # teeth
     pen.line(_curve(x, top), 0.3 * who.skin, 0.025)
 
 
-def _draw_glasses(pen, who):
-    for side in (-1, 1):
-        pen.line(CIRCLE * (0.25, 0.2) + (side * who.eye_x, who.eye_y + 0.02), 30, 0.035, closed=True)
-        pen.line([(side * (who.eye_x + 0.25), who.eye_y), (side * who.half_width, who.eye_y - 0.05)], 30, 0.035)
-    pen.line(_curve((who.eye_x - 0.25) * X, who.eye_y - 0.03 * DOME), 30, 0.035)
-
-
-def _draw_hand(pen, who, rng):
-    """Four fingers over the edge of the face: they hide a cheek or a temple, never the mouth."""
-    angle = rng.uniform(-1.1 * np.pi, 0.1 * np.pi)
-    outwards = np.array([np.cos(angle), np.sin(angle)])
-    across = np.array([-outwards[1], outwards[0]])
-    for finger, reach in zip((-1.5, -0.5, 0.5, 1.5), (0.64, 0.54, 0.5, 0.55)):
-        tip = reach * outwards + 0.15 * finger * across
-        for grey, width in ((0.55, 0.17), (0.95, 0.13)):
-            pen.line([tip, tip + 2 * outwards], grey * who.skin, width)
-
-
 def _person(rng):
-    who = SimpleNamespace(**dict(zip(PERSON, rng.uniform(PERSON_LOW, PERSON_HIGH))))
+    who = SimpleNamespace(**dict(zip(PERSON, rng.uniform(PERSON_LOW, PERSON_HIGH), strict=True)))
     if abs(who.hair - who.skin) < 50:  # hair has to show against the skin
         who.hair = who.skin - 80
     who.brow = min(0.7 * who.hair, who.skin - 75)
@@ -232,20 +205,21 @@ def _movement(expression, rng):
 def _pose(canvas, rng):
     """A pen for the head and one for its features, which slide over a head that is turned a little."""
     side = len(canvas)
-    angle, shear, scale = rng.normal(0, 0.1), rng.normal(0, 0.05), rng.uniform(0.9, 1.08)
+    angle, scale = rng.normal(0, 0.1), rng.uniform(0.9, 1.08)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    head = Pen(canvas, side * UNIT * scale * turn @ [[1, shear], [0, 1]], side * rng.normal((0.5, 0.5), 0.035))
+    head = Pen(canvas, side * UNIT * scale * turn, side * rng.normal((0.5, 0.5), 0.035))
     return head, head.moved(rng.normal(0, 0.05), rng.normal(0, 0.03))
 
 
 def _face(expression, size, rng):
-    """One picture, from the back to the front."""
+    """One image, from the back to the front."""
     who, move = _person(rng), _movement(expression, rng)
     side = size * SUPERSAMPLING
     canvas = np.full((side, side), rng.uniform(30, 230), np.uint8)
     head, front = _pose(canvas, rng)
     light = rng.normal(0, 0.5, 2).clip(-1, 1)
-    _draw_head(head, front, who, move, light)
+    _draw_head(head, who, move, light)
+    _draw_folds(front, who, move)
     cv2.GaussianBlur(canvas, (0, 0), 0.008 * side, dst=canvas)  # skin is soft, what follows is sharp
     _draw_hair(head, who)
     for eye in (-1, 1):
@@ -253,32 +227,26 @@ def _face(expression, size, rng):
         _draw_brow(front, who, move, eye)
     _draw_nose(front, who, move)
     _draw_mouth(front, who, move)
-    if who.glasses_dice < 0.2:
-        _draw_glasses(front, who)
-    if rng.random() < 0.12:
-        _draw_hand(head, who, rng)
     return _photograph(canvas, size, light, rng)
 
 
 def _photograph(canvas, size, light, rng):
-    """Light from one side, exposure, focus and sensor noise; averages the canvas down to the size asked for."""
+    """Light from one side, exposure and sensor noise; averages the canvas down to the size asked for."""
     image = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
     across = np.linspace(-1, 1, size, dtype=np.float32)
     image *= 1 + 0.3 * np.float32(light[0]) * across + 0.3 * np.float32(light[1]) * across[:, None]
     image = 128 + rng.uniform(0.7, 1.1) * (image - 128) + rng.uniform(-25, 25)
-    if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.8))
     image += rng.uniform(0, 6) * rng.standard_normal(image.shape, dtype=np.float32)
     return image.clip(0, 255).astype(np.uint8)
 
 
 def faces(count: int, *, seed: int, size: int = 48) -> tuple[np.ndarray, np.ndarray]:
-    """Draws a balanced, shuffled set of faces; the same arguments always give the same pictures.
+    """Draws a balanced, shuffled set of faces; the same arguments always give the same images.
 
     Args:
-        count: How many faces; classes differ by one face at most.
-        seed: Any whole number from 0; another seed gives other people. Keep training and test apart with it.
-        size: Side of the square pictures in pixels. A larger one draws the same people sharper.
+        count: how many faces; classes differ by one face at most.
+        seed: any whole number from 0; another seed draws other people. Use different seeds for training and test.
+        size: side of the square images in pixels. A larger one draws the same people sharper.
 
     Returns:
         images: uint8 (count, size, size), grey.
@@ -290,3 +258,14 @@ def faces(count: int, *, seed: int, size: int = 48) -> tuple[np.ndarray, np.ndar
     for index, own in enumerate(rng.spawn(count)):  # a generator each: the noise of one face cannot alter the next
         images[index] = _face(EXPRESSIONS[LABELS[codes[index]]], size, own)
     return images, codes
+
+
+def write_samples(folder: str | Path) -> None:
+    """Draws one face of each expression into `folder` as LABEL.png: the files of `data/samples`.
+
+    Raises:
+        FerError: the folder cannot be written.
+    """
+    for image, code in zip(*faces(**SAMPLES), strict=True):
+        with replacing(Path(folder) / f"{LABELS[code]}.png") as temporary:
+            temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())

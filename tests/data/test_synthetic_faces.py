@@ -1,10 +1,17 @@
-"""The embedded faces: the same for everyone, balanced, and a task for a convolutional network, not for a linear one."""
+"""The synthetic faces: the same for everyone, balanced, and a task for a convolutional network, not for a linear one."""
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from fer.core.images import prepare, read
 from fer.data import synthetic_faces
+from fer.models.classifier import Classifier
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "data" / "samples"
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +80,18 @@ def test_a_linear_model_learns_something_but_not_the_task(train):
     unseen, unseen_codes = synthetic_faces.faces(350, seed=2)
     model = linear_model.RidgeClassifier(alpha=100.0).fit(images.reshape(700, -1) / 255, codes)
     assert 0.25 < model.score(unseen.reshape(350, -1) / 255, unseen_codes) < 0.6
+
+
+def test_samples_of_the_repository_are_what_write_samples_draws(tmp_path):
+    synthetic_faces.write_samples(tmp_path)
+    for label in synthetic_faces.LABELS:
+        drawn, kept = (cv2.imread(str(folder / f"{label}.png"), 0) for folder in (tmp_path, SAMPLES))
+        assert np.abs(drawn.astype(int) - kept).max() <= 2  # another processor may round otherwise
+
+
+def test_default_model_labels_all_samples_right():
+    model = Classifier.load(ROOT / "models" / "fer2013.keras")
+    images = [prepare(read(SAMPLES / f"{label}.png"), model.spec) for label in synthetic_faces.LABELS]
+    assert (
+        tuple(model.labels[code] for code in model.predict(np.stack(images)).argmax(axis=1)) == synthetic_faces.LABELS
+    )
