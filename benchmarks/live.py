@@ -30,6 +30,7 @@ from fer.cli import common
 from fer.inference import drawing
 from fer.inference.haar import Haar
 from fer.inference.recognizer import Recognizer
+from fer.models.bundled import live_model
 from fer.video.sources import Frame
 
 FPS = 30.0
@@ -54,7 +55,7 @@ for line in sys.stdin:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs="+", default=[common.shipped(common.live_model())])
+    parser.add_argument("--model", nargs="+", default=[common.model_path(live_model())])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--memory-frames", type=int, default=10_000)
     parser.add_argument("--fer-python", metavar="PYTHON", help="an interpreter that has fer 25.10.3")

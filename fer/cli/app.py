@@ -15,7 +15,8 @@ from pathlib import Path
 
 from fer.cli import common
 from fer.core.errors import FerError
-from fer.models import classifier
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 
 
 def parse_args(argv=None):
@@ -38,13 +39,13 @@ def main(args):
     except ModuleNotFoundError as error:
         raise FerError(f"the page needs {error.name}: pip install -r requirements-app.txt") from error
 
-    classifier.describe(args.model)  # a bad file shows at once
+    read_info(args.model)  # a bad file shows at once
     cameras = dict(map(named, args.camera))
     local = args.host in guard.LOOPBACK
     end_well()
     with listen(args.host, args.port) as place:
         with common.quiet():
-            model = classifier.Classifier.load(args.model)
+            model = Classifier.load(args.model)
             common.make_detectors(args, 1)  # one that is not installed shows now
         application = server.create(
             model,

@@ -16,14 +16,20 @@ from fer.core import files
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data import audit, audit_report, dataset, duplicates, keep_list
-from fer.models import classifier
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 
 
 def parse_args(argv=None):
     parser = common.parser(__doc__)
     parser.add_argument("data", metavar="PATH|demo|kaggle:OWNER/NAME", help="what train.py takes as --data")
     parser.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes: whose labels do they change?")
-    parser.add_argument("--model", metavar="M.keras", help="which labels does it dispute? best not trained on them")
+    parser.add_argument(
+        "--model",
+        type=common.model_path,
+        metavar="MODEL",
+        help="which labels does it dispute? best not trained on them",
+    )
     near = f"correlation from which pictures are near twins ({duplicates.NEAR})"
     parser.add_argument("--near", type=float, default=duplicates.NEAR, metavar="R", help=near)
     outputs = parser.add_argument_group("files to write")
@@ -38,8 +44,7 @@ def parse_args(argv=None):
 
 def main(args):
     check(args)
-    about = classifier.describe(args.model) if args.model else None
-    spec = InputSpec(**about["spec"]) if about else InputSpec()
+    spec = read_info(args.model).spec if args.model else InputSpec()
     source = dataset.root(args.data)
     parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=common.progress)
     voted = audit.votes_of(args.votes, parts) if args.votes else None
@@ -77,7 +82,7 @@ def check(args):
 def answers(path, parts):
     """What the model says of all pictures, columns in the order of the data's labels."""
     with common.quiet():
-        model = classifier.Classifier.load(path)
+        model = Classifier.load(path)
     labels = next(iter(parts.values())).labels
     if missing := [label for label in labels if label not in model.labels]:
         raise FerError(f"{path}: it does not know the labels {', '.join(missing)}, only {', '.join(model.labels)}")

@@ -9,14 +9,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from fer.cli import COMMANDS
 from fer.core.errors import FerError
-
-MODELS = Path(__file__).resolve().parents[2] / "models"
-BEST, FAST = "fer2013.keras", "fer2013-fast.keras"  # of the shipped models
+from fer.models import bundled
 
 
 def as_called(text: str) -> str:
@@ -57,7 +54,7 @@ def add_question_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked of a model's answers beyond the report; see `evaluation.questions`."""
     group = parser.add_argument_group("questions")
     text = "is --model really better than this model, or these averaged?"
-    group.add_argument("--compare", nargs="+", metavar="M.keras", help=text)
+    group.add_argument("--compare", nargs="+", type=model_path, metavar="MODEL", help=text)
     text = "data, as --data takes: scores the pictures without an exact or near twin in its train split apart"
     group.add_argument("--unique-against", metavar="TRAINING_DATA", help=text)
     text = "scores by group: a column of the data's CSV or of --attributes, or 'folder' for CLASS/GROUP/picture.jpg"
@@ -73,21 +70,21 @@ def add_question_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def shipped(name: str) -> str:
-    """The path of a model that comes with the suite; short, where it is below the current folder."""
-    path = MODELS / name
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+def model_path(model: str) -> str:
+    """A type for argparse: the path of a model file given by path or by the name of a bundled model.
+
+    A bundled model below the current folder gets its short, relative path.
+    """
+    path = bundled.find_model(model)
+    if path.is_relative_to(bundled.FOLDER) and path.is_relative_to(Path.cwd()):
+        return os.path.relpath(path)
+    return str(path)
 
 
-def live_model() -> str:
-    """The shipped model for live video: the small one, in whole numbers if LiteRT is installed (benchmarks/live.py)."""
-    return FAST.replace(".keras", ".tflite") if find_spec("ai_edge_litert") else FAST
-
-
-def add_recognition_arguments(parser: argparse.ArgumentParser, *, model: str = BEST) -> None:
-    """The arguments that name a classifier, by default a shipped one, and a detector."""
-    text = f"a model of this suite, or its .onnx, .tflite (models/{model})"
-    parser.add_argument("--model", default=shipped(model), metavar="M.keras", help=text)
+def add_recognition_arguments(parser: argparse.ArgumentParser, *, model: str = bundled.BEST) -> None:
+    """The arguments that name a classifier, by default a bundled one, and a detector."""
+    text = f"a .keras, .onnx or .tflite file, or a bundled model: {', '.join(bundled.bundled_models())} ({model})"
+    parser.add_argument("--model", type=model_path, default=model, metavar="MODEL", help=text)
     choices = ("auto", "haar", "mtcnn", "yunet", "none")
     parser.add_argument("--detector", choices=choices, default="auto", help="how faces are found (auto)")
     parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")
@@ -109,11 +106,11 @@ def uncertain_below(args) -> float | None:
     Raises:
         FerError: the model does not say it.
     """
-    from fer.models import classifier
+    from fer.models.model_file import read_info
 
     if not args.uncertain:
         return None
-    below = classifier.describe(args.model)["notes"].get("uncertain_below")
+    below = read_info(args.model).metadata.get("uncertain_below")
     if below is None:
         raise FerError(
             f"{args.model}: it does not say below which confidence it is uncertain; choose that on validation pictures "
@@ -141,15 +138,15 @@ def load_data(args, spec, splits: tuple[str, ...], **votes) -> dict:
     return dataset.load(args.data, spec, splits=splits, progress=progress, **given)
 
 
-def take_split(args, notes: list[dict]) -> None:
-    """Where no flag says how the validation split was made, takes it from what the models say of their training.
+def take_split(args, metadata: list[dict]) -> None:
+    """Where no flag says how the validation split was made, takes it from the metadata of the models.
 
     Raises:
         FerError: the models were validated on different splits.
     """
     for name in ("validation_fraction", "split_seed"):
         if getattr(args, name) is None:
-            kept = {about["split"][name] for about in notes if "split" in about}
+            kept = {model["split"][name] for model in metadata if "split" in model}
             if len(kept) > 1:
                 values = ", ".join(map(str, kept))
                 raise FerError(f"the models differ in --{name.replace('_', '-')} ({values}); choose one")

@@ -17,12 +17,14 @@ from fer.core.figures import check_format
 from fer.data import dataset
 from fer.evaluation import analyses, plots
 from fer.models import tta
+from fer.models.bundled import BEST
 
 
 def parse_args(argv=None):
     parser = common.parser(__doc__)
-    text = f"several are averaged; .keras, .onnx or .tflite (models/{common.BEST})"
-    parser.add_argument("--model", nargs="+", default=[common.shipped(common.BEST)], metavar="M.keras", help=text)
+    text = f"files or bundled models; several are averaged ({BEST})"
+    default = [common.model_path(BEST)]
+    parser.add_argument("--model", nargs="+", type=common.model_path, default=default, metavar="MODEL", help=text)
     common.add_data_arguments(parser, required=True)
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="(validation)")
     parser.add_argument("--tta", choices=tta.TTA, default="none", help="views averaged (none)")

@@ -13,8 +13,9 @@ import numpy as np
 
 from fer.cli import common
 from fer.core.errors import FerError
-from fer.core.images import InputSpec
-from fer.models import classifier, export
+from fer.models import export
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 
 CHECKED = 256  # pictures on which both must say the same
 CALIBRATED = 512  # training pictures that set the ranges of int8
@@ -22,7 +23,9 @@ CALIBRATED = 512  # training pictures that set the ranges of int8
 
 def parse_args(argv=None):
     parser = common.parser(__doc__)
-    parser.add_argument("model", metavar="M.keras", help="a model file of this suite")
+    parser.add_argument(
+        "model", type=common.model_path, metavar="MODEL", help="a .keras file of this suite, or a bundled model"
+    )
     parser.add_argument("--format", choices=export.FORMATS, help="(by the suffix of --output)")
     parser.add_argument("--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER")
     precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
@@ -40,18 +43,17 @@ def main(args):
     export.check(args.output, format, args.precision, overwrite=args.overwrite)
     if Path(args.model).suffix != ".keras":
         raise FerError(f"{args.model}: only a .keras file can be exported")
-    about = classifier.describe(args.model)
-    spec = InputSpec(**about["spec"])
+    info = read_info(args.model)
     if args.precision == "int8" and not args.data:
         raise FerError("--precision int8 takes the ranges of its numbers from pictures: give some with --data")
     train = validation = None
     if args.data:
-        common.take_split(args, [about["notes"]])
-        data = common.load_data(args, spec, ("train", "validation"))
-        train, validation = data["train"].images, data["validation"].align(tuple(about["labels"]))
-    pictures = chosen(validation.images, CHECKED) if args.data else export.drawn(spec, CHECKED)
+        common.take_split(args, [info.metadata])
+        data = common.load_data(args, info.spec, ("train", "validation"))
+        train, validation = data["train"].images, data["validation"].align(info.labels)
+    pictures = chosen(validation.images, CHECKED) if args.data else export.drawn(info.spec, CHECKED)
     with common.quiet():
-        model = classifier.Classifier.load(args.model)
+        model = Classifier.load(args.model)
         agreement = export.export(
             model,
             args.output,

@@ -13,7 +13,8 @@ from fer.cli import common
 from fer.core import labels
 from fer.core.errors import FerError
 from fer.data import dataset
-from fer.models import classifier, export
+from fer.models import export
+from fer.models.classifier import Classifier
 
 
 def parse_args(argv=None):
@@ -49,15 +50,15 @@ def main(args):
         raise FerError(f"{args.output}: no script runs code from a .keras file: choose a name in .onnx or .tflite")
     guessed = guess(args, convert, network, spec) if args.guess_labels else {}
     chosen = {"range": args.range, "colours": args.colours or "rgb", "ends_in": ends_in}
-    notes = {"imported": Path(args.model).name, "ends_in_because": why, **chosen, **guessed}
+    metadata = {"imported": Path(args.model).name, "ends_in_because": why, **chosen, **guessed}
     names = tuple(name for name in map(str.strip, args.labels.split(",")) if name)
     with common.quiet():
-        new = convert.classifier(network, names, spec, notes=notes, **chosen)
+        new = convert.classifier(network, names, spec, metadata=metadata, **chosen)
         if format:
             export.export(new, args.output, format=format, pictures=export.drawn(spec))
         else:
             new.save(args.output)
-        classifier.Classifier.load(args.output)
+        Classifier.load(args.output)
     for line in left_out:
         print(f"left out, for Keras 3 does not know it: {line}")
     colours = f" {chosen['colours'].upper()}" if spec.channels == 3 else ""

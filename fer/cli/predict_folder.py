@@ -15,7 +15,8 @@ from fer.core import images
 from fer.core.errors import FerError
 from fer.data import class_folders
 from fer.inference import results
-from fer.models import classifier
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 
 
 def parse_args(argv=None):
@@ -32,7 +33,7 @@ def parse_args(argv=None):
 
 def main(args):
     check(args)
-    labels = tuple(classifier.describe(args.model)["labels"])
+    labels = read_info(args.model).labels
     below = common.uncertain_below(args)
     total = sum(1 for _ in pictures(args, on_error=lambda line: None))
     if not total:
@@ -42,7 +43,7 @@ def main(args):
         from fer.inference import batch
         from fer.inference.recognizer import Recognizer
 
-        model = classifier.Classifier.load(args.model)
+        model = Classifier.load(args.model)
         cropped = "auto" if args.detector == "auto" else "never"
         detectors = common.make_detectors(args, system.cores())
         recognizer = Recognizer(model, detectors, cropped=cropped, uncertain_below=below)

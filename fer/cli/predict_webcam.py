@@ -13,13 +13,15 @@ from fer.cli import common
 from fer.core import files
 from fer.core.errors import FerError
 from fer.inference import results
-from fer.models import classifier
+from fer.models.bundled import live_model
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 
 
 def parse_args(argv=None):
     parser = common.parser(__doc__)
     parser.add_argument("--source", default="0", metavar="N|FILE|URL", help="camera number, video file, address (0)")
-    common.add_recognition_arguments(parser, model=common.live_model())
+    common.add_recognition_arguments(parser, model=live_model())
     common.add_uncertain_argument(parser)
     parser.add_argument(
         "--smoothing", type=common.at_least(float, 0), metavar="SECONDS", help="over time; 0 = off (0.4)"
@@ -43,14 +45,14 @@ def main(args):
     from fer.video import sources, writer
     from fer.video.session import Session
 
-    labels = tuple(classifier.describe(args.model)["labels"])
+    labels = read_info(args.model).labels
     below = common.uncertain_below(args)
     check(args)
     with ExitStack() as stack:
         source = stack.enter_context(sources.open_source(args.source, notify=common.note))
         screen = None if args.headless else open_screen(source)
         with common.quiet():  # seconds: a camera or display that is missing has shown by now
-            model = classifier.Classifier.load(args.model)
+            model = Classifier.load(args.model)
             recognizer = Recognizer(model, common.make_detectors(args, 1), uncertain_below=below)
         options = {} if args.smoothing is None else {"smoothing": args.smoothing}
         session = Session(recognizer, skip=args.skip, thorough=not source.live, **options)

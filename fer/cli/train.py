@@ -16,7 +16,7 @@ from fer.core import files
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data import dataset
-from fer.models.classifier import describe
+from fer.models.model_file import read_info
 
 
 def parse_args(argv=None):
@@ -33,7 +33,7 @@ def main(args):
     config = train_arguments.resolve(args)
     recipe = config.recipe
     for path in (*([config.init] if config.init and not args.resume else []), *config.teacher):
-        describe(path)  # a bad file shows before the data are loaded
+        read_info(path)  # a bad file shows before the data are loaded
         if Path(path).suffix != ".keras":
             raise FerError(f"{path}: an exported model is neither trained on nor learnt from: give its .keras file")
     if args.diagram:
@@ -90,10 +90,10 @@ def main(args):
         print(f"kept the last epoch\n\nmodel {output}, log {run_dir / run_folder.LOG}")
         return 0
     classifier, validation = Classifier.load(config.output), data["validation"]
-    if recipe.calibrate and "temperature" not in classifier.notes:
+    if recipe.calibrate and "temperature" not in classifier.metadata:
         classifier = calibration.calibrate(classifier, validation.images, validation.targets)
         classifier.save(output)
-        print(f"temperature {classifier.notes['temperature']:.2f}; ", end="")
+        print(f"temperature {classifier.metadata['temperature']:.2f}; ", end="")
     report = metrics.report(classifier.predict(validation.images), validation.targets, classifier.labels)
     print(f"kept epoch {run.best.epoch}; validation, single view:")
     print(report.table(), report.summary(), sep="\n\n")

@@ -7,6 +7,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+from fer.cli import common
 from fer.core.errors import FerError
 from fer.training.config import Configuration
 from fer.training.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Rates, Recipe, Sides
@@ -34,10 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     places.add_argument("--overwrite", action="store_true", help="start again where a run or an output already is")
     places.add_argument(
         "--init",
+        type=common.model_path,
         metavar="MODEL.keras",
         help="start from this model's weights (fine-tuning); of a wider vgg, from its strongest channels",
     )
-    places.add_argument("--teacher", nargs="+", metavar="MODEL.keras", help="learn from these models' answers as well")
+    text = "learn from these models' answers as well"
+    places.add_argument("--teacher", nargs="+", type=common.model_path, metavar="MODEL.keras", help=text)
     places.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs into the run folder")
     places.add_argument("--diagram", metavar="PNG", help="write a picture of the network and stop")
     places.add_argument("--list-recipes", action="store_true", help="print the recipes and stop")

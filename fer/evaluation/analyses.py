@@ -16,8 +16,9 @@ from fer.data import attributes, dataset, duplicates
 from fer.data.dataset import Dataset
 from fer.evaluation import comparison, groups, metrics, selective
 from fer.evaluation.intervals import of_accuracy
-from fer.models.classifier import Classifier, annotate, describe
+from fer.models.classifier import Classifier
 from fer.models.ensemble import average
+from fer.models.model_file import read_info, update_metadata
 
 SHEET = 64  # pictures on the contact sheet of mistakes
 
@@ -30,18 +31,18 @@ class Answers:
         name: of the model, or of all.
         pictures: labels in the model's order.
         probabilities: float32 (n, k).
-        notes: file name and notes of each model.
+        metadata: file name and metadata of each model.
     """
 
     name: str
     pictures: Dataset
     probabilities: np.ndarray
-    notes: tuple[tuple[str, dict], ...] = ()
+    metadata: tuple[tuple[str, dict], ...] = ()
 
     @property
     def refit(self) -> list[str]:
         """Models that were trained on their validation pictures as well (`train.py --refit`)."""
-        return [name for name, notes in self.notes if notes.get("refit")]
+        return [name for name, metadata in self.metadata if metadata.get("refit")]
 
     @property
     def true(self) -> np.ndarray:
@@ -76,23 +77,23 @@ def answers(args, teams: Sequence[Sequence[str]]) -> list[Answers]:
     Raises:
         FerError: of the models and the data; or resized to what each model takes, the data split differently.
     """
-    about = {path: describe(path) for team in teams for path in team}  # refuses bad files at once
-    common.take_split(args, [one["notes"] for one in about.values()])
-    specs = {path: InputSpec(**one["spec"]) for path, one in about.items()}
+    infos = {path: read_info(path) for team in teams for path in team}  # refuses bad files at once
+    common.take_split(args, [info.metadata for info in infos.values()])
+    specs = {path: info.spec for path, info in infos.items()}
     data = {spec: common.load_data(args, spec, (args.split,))[args.split] for spec in set(specs.values())}
     if len({part.names for part in data.values()}) > 1:
         raise FerError(
             "these models cannot be averaged or compared here: resized to what each takes, the data split differently"
         )
     with common.quiet():
-        models = {path: Classifier.load(path) for path in about}
+        models = {path: Classifier.load(path) for path in infos}
     found = []
     for team in teams:
         pictures = data[specs[team[0]]].align(models[team[0]].labels)
         images = [data[specs[path]].images for path in team]
         probabilities = average([models[path] for path in team], images, tta=args.tta)
-        notes = tuple((Path(path).name, about[path]["notes"]) for path in team)
-        found.append(Answers(" + ".join(name for name, _ in notes), pictures, probabilities, notes))
+        metadata = tuple((Path(path).name, infos[path].metadata) for path in team)
+        found.append(Answers(" + ".join(name for name, _ in metadata), pictures, probabilities, metadata))
     return found
 
 
@@ -198,7 +199,7 @@ def unique_against(args, found: Answers) -> Unique:
 def _as_trained(args, found):
     """The arguments without a keep list or votes that a model does not say it was trained with: what they leave out of
     the score it may have seen."""
-    lists, voted = ([notes.get(name) for _, notes in found.notes] for name in ("keep_list", "votes"))
+    lists, voted = ([metadata.get(name) for _, metadata in found.metadata] for name in ("keep_list", "votes"))
     known = args.keep_list and set(lists) == {Path(args.keep_list).name}
     fewer = all(mode in ("shares", "majority") for mode in voted)  # "mixed" leaves no picture out
     given = {"keep_list": args.keep_list if known else None, "votes": args.votes if fewer else None}
@@ -206,21 +207,21 @@ def _as_trained(args, found):
 
 
 def store_threshold(path: str, curve: selective.RiskCoverage, accuracy: float, data: str) -> selective.Threshold:
-    """Chooses the confidence below which a model is uncertain, and writes it into the model's notes.
+    """Chooses the confidence below which a model is uncertain, and writes it into the model's metadata.
 
     Args:
         path: the model file, rewritten whole or not at all.
         curve: of its answers for validation pictures.
         accuracy: that the other pictures must reach.
-        data: where the pictures are from; its last part goes into the notes.
+        data: where the pictures are from; its last part goes into the metadata.
 
     Raises:
         FerError: the accuracy cannot be reached, or the file cannot be written.
     """
     chosen = selective.threshold(curve, accuracy)
     how = {"data": Path(data).name, "images": chosen.images, "asked": accuracy, "accuracy": chosen.accuracy}
-    notes = {"uncertain_below": chosen.below, "uncertain_chosen_on": how | {"coverage": chosen.coverage}}
-    annotate(path, notes)
+    metadata = {"uncertain_below": chosen.below, "uncertain_chosen_on": how | {"coverage": chosen.coverage}}
+    update_metadata(path, metadata)
     return chosen
 
 

@@ -10,7 +10,7 @@ from fer.core import labels
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
-from fer.models.classifier import BATCH, Classifier
+from fer.models.classifier import BATCH_SIZE, Classifier
 
 RANGES = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}  # what the network was trained on
 COLOURS = ("rgb", "bgr")
@@ -94,7 +94,7 @@ def classifier(
     range: str,
     ends_in: str,
     colours: str = "rgb",
-    notes: dict | None = None,
+    metadata: dict | None = None,
 ) -> Classifier:
     """A network with everything around it that its author did by hand.
 
@@ -105,7 +105,7 @@ def classifier(
         range: key of `RANGES`: what it was trained on.
         ends_in: key of `ENDINGS`: logits get a softmax, sigmoids are divided by their sum.
         colours: one of `COLOURS`: the order of three channels it was trained on.
-        notes: where it is from.
+        metadata: where it is from.
 
     Raises:
         FerError: the number of labels is not that of the outputs, or a label stands twice.
@@ -123,7 +123,7 @@ def classifier(
         x = keras.ops.log(keras.ops.maximum(x, keras.config.epsilon()))  # whose softmax is x / sum(x)
     if ends_in != "softmax":
         x = keras.layers.Softmax(name="probabilities", dtype="float32")(x)
-    return Classifier(keras.Model(pixels, x, name="imported"), names, spec, notes or {})
+    return Classifier(keras.Model(pixels, x, name="imported"), names, spec, metadata or {})
 
 
 def sample(data: Dataset) -> Dataset:
@@ -181,7 +181,7 @@ def settled(guesses: list[Guess], pictures: int) -> bool:
 def _choices(network, images, limits):
     low, high = limits
     parts = []
-    for i in range(0, len(images), BATCH):
-        scaled = images[i : i + BATCH].astype(np.float32) * ((high - low) / 255) + low
+    for i in range(0, len(images), BATCH_SIZE):
+        scaled = images[i : i + BATCH_SIZE].astype(np.float32) * ((high - low) / 255) + low
         parts.append(network.predict_on_batch(scaled).argmax(axis=1))
     return np.concatenate(parts)

@@ -78,7 +78,7 @@ def export(
     precision: str = "float32",
     calibration: np.ndarray | None = None,
 ) -> Agreement:
-    """Writes a trained network in another format, with labels, InputSpec and notes inside; whole or not at all.
+    """Writes a trained network in another format, with labels, InputSpec and metadata inside; whole or not at all.
 
     Args:
         classifier: what to write; its model is a Keras model.
@@ -101,10 +101,10 @@ def export(
 
     if precision == "int8" and calibration is None:
         raise FerError("int8 takes the ranges of its numbers from pictures: give some with --data")
-    notes = classifier.notes | {"exported": {"format": format, "precision": precision}}
+    metadata = classifier.metadata | {"exported": {"format": format, "precision": precision}}
     if format != "keras" and (backend := keras.backend.backend()) != "tensorflow":
         raise FerError(f"exporting needs Keras' TensorFlow backend, not {backend}: unset KERAS_BACKEND")
-    network = replace(classifier, model=_in_float32(classifier.model), notes=notes)
+    network = replace(classifier, model=_in_float32(classifier.model), metadata=metadata)
     exact = network.predict(pictures)  # before writing: Keras writes ONNX only of a model that has been called
     with _replacing_any(Path(path)) as temporary:
         try:
@@ -165,7 +165,7 @@ def _write_onnx(classifier, path, precision, calibration):
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
         network = convert_float_to_float16(network, keep_io_types=True)
-    onnx.helper.set_model_props(network, {runtimes.MEMBER: classifier.about()})
+    onnx.helper.set_model_props(network, {runtimes.MEMBER: classifier.info.to_json()})
     onnx.save(network, path)
 
 
@@ -203,7 +203,7 @@ def _write_litert(classifier, path, precision, calibration):
         options["representative_dataset"] = lambda: ([batch] for batch in _batches(calibration, 1))
     classifier.model.export(path, format="litert", verbose=False, **options)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(runtimes.MEMBER, classifier.about())
+        archive.writestr(runtimes.MEMBER, classifier.info.to_json())
         archive.writestr("labels.txt", "\n".join(classifier.labels) + "\n")  # as TFLite's own metadata has it
 
 
@@ -248,7 +248,7 @@ def _write_saved_model(classifier, path, precision, calibration):
     classifier.model.export(path, format="tf_saved_model", verbose=False)
     extra = path / "assets.extra"  # for what travels with a SavedModel and is not part of its graph
     extra.mkdir()
-    (extra / runtimes.MEMBER).write_text(classifier.about(), encoding="utf-8")
+    (extra / runtimes.MEMBER).write_text(classifier.info.to_json(), encoding="utf-8")
 
 
 _WRITERS = {"onnx": _write_onnx, "litert": _write_litert, "keras": _write_keras, "saved_model": _write_saved_model}

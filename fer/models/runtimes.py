@@ -1,5 +1,8 @@
-"""Exported networks, ONNX and LiteRT: run by their own libraries behind the three names of a Keras model that
-`Classifier` uses (`input_shape`, `output_shape`, `predict_on_batch`)."""
+"""Exported networks, run by onnxruntime and LiteRT.
+
+`Onnx` and `LiteRt` offer the three members of a Keras model that `Classifier` uses: `input_shape`, `output_shape` and
+`predict_on_batch`.
+"""
 
 import importlib
 import os
@@ -11,9 +14,10 @@ import numpy as np
 
 from fer.core.errors import FerError
 
-MEMBER = "fer.json"  # what a file says of itself: a member of the .tflite's zip, a property of the ONNX file
-ONNX, LITERT = ("onnxruntime", "onnxruntime"), ("ai_edge_litert.interpreter", "ai-edge-litert")  # modules and packages
-CHUNK = 8  # pictures at a time in LiteRT: no faster with more, and every size costs a copy of the weights
+MEMBER = "fer.json"  # labels, input and metadata: a member of the .tflite's zip, a property of the ONNX file
+ONNX = ("onnxruntime", "onnxruntime")  # module, package
+LITERT = ("ai_edge_litert.interpreter", "ai-edge-litert")
+CHUNK = 8  # images per LiteRT call: larger batches are no faster, and each batch size costs a copy of the weights
 
 
 class Onnx:
@@ -27,7 +31,7 @@ class Onnx:
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """uint8 (n, size, size, channels) -> float32 (n, k)."""
-        return _to_one(self._session.run(None, {self._pixels: images.astype(np.float32)})[0])
+        return _normalized(self._session.run(None, {self._pixels: images.astype(np.float32)})[0])
 
 
 class LiteRt:
@@ -41,9 +45,9 @@ class LiteRt:
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """uint8 (n, size, size, channels) -> float32 (n, k)."""
-        with self._lock:  # an interpreter holds one picture's numbers at a time
+        with self._lock:  # an interpreter's tensors belong to one call
             parts = [self._run(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
-        return _to_one(np.concatenate(parts))
+        return _normalized(np.concatenate(parts))
 
     def _run(self, images):
         interpreter, pixels, output = self._interpreter(len(images))
@@ -52,7 +56,7 @@ class LiteRt:
         return interpreter.get_tensor(output["index"])
 
     def _interpreter(self, n):
-        # Resizing prepares everything anew: one for each size, and `Classifier` knows only powers of two.
+        # Resizing allocates all tensors again, so each batch size keeps its interpreter; there are few (powers of two).
         if n not in self._interpreters:
             library = _library(*LITERT, self._path)
             try:
@@ -78,8 +82,8 @@ def load(path: str | Path) -> Onnx | LiteRt:
     return RUNTIMES[Path(path).suffix](path)
 
 
-def about(path: str | Path) -> str | None:
-    """The text of `MEMBER` in an exported file; None where it has none.
+def read_info_text(path: str | Path) -> str | None:
+    """The text of `fer.json` in an exported file; None if it has none.
 
     Raises:
         FerError: the runtime is not installed, or an ONNX file that cannot be read.
@@ -88,14 +92,14 @@ def about(path: str | Path) -> str | None:
         return _onnx_session(path, optimize=False).get_modelmeta().custom_metadata_map.get(MEMBER)
     _library(*LITERT, path)
     try:
-        with zipfile.ZipFile(path) as archive:  # appended to the network, as TFLite's metadata has its label files
+        with zipfile.ZipFile(path) as archive:  # appended to the network, where TFLite metadata keeps label files
             return archive.read(MEMBER).decode()
     except (zipfile.BadZipFile, KeyError):
         return None
 
 
-def _to_one(probabilities):
-    """Rows that sum to 1: those of an int8 network are counted in steps of 1/256, and come to 0.99 or 1.01."""
+def _normalized(probabilities):
+    """Rows scaled to sum to 1: int8 outputs are multiples of 1/256, whose sum may be 0.99 or 1.01."""
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
@@ -107,7 +111,7 @@ def _onnx_session(path, *, optimize=True):
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a class of its own for every kind of bad file
+    except Exception as error:  # onnxruntime raises a different class for each kind of bad file
         raise FerError(f"{path}: onnxruntime cannot load it: {_first_line(error)}") from error
 
 

@@ -39,11 +39,12 @@ def calibrate(classifier: Classifier, images: np.ndarray, targets: np.ndarray) -
             likeliest counts, as in every score: a confidence is to be the share of labels that are right.
 
     Returns:
-        The same network with its temperature in the notes.
+        The same network with its temperature in the metadata.
     """
     right = np.eye(targets.shape[1], dtype=np.float32)[targets.argmax(axis=1)]
     temperature = fit_temperature(classifier.predict(images), right)
     layer = classifier.model.get_layer("logits")
     layer.set_weights([array / temperature for array in layer.get_weights()])
-    notes = classifier.notes | {"temperature": round(temperature * classifier.notes.get("temperature", 1.0), 4)}
-    return Classifier(classifier.model, classifier.labels, classifier.spec, notes)
+    combined = temperature * classifier.metadata.get("temperature", 1.0)
+    metadata = classifier.metadata | {"temperature": round(combined, 4)}
+    return Classifier(classifier.model, classifier.labels, classifier.spec, metadata)

@@ -62,7 +62,7 @@ def test_train_leaves_a_model_and_a_run_folder(program):
     place, _, _ = program
     assert {path.name for path in (place / "run").iterdir()} == {"run.json", "log.csv", "curves.png", "checkpoint.npz"}
     assert (place / "run" / "curves.png").read_bytes().startswith(PNG)
-    notes = Classifier.load(place / "models" / "mine.keras").notes
+    notes = Classifier.load(place / "models" / "mine.keras").metadata
     assert notes["data"] == "faces"
     assert notes["pictures"] == {"train": 66, "validation": 30}
     assert notes["recipe"]["name"] == "four-block"
@@ -426,7 +426,7 @@ def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
     assert script(evaluate, "--model", model, "--data", faces / "train", "--report", report) == 0
     made = dataset.load(faces / "train", InputSpec(tiny.SIZE), validation_fraction=0.3, seed=5)["validation"]
     assert json.loads(report.read_text())["images"] == len(made)
-    assert Classifier.load(model).notes["split"] == {"validation_fraction": 0.3, "split_seed": 5}
+    assert Classifier.load(model).metadata["split"] == {"validation_fraction": 0.3, "split_seed": 5}
 
 
 def test_models_of_different_splits_are_not_averaged_unasked():

@@ -12,10 +12,11 @@ from scipy.special import softmax
 from support import tiny
 from support.tiny import script
 
-from fer.cli import common, train
+from fer.cli import train
 from fer.core.images import InputSpec
 from fer.data.dataset import load
-from fer.models.classifier import Classifier, describe
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 from fer.training.calibration import fit_temperature
 
 SPEC = InputSpec(tiny.SIZE)
@@ -43,9 +44,9 @@ def trained(faces, tmp_path, capsys):
 def test_the_temperature_is_fitted_on_the_validation_pictures_and_kept(trained, faces, tmp_path):
     plain, _ = trained("plain")
     calibrated, printed = trained("calibrated", "--calibrate")
-    pictures = load(faces, SPEC)["validation"].align(describe(plain)["labels"])
+    pictures = load(faces, SPEC)["validation"].align(read_info(plain).labels)
     before = Classifier.load(plain).predict(pictures.images)
-    temperature = describe(calibrated)["notes"]["temperature"]
+    temperature = read_info(calibrated).metadata["temperature"]
     assert temperature == pytest.approx(fit_temperature(before, pictures.targets), abs=1e-3)
     once = Classifier.load(calibrated)
     np.testing.assert_allclose(once.predict(pictures.images), softmax(np.log(before) / temperature, axis=1), atol=1e-3)
@@ -59,7 +60,7 @@ def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, 
     blank = next((faces / "validation").iterdir()) / "blank.png"
     cv2.imwrite(str(blank), np.zeros((tiny.SIZE, tiny.SIZE), np.uint8))
     model, printed = trained("refit", "--refit", "--drop-blank")  # that of the validation pictures as well
-    notes = describe(model)["notes"]
+    notes = read_info(model).metadata
     assert notes["refit"]
     assert notes["epoch"] == 2
     assert "validation_while_training" not in notes
@@ -74,7 +75,7 @@ def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, 
 
 @pytest.mark.parametrize("flag", ["--init", "--teacher"])
 def test_an_exported_model_is_refused_before_anything_is_written(flag, faces, tmp_path, capsys):
-    exported = common.MODELS / "fer2013-fast.tflite"
+    exported = "fer2013-fast.tflite"
     places = ("--output", tmp_path / "m.keras", "--run-dir", tmp_path / "run")
     assert script(train, "--data", faces, *tiny.FLAGS, *places, flag, exported) == 2
     assert "fer2013-fast.tflite: an exported model is neither trained on nor learnt from" in capsys.readouterr().err
@@ -85,7 +86,7 @@ def test_teachers_are_named_in_the_model_and_found_again_on_resume(learnt, train
     teacher = shutil.copy(learnt, tmp_path / "teacher.keras")
     first = Path(shutil.copy(learnt, tmp_path / "first.keras"))
     student, _ = trained("student", "--teacher", teacher, "--teacher-share", 0.5, "--init", first)
-    notes = describe(student)["notes"]
+    notes = read_info(student).metadata
     assert (notes["teachers"], notes["init"]) == (["teacher.keras"], "first.keras")
     first.unlink()  # only the first leg begins with it
     assert script(train, "--resume", "--run-dir", tmp_path / "student") == 0

@@ -18,8 +18,9 @@ from fer.cli import evaluate, predict_folder
 from fer.core.images import InputSpec
 from fer.data import dataset, duplicates
 from fer.inference import results
-from fer.models.classifier import Classifier, describe
+from fer.models.classifier import Classifier
 from fer.models.ensemble import average
+from fer.models.model_file import read_info
 
 SPEC = InputSpec(tiny.SIZE)
 
@@ -234,18 +235,18 @@ class TestThreshold:
 
     def test_it_is_stored_in_the_model_and_nothing_else_changes(self, evaluated, faces, model, tmp_path):
         accuracy, confidence, right = self.wanted(model, faces)
-        before, weights = describe(model), stored(model)
+        before, weights = read_info(model), stored(model)
         flags = ("--store-threshold", accuracy, "--risk-coverage", tmp_path / "rc.png")
         printed, report = evaluated(*flags, model=[model])
-        below = describe(model)["notes"]["uncertain_below"]
+        below = read_info(model).metadata["uncertain_below"]
         assert right[confidence >= below].mean() >= accuracy > right.mean()
         assert report["threshold"]["uncertain_below"] == below
         assert f'confidence below {below:.4f} is "uncertain"' in printed
         assert (tmp_path / "rc.png").read_bytes().startswith(b"\x89PNG")
-        after = describe(model)
-        how = after["notes"].pop("uncertain_chosen_on")
+        after = read_info(model)
+        how = after.metadata.pop("uncertain_chosen_on")
         assert (how["data"], how["images"], how["asked"]) == ("faces", 120, accuracy)
-        assert after["notes"].pop("uncertain_below") == below
+        assert after.metadata.pop("uncertain_below") == below
         assert after == before
         assert stored(model) == weights
         assert keras.saving.load_model(model, compile=False).count_params() > 0
@@ -286,7 +287,7 @@ class TestThreshold:
     def test_the_folder_shows_uncertain_and_keeps_the_label(self, evaluated, faces, model, tmp_path, capsys):
         accuracy, *_ = self.wanted(model, faces)
         evaluated("--store-threshold", accuracy, model=[model])
-        below = describe(model)["notes"]["uncertain_below"]
+        below = read_info(model).metadata["uncertain_below"]
         plain, marked = tmp_path / "plain.csv", tmp_path / "marked.csv"
         for path, flags in ((plain, ()), (marked, ("--uncertain",))):
             assert script(predict_folder, faces / "validation", "--model", model, "--output", path, *flags) == 0

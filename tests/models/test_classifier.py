@@ -14,12 +14,14 @@ from support import tiny
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.models.classifier import BATCH, MEMBER, Classifier, describe
+from fer.models.classifier import BATCH_SIZE, Classifier
 from fer.models.ensemble import average
+from fer.models.model_file import ModelInfo, read_info
+from fer.models.runtimes import MEMBER
 from fer.models.tta import TTA, view_count, views
 
-SPEC = InputSpec(tiny.SIZE, 1, margin=0.25)
-NOTES = {"data": "Gesichter für Tests", "scores": {"accuracy": 0.5}, "list": [1, None, True]}
+SPEC = InputSpec(tiny.SIZE, 1)
+METADATA = {"data": "Gesichter für Tests", "scores": {"accuracy": 0.5}, "list": [1, None, True]}
 
 
 def network(labels=tiny.LABELS, seed=1, **changes):
@@ -38,7 +40,7 @@ def pictures(n, seed=0, size=tiny.SIZE, channels=1):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    original = Classifier(network(), tiny.LABELS, SPEC, NOTES)
+    original = Classifier(network(), tiny.LABELS, SPEC, METADATA)
     original.save(path)
     return original, path
 
@@ -49,7 +51,7 @@ def saved(tmp_path_factory):
 def test_a_file_gives_back_what_was_saved(saved):
     original, path = saved
     loaded = Classifier.load(path)
-    assert (loaded.labels, loaded.spec, loaded.notes) == (tiny.LABELS, SPEC, NOTES)
+    assert (loaded.labels, loaded.spec, loaded.metadata) == (tiny.LABELS, SPEC, METADATA)
     np.testing.assert_array_equal(loaded.predict(pictures(9)), original.predict(pictures(9)))
 
 
@@ -62,18 +64,26 @@ def test_plain_keras_opens_it_and_gives_the_same_output(saved):
 
 
 def test_it_describes_itself_without_keras(saved):
-    assert describe(saved[1]) == {
-        "labels": list(tiny.LABELS),
-        "spec": {"size": 12, "channels": 1, "margin": 0.25},
-        "notes": NOTES,
-    }
+    assert read_info(saved[1]) == ModelInfo(tiny.LABELS, SPEC, METADATA)
+
+
+def test_the_keys_on_disk_are_those_of_every_earlier_file(saved):
+    with zipfile.ZipFile(saved[1]) as archive:
+        content = json.loads(archive.read("fer.json"))
+    assert content == {"labels": list(tiny.LABELS), "spec": {"size": 12, "channels": 1}, "notes": METADATA}
+
+
+def test_an_earlier_file_with_a_margin_of_zero_loads(saved, tmp_path):
+    path = tmp_path / "earlier.keras"
+    path.write_bytes(with_member(saved[1], MEMBER, about()))
+    assert Classifier.load(path).spec == SPEC
 
 
 def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(saved, tmp_path):
     path = tmp_path / "new folder" / "model.keras"
     Classifier(network(), tiny.LABELS, SPEC).save(path)
     saved[0].save(path)
-    assert Classifier.load(path).notes == NOTES
+    assert Classifier.load(path).metadata == METADATA
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -106,10 +116,18 @@ def test_a_place_that_cannot_be_written_is_named(saved, tmp_path):
 @pytest.mark.parametrize(
     ("labels", "spec", "message"),
     [
-        (("a", "b"), SPEC, r"the network gives \(None, 3\), but there are 2 labels: a, b"),
-        (("a", "b", "a"), SPEC, "a label stands twice among a, b, a"),
-        (tiny.LABELS, InputSpec(13), r"the network takes \(12, 12, 1\), but its InputSpec says \(13, 13, 1\)"),
-        (tiny.LABELS, InputSpec(12, 3), r"the network takes \(12, 12, 1\), but its InputSpec says \(12, 12, 3\)"),
+        (("a", "b"), SPEC, r"the network's output shape is \(None, 3\), but there are 2 labels: a, b"),
+        (("a", "b", "a"), SPEC, "duplicate label in a, b, a"),
+        (
+            tiny.LABELS,
+            InputSpec(13),
+            r"the network's input shape is \(12, 12, 1\), but its InputSpec says \(13, 13, 1\)",
+        ),
+        (
+            tiny.LABELS,
+            InputSpec(12, 3),
+            r"the network's input shape is \(12, 12, 1\), but its InputSpec says \(12, 12, 3\)",
+        ),
     ],
 )
 def test_labels_and_input_must_fit_the_network(labels, spec, message):
@@ -151,21 +169,23 @@ def about(**changes):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert refused(tmp_path / "none.keras") == "there is no such model file"
     assert refused(tmp_path) == "there is no such model file"
+    expected = "there is no such model file; bundled: fer2013, fer2013-fast, ferplus, four-block"
+    assert refused("unknown") == expected
 
 
 def test_a_plain_keras_file_is_refused_with_the_way_to_repair_it(tmp_path, saved):
     path = tmp_path / "plain.keras"
     saved[0].model.save(path)
     message = refused(path)
-    assert "it does not say its labels" in message
-    command = f"python import_model.py {path} --labels A,B,C --range 0,1 --output NEW.keras"  # test_importing runs it
+    assert "it holds no labels" in message
+    command = f"python import_model.py {path} --labels A,B,C --range 0,1 --output NEW.keras"  # test_convert.py runs it
     assert message.endswith(command)
 
 
 def test_an_h5_file_is_refused_with_the_same_hint(tmp_path, saved):
     path = tmp_path / "old.h5"
     saved[0].model.save(path)
-    assert "HDF5 file of older Keras; it does not say its labels" in refused(path)
+    assert "HDF5 file of older Keras, which holds no labels" in refused(path)
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5, 0.9, 0.999])
@@ -173,7 +193,7 @@ def test_a_file_that_is_cut_short_is_refused(saved, tmp_path, share):
     data = saved[1].read_bytes()
     path = tmp_path / "cut.keras"
     path.write_bytes(data[: int(share * len(data))])
-    assert "cut short, or not a Keras file" in refused(path)
+    assert "truncated, or not a Keras file" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +204,7 @@ def test_a_file_that_is_cut_short_is_refused(saved, tmp_path, share):
 def test_a_file_of_another_kind_is_refused(tmp_path, data):
     path = tmp_path / "other.keras"
     path.write_bytes(data)
-    assert "cut short, or not a Keras file" in refused(path)
+    assert "truncated, or not a Keras file" in refused(path)
 
 
 def test_one_wrong_byte_anywhere_is_found_or_harmless(saved, tmp_path):
@@ -193,7 +213,7 @@ def test_one_wrong_byte_anywhere_is_found_or_harmless(saved, tmp_path):
     for at in range(0, len(data), 37):
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :])
         try:
-            describe(path)
+            read_info(path)
         except FerError:
             refusals += 1
     assert refusals > 0.95 * len(range(0, len(data), 37))
@@ -218,9 +238,9 @@ def test_damaged_weights_are_named(saved, tmp_path):
         (about(labels=[1, 2, 3]), "its fer.json lacks labels, spec or notes"),
         (about(spec={"side": 12}), "its fer.json lacks labels, spec or notes"),
         (about(spec={"size": "big"}), "its fer.json lacks labels, spec or notes"),
-        (about(labels=["a", "b"]), "the network gives (None, 3), but there are 2 labels: a, b"),
-        (about(labels=["a", "b", "b"]), "a label stands twice among a, b, b"),
-        (about(spec={"size": 48}), "the network takes (12, 12, 1), but its InputSpec says (48, 48, 1)"),
+        (about(labels=["a", "b"]), "the network's output shape is (None, 3), but there are 2 labels: a, b"),
+        (about(labels=["a", "b", "b"]), "duplicate label in a, b, b"),
+        (about(spec={"size": 48}), "the network's input shape is (12, 12, 1), but its InputSpec says (48, 48, 1)"),
     ],
 )
 def test_what_a_file_says_of_itself_must_be_whole_and_fit(saved, tmp_path, content, message):
@@ -281,7 +301,7 @@ def test_a_handful_of_shapes_reaches_the_network():
     model = mock.Mock(output_shape=(None, 3), input_shape=(None, 12, 12, 1))
     model.predict_on_batch = lambda images: seen.add(images.shape[0]) or np.full((len(images), 3), 1 / 3)
     fake = Classifier(model, tiny.LABELS, SPEC)
-    for n in range(2 * BATCH + 3):
+    for n in range(2 * BATCH_SIZE + 3):
         assert len(fake.predict(np.zeros((n, 12, 12, 1), np.uint8))) == n
     assert seen == {1 << i for i in range(9)}
 
@@ -298,7 +318,7 @@ def test_a_handful_of_shapes_reaches_the_network():
 )
 def test_pictures_of_another_shape_or_type_are_refused(saved, images, received):
     with pytest.raises(
-        FerError, match=re.escape(f"the network takes pictures uint8 (n, 12, 12, 1), received {received}")
+        FerError, match=re.escape(f"the network takes images uint8 (n, 12, 12, 1), received {received}")
     ):
         saved[0].predict(images)
 

@@ -13,8 +13,9 @@ from fer.cli import common, evaluate, import_model
 from fer.core import labels
 from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
-from fer.models import classifier, convert
+from fer.models import convert
 from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 
 NAMES = "angry,happy,sad"
 LIMITS = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}
@@ -61,8 +62,8 @@ def test_an_old_file_becomes_a_model_of_ours(tmp_path, capsys, range, activation
     assert "left out, for Keras 3 does not know it: norm: virtual_batch_size=8" in printed
     loaded = Classifier.load(new)
     assert (loaded.labels, loaded.spec) == (("angry", "happy", "sad"), InputSpec(old.SIDE))
-    assert loaded.notes["imported"] == "old.h5"
-    assert "labels_guessed" not in loaded.notes
+    assert loaded.metadata["imported"] == "old.h5"
+    assert "labels_guessed" not in loaded.metadata
     found = loaded.predict(pictures())
     np.testing.assert_allclose(found, by_hand(weights, pictures(), range, activation=activation), atol=1e-5)
     assert np.ptp(found, axis=0).min() > 1e-4  # pictures matter
@@ -91,7 +92,7 @@ def test_evaluate_takes_what_was_imported(tmp_path, capsys):
 def test_the_command_that_a_refused_file_names_repairs_it(tmp_path):
     path = old.hdf5(tmp_path / "an old.h5", old.keras2(), old.arrays())
     with pytest.raises(FerError) as caught:
-        classifier.describe(path)
+        read_info(path)
     command = str(caught.value).partition("python import_model.py ")[2].replace("A,B,C", NAMES)
     *words, _ = shlex.split(command)
     assert script(*words, tmp_path / "new.keras") == 0
@@ -161,8 +162,8 @@ def test_a_wrong_number_of_labels_is_one_line(tmp_path, capsys):
     path = old.hdf5(tmp_path / "old.h5", old.keras2(), old.arrays())
     flags = ("--range", "0,1", "--output", tmp_path / "new.keras")
     message = refusal(capsys, path, "--labels", "angry,happy", *flags)
-    assert message == "the network gives (None, 3), but there are 2 labels: angry, happy"
-    assert "a label stands twice" in refusal(capsys, path, "--labels", "sad,sadness,happy", *flags)
+    assert message == "the network's output shape is (None, 3), but there are 2 labels: angry, happy"
+    assert "duplicate label in" in refusal(capsys, path, "--labels", "sad,sadness,happy", *flags)
     assert not (tmp_path / "new.keras").exists()
 
 
@@ -283,7 +284,7 @@ def test_a_guess_is_marked_as_one(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "a GUESS, for it leads the next order by" in printed
     assert "labels, GUESSED: neutral, happy, sad, surprise, fear, disgust, angry" in printed
-    notes = Classifier.load(tmp_path / "new.keras").notes
+    notes = Classifier.load(tmp_path / "new.keras").metadata
     assert notes["labels_guessed"]["order"] == "AffectNet's"
     assert notes["labels_guessed"]["margin"] > 0.3
     json.dumps(notes)

@@ -18,13 +18,14 @@ from fer import FerError
 from fer.cli import common, evaluate, export_model, import_model, predict_folder
 from fer.core import images
 from fer.core.images import InputSpec
-from fer.models import classifier, ensemble, export, runtimes
+from fer.models import ensemble, export, runtimes
 from fer.models.classifier import Classifier
+from fer.models.model_file import read_info, update_metadata
 from fer.training import weight_transfer
 
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "keras": ".keras", "saved_model": ""}
 NEEDED = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",), "keras": (), "saved_model": ()}
-SPEC = InputSpec(tiny.SIZE, margin=0.25)
+SPEC = InputSpec(tiny.SIZE)
 
 
 def need(format):
@@ -95,12 +96,10 @@ def test_what_is_written_gives_what_keras_gives(trained, exported, format, preci
 @pytest.mark.parametrize(("format", "precision"), RUNNING)
 def test_a_file_says_what_it_is(exported, trained, format, precision):
     path, _ = exported(format, precision)
-    about = classifier.describe(path)
-    assert about["labels"] == list(tiny.LABELS)
-    assert about["spec"] == dataclasses.asdict(SPEC)
-    assert about["notes"] == trained[0].notes | {"exported": {"format": format, "precision": precision}}
-    loaded = Classifier.load(path)
-    assert (loaded.labels, loaded.spec, loaded.notes) == (tiny.LABELS, SPEC, about["notes"])
+    info = read_info(path)
+    assert (info.labels, info.spec) == (tiny.LABELS, SPEC)
+    assert info.metadata == trained[0].metadata | {"exported": {"format": format, "precision": precision}}
+    assert Classifier.load(path).info == info
 
 
 def test_the_metadata_stand_where_other_tools_look(exported):
@@ -110,7 +109,7 @@ def test_the_metadata_stand_where_other_tools_look(exported):
     with zipfile.ZipFile(exported("litert")[0]) as archive:
         assert archive.read("labels.txt").decode().split() == list(tiny.LABELS)
     extra = exported("saved_model")[0] / "assets.extra" / "fer.json"
-    assert json.loads(extra.read_text())["spec"] == dataclasses.asdict(SPEC)
+    assert json.loads(extra.read_text())["spec"] == {"size": tiny.SIZE, "channels": 1}
 
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])
@@ -182,6 +181,7 @@ def test_live_labelling_with_it_does_not_load_tensorflow(exported, format):
 import sys, numpy as np
 from fer.video import session, sources
 from fer.models.classifier import Classifier
+from fer.models.model_file import read_info, update_metadata
 from fer.inference.detectors import WholeImage
 from fer.inference.recognizer import Recognizer
 live = session.Session(Recognizer(Classifier.load({str(exported(format)[0])!r}), WholeImage()))
@@ -265,13 +265,13 @@ def test_a_keras_file_in_float16_can_be_trained_on(trained, exported):
         np.testing.assert_array_equal(found, exact.astype(np.float16))
 
 
-def test_notes_are_added_to_a_keras_file_in_float16_without_touching_its_weights(exported, tmp_path):
+def test_metadata_is_added_to_a_keras_file_in_float16_without_touching_its_weights(exported, tmp_path):
     path = shutil.copy(exported("keras", "float16")[0], tmp_path / "m.keras")
-    before, size = classifier.describe(path), path.stat().st_size
-    classifier.annotate(path, {"uncertain_below": 0.5})
-    assert classifier.describe(path) == before | {"notes": before["notes"] | {"uncertain_below": 0.5}}
+    before, size = read_info(path), path.stat().st_size
+    update_metadata(path, {"uncertain_below": 0.5})
+    assert read_info(path) == dataclasses.replace(before, metadata=before.metadata | {"uncertain_below": 0.5})
     assert path.stat().st_size < size + 100
-    assert Classifier.load(path).notes["uncertain_below"] == 0.5
+    assert Classifier.load(path).metadata["uncertain_below"] == 0.5
 
 
 def test_weights_too_large_for_float16_are_refused(trained, tmp_path):
@@ -327,12 +327,12 @@ def test_a_file_of_somebody_else_is_refused_with_the_command(trained, tmp_path, 
     trained[0].predict(pictures(1))
     trained[0].model.export(path, format=format, verbose=False)
     with pytest.raises(FerError) as caught:
-        classifier.describe(path)
+        read_info(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}: it does not say its labels (not exported by this suite). Export it again: ")
+    assert message.startswith(f"{path}: it holds no labels (not exported by this suite). Export it again: ")
     words = shlex.split(message.partition("python export_model.py ")[2].replace("MODEL.keras", str(trained[1])))
     assert script(export_model, *words) == 0
-    assert classifier.describe(path)["labels"] == list(tiny.LABELS)
+    assert read_info(path).labels == tiny.LABELS
 
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])

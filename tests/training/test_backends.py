@@ -41,7 +41,7 @@ def with_other_runs(done):
 
 def test_it_learns(done):
     folder, _ = done
-    notes = Classifier.load(folder / "whole" / "model.keras").notes
+    notes = Classifier.load(folder / "whole" / "model.keras").metadata
     assert notes["validation_while_training"]["val_accuracy"] > 0.6
 
 

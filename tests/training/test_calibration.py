@@ -49,21 +49,21 @@ def test_a_calibrated_classifier_says_the_same_labels_less_loudly(learnt, tmp_pa
     after = calibration.calibrate(sure, data.images, noisy)
     probabilities = after.predict(data.images)
     np.testing.assert_array_equal(probabilities.argmax(axis=1), before.argmax(axis=1))
-    temperature = after.notes["temperature"]
+    temperature = after.metadata["temperature"]
     assert temperature > 1
     expected = softmax(np.log(np.maximum(before, 1e-30)) / temperature, axis=1)
     np.testing.assert_allclose(probabilities, expected, atol=2e-3)
     after.save(tmp_path / "calibrated.keras")
     loaded = Classifier.load(tmp_path / "calibrated.keras")
     np.testing.assert_allclose(loaded.predict(data.images), probabilities, atol=1e-6)
-    assert loaded.notes["temperature"] == temperature
+    assert loaded.metadata["temperature"] == temperature
 
 
 def test_a_second_calibration_multiplies_the_temperatures():
     classifier = Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE), {"temperature": 2.0})
     data = tiny.data(30)
     once = calibration.fit_temperature(classifier.predict(data.images), data.targets)
-    assert calibration.calibrate(classifier, data.images, data.targets).notes["temperature"] == pytest.approx(
+    assert calibration.calibrate(classifier, data.images, data.targets).metadata["temperature"] == pytest.approx(
         2 * once, abs=1e-3
     )
 
@@ -73,7 +73,7 @@ def test_shares_of_votes_count_as_the_label_that_leads(tmp_path):
     data = tiny.data(40, seed=5)
     shared = 0.6 * data.targets + 0.4 * np.roll(data.targets, 1, axis=1)
     temperatures = [
-        calibration.calibrate(Classifier.load(tmp_path / "model.keras"), data.images, targets).notes["temperature"]
+        calibration.calibrate(Classifier.load(tmp_path / "model.keras"), data.images, targets).metadata["temperature"]
         for targets in (data.targets, shared.astype(np.float32))
     ]
     assert temperatures[0] == temperatures[1]

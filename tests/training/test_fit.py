@@ -86,13 +86,13 @@ def test_the_model_file_is_the_best_epoch_and_says_so(trained):
     classifier, validation = Classifier.load(folder / "model.keras"), tiny.data(24, seed=1)
     log = log_of(folder)
     best = log["val_accuracy"].idxmax()  # the first one, where several are as good
-    assert (run.best.epoch, classifier.notes["epoch"]) == (best + 1, best + 1)
-    assert classifier.notes["validation_while_training"] == pytest.approx(
+    assert (run.best.epoch, classifier.metadata["epoch"]) == (best + 1, best + 1)
+    assert classifier.metadata["validation_while_training"] == pytest.approx(
         {"val_accuracy": log["val_accuracy"][best], "val_loss": log["val_loss"][best]}
     )
     right = classifier.predict(validation.images).argmax(axis=1) == validation.targets.argmax(axis=1)
     assert right.mean() == pytest.approx(log["val_accuracy"][best])
-    assert classifier.notes["data"] == "tiny"
+    assert classifier.metadata["data"] == "tiny"
     assert classifier.labels == tiny.LABELS
 
 
@@ -209,7 +209,7 @@ def test_the_model_file_holds_the_running_average_of_the_weights(averaged):
     (folder, _), steps = averaged
     classifier = Classifier.load(folder / "model.keras")
     expected = steps[0]
-    for weights in steps[1 : 4 * classifier.notes["epoch"]]:
+    for weights in steps[1 : 4 * classifier.metadata["epoch"]]:
         expected = [0.8 * old + 0.2 * new for old, new in zip(expected, weights, strict=True)]
     found = [variable.numpy() for variable in classifier.model.trainable_variables]
     for array, average in zip(found, expected, strict=True):

@@ -89,7 +89,7 @@ def test_its_log_is_complete_and_without_repetition(runs):
 
 def test_its_best_model_is_the_same(runs):
     whole, stopped = (Classifier.load(folder / "model.keras") for folder in runs[:2])
-    assert stopped.notes["epoch"] == whole.notes["epoch"]
+    assert stopped.metadata["epoch"] == whole.metadata["epoch"]
     pictures = tiny.data(24, seed=1).images
     np.testing.assert_allclose(stopped.predict(pictures), whole.predict(pictures), atol=1e-4)
 

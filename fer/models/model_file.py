@@ -1,0 +1,128 @@
+"""What a model file says about itself: labels, input and metadata, read without loading the network.
+
+A .keras file holds them as the zip member `fer.json`, a .tflite file as a zip appended to it, and an .onnx file as a
+property.
+"""
+
+import json
+import shlex
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fer.core.errors import FerError
+from fer.core.files import replacing
+from fer.core.images import InputSpec
+from fer.models import runtimes
+from fer.models.bundled import bundled_models, find_model
+from fer.models.runtimes import MEMBER
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Labels, input and metadata of a model.
+
+    Attributes:
+        labels: k names, in the order of the network's outputs.
+        spec: the images that the network takes.
+        metadata: data, recipe, scores, versions, date; anything that JSON can hold.
+    """
+
+    labels: tuple[str, ...]
+    spec: InputSpec
+    metadata: dict = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text of `fer.json`. Its key for the metadata is "notes", as in every file written so far."""
+        spec = {"size": self.spec.size, "channels": self.spec.channels}
+        return json.dumps({"labels": self.labels, "spec": spec, "notes": self.metadata}, indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ModelInfo":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            FerError: not JSON, or a part is missing or of the wrong type.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise FerError(f"its {MEMBER} is not JSON ({error})") from error
+        try:
+            labels, metadata = content["labels"], content["notes"]
+            spec = InputSpec(content["spec"]["size"], content["spec"].get("channels", 1))
+        except (TypeError, KeyError, AttributeError, FerError) as error:
+            raise FerError(f"its {MEMBER} lacks labels, spec or notes") from error
+        if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
+            raise FerError(f"its {MEMBER} lacks labels, spec or notes")
+        if not isinstance(metadata, dict):
+            raise FerError(f"its {MEMBER} lacks labels, spec or notes")
+        return cls(tuple(labels), spec, metadata)
+
+
+def read_info(path: str | Path) -> ModelInfo:
+    """Reads labels, input and metadata of a model file without Keras.
+
+    Args:
+        path: a .keras, .onnx or .tflite file, or the name of a bundled model.
+
+    Raises:
+        FerError: the file is missing, damaged, of another kind, or holds no labels.
+    """
+    path = find_model(path)
+    if not path.is_file():
+        bare = len(path.parts) == 1 and not path.suffix
+        raise FerError(f"{path}: there is no such model file" + bare * f"; bundled: {', '.join(bundled_models())}")
+    text = _read_exported(path) if path.suffix in runtimes.RUNTIMES else _read_keras(path)
+    try:
+        return ModelInfo.from_json(text)
+    except FerError as error:
+        raise FerError(f"{path}: {error}") from error
+
+
+def update_metadata(path: str | Path, metadata: dict) -> None:
+    """Adds metadata to a .keras file, or replaces entries; every other byte stored in it stays the same.
+
+    Raises:
+        FerError: as `read_info`, or the file cannot be written.
+    """
+    path = find_model(path)
+    info = read_info(path)
+    info = ModelInfo(info.labels, info.spec, info.metadata | metadata)
+    with (
+        replacing(path) as temporary,
+        zipfile.ZipFile(path) as old,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for member in old.infolist():
+            if member.filename != MEMBER:
+                new.writestr(member, old.read(member))
+        new.writestr(MEMBER, info.to_json())
+
+
+def _read_keras(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if file.read(8) == b"\x89HDF\r\n\x1a\n":
+                raise FerError(f"{path}: an HDF5 file of older Keras, which holds no labels. {_import_hint(path)}")
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise FerError(f"{path}: damaged inside ({damaged}); copy or download it again")
+            if MEMBER not in archive.namelist():
+                raise FerError(f"{path}: it holds no labels (not saved by this suite). {_import_hint(path)}")
+            return archive.read(MEMBER)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise FerError(f"{path}: truncated, or not a Keras file ({error})") from error
+
+
+def _read_exported(path: Path) -> str:
+    if text := runtimes.read_info_text(path):
+        return text
+    command = f"python export_model.py MODEL.keras --output {shlex.quote(str(path))} --overwrite"
+    raise FerError(f"{path}: it holds no labels (not exported by this suite). Export it again: {command}")
+
+
+def _import_hint(path: Path) -> str:
+    command = f"python import_model.py {shlex.quote(str(path))} --labels A,B,C --range 0,1 --output NEW.keras"
+    return f"Import it with its labels in the order of its outputs: {command}"
