@@ -397,7 +397,7 @@ def test_evaluate_refuses_in_one_line(measured, tmp_path, refuse):
     assert refuse(evaluate, "--model", tmp_path / "none.keras", "--data", faces).endswith(
         "none.keras: there is no such model file"
     )
-    assert "it does not say its labels" in refuse(evaluate, "--model", keras_only, "--data", faces)
+    assert "it holds no labels" in refuse(evaluate, "--model", keras_only, "--data", faces)
     assert "there is no such file or folder" in refuse(evaluate, "--model", model, "--data", tmp_path / "nowhere")
     assert "has no test split, only train, validation" in refuse(
         evaluate, "--model", model, "--data", faces, "--split", "test"
