@@ -1,11 +1,13 @@
-"""Serve the web page: webcam, network cameras, pictures and videos in the browser, and a JSON endpoint.
+"""Serve the web page: webcam, network cameras, images and videos in the browser, and an HTTP API.
 
     python app.py
     python app.py --camera door=rtsp://10.0.0.7/live --camera lobby=0
 
-Then open http://127.0.0.1:7860. Programs post a picture to /predict; /docs describes it. Ctrl-C ends the server.
+Then open http://127.0.0.1:7860. Programs post an image to /predict; /docs describes it. Ctrl-C ends the server.
 """
 
+import argparse
+import logging
 import re
 import signal
 import socket
@@ -17,6 +19,9 @@ from fer.cli import common
 from fer.core.errors import FerError
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
+from fer.web.limits import add_limit_arguments, limits_from
+
+logger = logging.getLogger(__name__)
 
 
 def parse_args(argv=None):
@@ -25,9 +30,13 @@ def parse_args(argv=None):
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
     parser.add_argument("--port", type=common.at_least(int, 0), default=7860, help="0 takes a free one (7860)")
     parser.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)")
-    parser.add_argument("--name", action="append", default=[], metavar="HOST", help="answer to this name too (repeat)")
-    parser.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other strangers")
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME", help="answer to this host name too (repeat)"
+    )
+    parser.add_argument("--name", action="append", dest="allowed_host", help=argparse.SUPPRESS)  # the old name
+    parser.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other hosts")
     parser.add_argument("--key", metavar="PEM", help="the certificate's private key, if it is in a file of its own")
+    add_limit_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -35,48 +44,49 @@ def main(args):
     try:
         import uvicorn
 
-        from fer.web import guard, server
+        from fer.web import security, server
     except ModuleNotFoundError as error:
         raise FerError(f"the page needs {error.name}: pip install -r requirements-app.txt") from error
 
     read_info(args.model)  # a bad file shows at once
-    cameras = dict(map(named, args.camera))
-    local = args.host in guard.LOOPBACK
-    end_well()
+    cameras = dict(map(parse_camera, args.camera))
+    limits = limits_from(args)
+    handle_signals()
     with listen(args.host, args.port) as place:
         with common.quiet():
             model = Classifier.load(args.model)
             common.make_detectors(args, 1)  # one that is not installed shows now
-        application = server.create(
+        application = server.create_app(
             model,
             Path(args.model).stem,
             lambda: common.make_detectors(args, 1)[0],
             auto=args.detector == "auto",
             cameras=cameras,
-            hosts=guard.LOOPBACK | {name.lower() for name in (*args.name, socket.gethostname(), socket.getfqdn())},
-            notify=common.note,
+            hosts=security.LOOPBACK
+            | {name.lower() for name in (*args.allowed_host, socket.gethostname(), socket.getfqdn())},
+            limits=limits,
         )
-        settings = server.settings(application, args.certificate, args.key)
+        config = server.uvicorn_config(application, limits, certificate=args.certificate, key=args.key)
         host = f"[{args.host}]" if ":" in args.host else args.host
         print(f"{args.model}: {', '.join(model.labels)}")
-        page = uvicorn.Server(settings)
+        page = uvicorn.Server(config)
         # From here on signals set a flag: an exception in the midst of an import, uvicorn's last ones, could get lost.
         with suppress(KeyboardInterrupt), page.capture_signals():  # which passes them on once all is closed
             print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
-            if not local:
-                common.note("everyone who reaches this address can use the page")
+            if args.host not in security.LOOPBACK:
+                logger.warning("everyone who reaches this address can use the page")
             page.run(sockets=[place])
     return 0
 
 
-def end_well():
-    """Makes SIGTERM an ordinary end of Python, before and after uvicorn sees to it, and a closed terminal the same."""
+def handle_signals():
+    """Makes SIGTERM an ordinary end of Python, before and after uvicorn handles it, and a closed terminal the same."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
-def named(text):
+def parse_camera(text):
     """("door", "http://10.0.0.7/live") for "door=http://10.0.0.7/live"."""
     from fer.video.capture import without_secrets
     from fer.video.sources import SCHEMES

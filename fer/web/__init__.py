@@ -1,5 +1,6 @@
-"""The web page and its JSON endpoint: `server.create` puts together what the other modules do.
+"""The web page and its HTTP API: `server.create_app` puts the other modules together.
 
-`guard` lets requests in, `pictures` labels one picture, `streams` a moving one, `videos` a file. Nothing that a visitor
-sends is ever used as a path or an address.
+Four routers, one for each kind of input: `images`, `webcam`, `cameras`, `videos`. They share one `state.State`.
+`security` and `uploads` wrap all of them, `protocol` sits below, `limits` holds every number that a client can meet.
+Nothing that a client sends is ever used as a path or an address.
 """

@@ -1,92 +1,98 @@
-"""How much one visitor, and all of them together, may ask of the server."""
+"""Every limit of the server in one place: a field of `Limits` is a flag of app.py as well."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import argparse
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from fastapi import HTTPException
+
+def _limit(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused beyond; see each entry.
+    """What one client, and all of them together, may ask of the server.
 
-    Attributes:
-        picture_bytes, picture_pixels: of an uploaded picture.
-        video_bytes, video_seconds, video_pixels: of an uploaded video: its file, its length, one of its frames.
-        frame_bytes, frame_pixels: of one picture of a visitor's webcam.
-        stall: seconds an upload may pause.
-        picture_time, video_time: seconds an upload may take in all.
-        work_time: seconds labelling a picture may take.
-        video_work_time: seconds labelling a video may take; the next one waits for it.
-        uploads: pictures on their way at once; what is beyond gets 429, as for the next four.
-        pictures, each: pictures being labelled or waiting for it at once; of one network address.
-        visitors: webcams at once.
-        viewers: pages that watch a named camera at once.
-        videos: videos at once, uploads and results that nobody has deleted yet included.
-        keep: seconds for which a video's results can be fetched.
+    To add a limit, add a field here and read it where it applies: the flag and its help follow from the field.
     """
 
-    picture_bytes: int = 10 * 2**20
-    picture_pixels: int = 25_000_000
-    video_bytes: int = 200 * 2**20
-    video_seconds: int = 600
-    video_pixels: int = 3840 * 2160
-    frame_bytes: int = 2**20
-    frame_pixels: int = 1920 * 1080
-    stall: float = 10.0
-    picture_time: float = 30.0
-    video_time: float = 600.0
-    work_time: float = 30.0
-    video_work_time: float = 3600.0
-    uploads: int = 64
-    pictures: int = 16
-    each: int = 8
-    visitors: int = 8
-    viewers: int = 16
-    videos: int = 6
-    keep: int = 900
+    # Images
+    image_bytes: int = _limit(10 * 2**20, "size of an uploaded image")
+    image_pixels: int = _limit(25_000_000, "pixels of an uploaded image")
+    image_scans: int = _limit(100, "scans of a progressive JPEG; ten are usual, and each walks over the whole image")
+    images: int = _limit(16, "images that are labelled or wait for it at once")
+    images_per_client: int = _limit(8, "of these, images of one client")
+    image_seconds: float = _limit(30.0, "time for an image to be labelled, waiting included")
+    # Uploads of images and videos
+    uploads: int = _limit(64, "uploads on their way at once")
+    uploads_per_client: int = _limit(16, "of these, uploads of one client")
+    upload_stall_seconds: float = _limit(10.0, "time for which an upload may pause")
+    image_upload_seconds: float = _limit(30.0, "time for the whole upload of an image")
+    video_upload_seconds: float = _limit(600.0, "time for the whole upload of a video")
+    drain_factor: int = _limit(8, "a body of up to N times its limit is read to its end, so that the refusal arrives")
+    # Webcams and cameras
+    frame_bytes: int = _limit(2**20, "size of one frame of a webcam")
+    frame_pixels: int = _limit(1920 * 1080, "pixels of one frame of a webcam")
+    message_bytes: int = _limit(2 * 2**20, "size of a WebSocket message")
+    idle_seconds: float = _limit(60.0, "time without a message after which a WebSocket is closed")
+    webcams: int = _limit(8, "webcams at once")
+    webcams_per_client: int = _limit(4, "of these, webcams of one client")
+    viewers: int = _limit(16, "pages that watch a named camera at once")
+    viewers_per_client: int = _limit(8, "of these, pages of one client")
+    camera_width: int = _limit(1280, "width in pixels to which a named camera's frames are reduced")
+    camera_linger_seconds: float = _limit(5.0, "time for which a camera that nobody watches stays open")
+    camera_retry_seconds: float = _limit(10.0, "pause before a camera that could not be opened is tried again")
+    history_frames: int = _limit(10_000, "frames after which a live session forgets what it saw")
+    # Videos
+    video_bytes: int = _limit(200 * 2**20, "size of an uploaded video")
+    video_seconds: float = _limit(600.0, "length of a video")
+    video_pixels: int = _limit(3840 * 2160, "pixels of one frame of a video")
+    video_streams: int = _limit(16, "streams of a video file, sound and subtitles included")
+    video_width: int = _limit(1280, "width in pixels to which a labelled video is reduced")
+    videos: int = _limit(6, "videos kept at once, results included")
+    videos_per_client: int = _limit(3, "of these, videos of one client")
+    video_work_seconds: float = _limit(3600.0, "time for a video to be labelled; the next one waits for it")
+    video_keep_seconds: float = _limit(900.0, "time for which a video's results stay after the last request for them")
+    # Connections
+    connections: int = _limit(500, "connections at once, WebSockets included")
+    connections_per_client: int = _limit(100, "of these, connections of one address")
+    header_bytes: int = _limit(2**16, "size of a request's line and headers")
+    header_seconds: float = _limit(10.0, "time for a request's line and headers to arrive")
+    keep_alive_seconds: int = _limit(10, "time for which an idle connection stays open")
+    shutdown_seconds: int = _limit(3, "time for running requests to end when the server is stopped")
 
 
-class Slots:
-    """So many at once; the next one is told to come back. For one event loop: it takes no lock.
-
-    Args:
-        count: how many.
-        what: for the message, as in "8 webcams".
-        each: how many of them one visitor may hold; None for all.
-    """
-
-    def __init__(self, count: int, what: str, *, each: int | None = None):
-        self.count, self.what, self.each = count, what, count if each is None else each
-        self.holders = Counter()
-
-    @contextmanager
-    def one(self, holder: str = "") -> Iterator[None]:
-        """Holds a place while the block runs.
-
-        Raises:
-            HTTPException: 429, all are taken, or as many as one holder may have.
-        """
-        for taken, most, whose in (
-            (self.holders.total(), self.count, ""),
-            (self.holders[holder], self.each, " of one visitor"),
-        ):
-            if taken >= most:
-                refuse(429, f"busy: {most} {self.what}{whose} at once are served; try again in a moment", retry=1)
-        self.holders[holder] += 1
-        try:
-            yield
-        finally:
-            self.holders[holder] -= 1
-            self.holders += Counter()  # forgets those who hold none
+def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds one flag for each limit, such as --image-bytes."""
+    group = parser.add_argument_group("limits")
+    for limit in fields(Limits):
+        kind = type(limit.default)
+        help_text = f"{limit.metadata['help']} ({limit.default:g})" if kind is float else ""
+        group.add_argument(
+            f"--{limit.name.replace('_', '-')}",
+            type=_positive(kind),
+            default=limit.default,
+            metavar="N",
+            help=help_text or f"{limit.metadata['help']} ({limit.default:,})",
+        )
 
 
-def refuse(status: int, detail: str, *, retry: int | None = None) -> None:
-    """Raises the HTTPException of a status with one line for a person."""
-    raise HTTPException(status, detail, headers={"Retry-After": str(retry)} if retry else None)
+def limits_from(args: argparse.Namespace) -> Limits:
+    """The limits that the flags of `add_limit_arguments` name."""
+    return Limits(**{limit.name: getattr(args, limit.name) for limit in fields(Limits)})
+
+
+def _positive(kind: type) -> Any:
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
+        return value
+
+    number.__name__ = "number"  # argparse names it where `kind` cannot read the text
+    return number
 
 
 def megabytes(count: int) -> str:
+    """A size in bytes as people read it."""
     return f"{count / 2**20:.0f} MB"

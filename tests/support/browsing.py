@@ -1,4 +1,4 @@
-"""The page as a person meets it: Chromium without a window, and an eye on what no visit may do."""
+"""The page as a person meets it: Chromium without a window, and a check that no page breaks the rules."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ import pytest
 from support import serving
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-NAMES = ("webcam", "camera", "picture", "video")  # of the tabs
+NAMES = ("webcam", "camera", "image", "video")  # of the tabs
 PATIENCE = 30.0  # seconds
 REFUSED = "Failed to load resource: the server responded with a status of 4"  # what Chromium logs of a refused upload
 
@@ -34,7 +34,7 @@ class Site:
     browser: object
 
     def files(self) -> list[str]:
-        """What the server keeps on disk of its visitors, as paths below its private folder."""
+        """What the server keeps on disk of its clients, as paths below its private folder."""
         return sorted(str(path.relative_to(self.temporary)) for path in self.temporary.glob("fer-*/*/**"))
 
     @contextmanager

@@ -48,7 +48,7 @@ def site(tmp_path_factory, light_four_block):
 
 @pytest.fixture
 def picture(site):
-    with site.visit("picture", viewport={"width": 1200, "height": 850}) as page:
+    with site.visit("image", viewport={"width": 1200, "height": 850}) as page:
         yield page
 
 
@@ -90,7 +90,7 @@ def answer_of(page, site, data):
 
 def marked(page, box, size):
     """True if the first face's box is drawn where a box of a picture of some size is."""
-    left, _, _, bottom = browsing.drawn(page, "#picture canvas", FIRST)
+    left, _, _, bottom = browsing.drawn(page, "#image canvas", FIRST)
     thick = 8
     return abs(left * size[0] - box.x) < thick and abs(bottom * size[1] - box.y - box.height) < thick
 
@@ -98,31 +98,31 @@ def marked(page, box, size):
 class TestPicture:
     def test_original_and_labelled_table_bars_and_downloads(self, picture, site):
         data = jpeg(portrait.astronaut())
-        upload(picture, "picture", data)
-        browsing.status(picture, "picture", "1 face found", problem=False)
+        upload(picture, "image", data)
+        browsing.status(picture, "image", "1 face found", problem=False)
         answer = answer_of(picture, site, data)
         (face,) = answer["faces"]
         box = Box(*(face[side] for side in ("x", "y", "width", "height")))
         assert box.overlap(portrait.PLACE) > 0.4
         assert marked(picture, box, (512, 512))
 
-        original, labelled = (picture.locator(f"#picture {kind}").bounding_box() for kind in ("img", "canvas"))
+        original, labelled = (picture.locator(f"#image {kind}").bounding_box() for kind in ("img", "canvas"))
         assert original["x"] + original["width"] <= labelled["x"]
         assert original["y"] == labelled["y"]
-        assert picture.eval_on_selector("#picture img", "(image) => image.naturalWidth") == 512
+        assert picture.eval_on_selector("#image img", "(image) => image.naturalWidth") == 512
 
-        cells = picture.locator("#picture tbody td").all_inner_texts()
+        cells = picture.locator("#image tbody td").all_inner_texts()
         percent = f"{100 * face['confidence']:.0f} %"
         assert cells == ["1", face["label"], percent, *(str(face[side]) for side in ("x", "y", "width", "height"))]
-        (bars,) = browsing.bars(picture, "picture")
+        (bars,) = browsing.bars(picture, "image")
         assert bars["title"] == f"Face 1: {face['label']} {percent}"
         assert set(bars["shares"]) == set(FER2013)
         for label, width in zip(bars["shares"], bars["widths"], strict=True):
             assert width == pytest.approx(100 * face["probabilities"][label], abs=0.01)
 
-        name, text = downloaded(picture, "#picture .json")
+        name, text = downloaded(picture, "#image .json")
         assert (name, json.loads(text)) == ("a picture.json", answer)
-        name, png = downloaded(picture, "#picture .annotated")
+        name, png = downloaded(picture, "#image .annotated")
         assert name == "a picture-labelled.png"
         assert png.startswith(b"\x89PNG")
         pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
@@ -133,10 +133,10 @@ class TestPicture:
     def test_a_picture_can_be_pasted_and_dropped(self, picture, how):
         data = base64.b64encode(jpeg(np.hstack([portrait.astronaut()] * 2))).decode()
         opened = picture.evaluate(HAND_OVER, [how, data, "two.jpg", "image/jpeg"])
-        browsing.status(picture, "picture", "2 faces found")
+        browsing.status(picture, "image", "2 faces found")
         assert how == "paste" or not opened
-        assert picture.locator("#picture tbody tr").count() == 2
-        titles = [face["title"][:6] for face in browsing.bars(picture, "picture")]
+        assert picture.locator("#image tbody tr").count() == 2
+        titles = [face["title"][:6] for face in browsing.bars(picture, "image")]
         assert titles == ["Face 1", "Face 2"]
 
     def test_a_picture_that_a_phone_held_upright_is_marked_where_the_face_is(self, picture):
@@ -147,10 +147,10 @@ class TestPicture:
         exif[0x0112] = 6  # turn by 90 degrees clockwise to see it
         path = io.BytesIO()
         lying.save(path, "jpeg", exif=exif, quality=95)
-        upload(picture, "picture", path.getvalue())
-        browsing.status(picture, "picture", "1 face found")
-        assert picture.eval_on_selector("#picture canvas", "(it) => [it.width, it.height]") == [512, 400]
-        x, y, width, height = map(int, picture.locator("#picture tbody td").all_inner_texts()[3:])
+        upload(picture, "image", path.getvalue())
+        browsing.status(picture, "image", "1 face found")
+        assert picture.eval_on_selector("#image canvas", "(it) => [it.width, it.height]") == [512, 400]
+        x, y, width, height = map(int, picture.locator("#image tbody td").all_inner_texts()[3:])
         assert Box(x, y, width, height).overlap(portrait.PLACE) > 0.4
         assert marked(picture, Box(x, y, width, height), (512, 400))
 
@@ -158,7 +158,7 @@ class TestPicture:
         data = base64.b64encode(jpeg(portrait.astronaut())).decode()
         beside = HAND_OVER.replace("section:not([hidden]) .drop", "footer")
         opened = picture.evaluate(beside, ["drop", data, "a.jpg", ""])
-        browsing.status(picture, "picture", "1 face found")
+        browsing.status(picture, "image", "1 face found")
         assert not opened
         assert not picture.inner_text("#video .status")  # the other tab with a field is out of sight
 
@@ -167,34 +167,37 @@ class TestPicture:
         exif, path = image.Exif(), io.BytesIO()
         exif[0x0112] = 6
         image.new("RGB", (40, 30)).save(path, "webp", exif=exif)  # Chromium leaves these as they lie
-        upload(picture, "picture", path.getvalue(), "a.webp")
-        browsing.status(picture, "picture", "This browser does not turn the picture upright", problem=True)
-        assert not picture.is_visible("#picture .result")
+        upload(picture, "image", path.getvalue(), "a.webp")
+        browsing.status(picture, "image", "This browser does not turn the picture upright", problem=True)
+        assert not picture.is_visible("#image .result")
 
     def test_a_large_picture_is_marked_on_a_canvas_that_phones_can_draw(self, picture, draw):
-        upload(picture, "picture", jpeg(draw(1, 300, 6000)))
-        browsing.status(picture, "picture", "No face found")
-        assert picture.eval_on_selector("#picture canvas", "(it) => [it.width, it.height]") == [4096, 205]
+        upload(picture, "image", jpeg(draw(1, 300, 6000)))
+        browsing.status(picture, "image", "No face found")
+        assert picture.eval_on_selector("#image canvas", "(it) => [it.width, it.height]") == [4096, 205]
 
     def test_a_picture_without_a_face_is_shown_and_told(self, picture, draw):
-        upload(picture, "picture", jpeg(draw(1, 300, 400)))
-        browsing.status(picture, "picture", "No face found", problem=False)
-        assert picture.is_visible("#picture canvas")
-        assert not picture.is_visible("#picture table")
-        assert browsing.bars(picture, "picture") == []
+        upload(picture, "image", jpeg(draw(1, 300, 400)))
+        browsing.status(picture, "image", "No face found", problem=False)
+        assert picture.is_visible("#image canvas")
+        assert not picture.is_visible("#image table")
+        assert browsing.bars(picture, "image") == []
 
     @pytest.mark.parametrize(
         ("data", "words"),
-        [(b"hello", "not a picture of these kinds: JPEG, PNG, WEBP, BMP"), (b"", "the file is empty (0 bytes)")],
+        [
+            (b"hello", "not an image in one of these formats: JPEG, PNG, WEBP, BMP"),
+            (b"", "the file is empty (0 bytes)"),
+        ],
     )
     def test_what_is_no_picture_is_refused_in_one_line(self, picture, data, words):
-        upload(picture, "picture", jpeg(portrait.astronaut()))
-        browsing.status(picture, "picture", "1 face found")
-        upload(picture, "picture", data)
-        browsing.status(picture, "picture", words, problem=True)
-        assert not picture.is_visible("#picture .result")  # the earlier picture's answer is not taken for this one's
+        upload(picture, "image", jpeg(portrait.astronaut()))
+        browsing.status(picture, "image", "1 face found")
+        upload(picture, "image", data)
+        browsing.status(picture, "image", words, problem=True)
+        assert not picture.is_visible("#image .result")  # the earlier picture's answer is not taken for this one's
 
-    @pytest.mark.parametrize(("tab", "megabytes"), [("picture", 10), ("video", 200)])
+    @pytest.mark.parametrize(("tab", "megabytes"), [("image", 10), ("video", 200)])
     def test_a_file_that_is_too_large_is_not_even_sent(self, site, tmp_path, tab, megabytes):
         path = tmp_path / "large.jpg"
         with path.open("wb") as file:
@@ -207,7 +210,7 @@ class TestPicture:
             browsing.status(page, tab, words, problem=True)
             assert "POST" not in sent
 
-    @pytest.mark.parametrize("tab", ["picture", "video"])
+    @pytest.mark.parametrize("tab", ["image", "video"])
     def test_a_busy_server_is_told(self, site, tab):
         with site.visit(tab) as page:
             refusal = {"status": 429, "json": {"detail": "busy: 16 pictures at once are served"}}
@@ -265,7 +268,7 @@ class TestVideo:
     @pytest.mark.parametrize(
         ("data", "words"),
         [
-            (b"<html>hello, hello</html>", "not a video of these kinds: MP4, MOV, WebM, MKV, AVI, MPEG"),
+            (b"<html>hello, hello</html>", "not a video in one of these formats: MP4, MOV, WebM, MKV, AVI, MPEG"),
             (b"RIFF\xff\xff\0\0AVI LIST" + bytes(500), "not a video that can be read"),  # begins like one
         ],
     )
@@ -321,9 +324,9 @@ def test_every_tab_fits_can_be_hit_and_can_be_read(site, film, size):
     with site.visit("webcam", viewport=viewport, permissions=[]) as page:
         page.click("#webcam .start")
         browsing.until(page, "document.querySelector('#webcam .status').matches('.problem')")
-        upload(page, "picture", jpeg(np.hstack([portrait.astronaut()] * 2)))
+        upload(page, "image", jpeg(np.hstack([portrait.astronaut()] * 2)))
         page.set_input_files("#video input", film(10))
-        browsing.status(page, "picture", "2 faces found")
+        browsing.status(page, "image", "2 faces found")
         browsing.until(page, "!document.querySelector('#video .result').hidden")
         for scheme, tab in itertools.product(("light", "dark"), browsing.NAMES):
             page.emulate_media(color_scheme=scheme)
@@ -332,8 +335,8 @@ def test_every_tab_fits_can_be_hit_and_can_be_read(site, film, size):
             assert dark is (scheme == "dark")
             assert [name for name in browsing.NAMES if page.is_visible(f"#{name}")] == [tab]
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
-            if tab == "picture":  # nor is a column of the table out of sight
-                assert page.eval_on_selector("#picture .scroll", "(it) => it.scrollWidth <= it.clientWidth")
+            if tab == "image":  # nor is a column of the table out of sight
+                assert page.eval_on_selector("#image .scroll", "(it) => it.scrollWidth <= it.clientWidth")
             if tab == "video":  # whose words are too small where the plot is narrower
                 assert page.locator("#video .timeline").bounding_box()["width"] >= 570
             texts, controls = page.evaluate(CONTRASTS), page.evaluate(CONTROLS)
@@ -355,11 +358,11 @@ def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(site):
             assert page.evaluate(FOCUS)
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("Tab")  # one stop for all tabs, then the field for a file
-        assert page.evaluate("document.activeElement.matches('#picture input')")
+        assert page.evaluate("document.activeElement.matches('#image input')")
         assert page.evaluate(FOCUS)
         page.reload()
         page.locator("#model", has_text="four-block").wait_for()
-        assert page.is_visible("#picture")
+        assert page.is_visible("#image")
 
 
 def test_it_says_what_it_is_not_and_what_becomes_of_pictures(site):

@@ -13,11 +13,11 @@ import cv2
 import pytest
 from support import portrait
 
-pytest.importorskip("support.visiting", reason="requirements-app.txt is not installed")
+pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
 import httpx2
 from support.serving import get, serving
-from support.visiting import encode, line, one_colour_png
+from support.web import encode, line, one_colour_png
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -143,7 +143,7 @@ def test_a_body_of_50_megabytes(client, address):
 def test_wrong_fields_and_methods(client):
     for answer, status in (
         (client.post("/predict"), 422),
-        (client.post("/predict", files={"picture": b"x"}), 422),
+        (client.post("/predict", files={"image": b"x"}), 422),
         (client.post("/predict", json={"image": "http://127.0.0.1:1/"}), 422),
         (client.get("/predict"), 405),
         (client.put("/predict", content=b"x"), 405),

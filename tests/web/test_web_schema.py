@@ -1,18 +1,18 @@
-"""schemathesis asks the page what its OpenAPI document allows, and much that it does not: no 500, answers as said."""
+"""schemathesis sends what the OpenAPI document allows, and much that it does not: no 500, responses as documented."""
 
 from contextlib import suppress
 
 import pytest
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed: requirements-dev.txt")
-pytest.importorskip("support.visiting", reason="requirements-app.txt is not installed")
+pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from support import visiting
+from support import web
 
 EVERYTHING = {
     ("GET", "/health"),
@@ -27,12 +27,12 @@ EVERYTHING = {
 
 @pytest.fixture(scope="module")
 def document():
-    with visiting.listening() as (host, port):
+    with web.listening() as (host, port):
         yield schemathesis.openapi.from_url(f"http://{host}:{port}/openapi.json")
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_every_answer_is_as_the_document_says(document, mode):
+def test_responses_match_the_document(document, mode):
     asked = set()
     for found in document.get_all_operations():
         operation = found.ok()
@@ -40,7 +40,7 @@ def test_every_answer_is_as_the_document_says(document, mode):
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         def ask(case):
-            excluded = [positive_data_acceptance]  # random bytes are no picture
+            excluded = [positive_data_acceptance]  # random bytes are no image
             case.call_and_validate(timeout=20, excluded_checks=excluded)
             asked.add((case.method, case.path))
 

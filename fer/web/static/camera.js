@@ -1,4 +1,4 @@
-// A camera that the server was started with; a visitor chooses by name.
+// A camera that the server was started with; a client chooses by name.
 
 import { drawBars, drawFaces } from "./draw.js";
 import { Line, Rate } from "./socket.js";
@@ -25,9 +25,9 @@ export class Camera {
     this.running(true);
     say(this.panel, "Opening the camera");
     this.rate = new Rate();
-    this.picture = null;
+    this.image = null;
     const line = (this.line = new Line(`/cameras/${encodeURIComponent(this.select.value)}`, {
-      heard: (words, data) => (words ? this.hear(words) : (this.picture = createImageBitmap(data))),
+      heard: (words, data) => (words ? this.hear(words) : (this.image = createImageBitmap(data))),
       told: (text, final) => {
         if (final) this.stop();
         if (final || this.line === line) this.lost(text);
@@ -38,12 +38,12 @@ export class Camera {
   async hear(answer) {
     if (answer.notice) return this.lost(answer.notice);
     const line = this.line;
-    const picture = await this.picture;
+    const image = await this.image;
     if (this.line !== line || !line.ready) return; // what is said of a lost connection stays
     this.stage.classList.remove("stale");
-    [this.canvas.width, this.canvas.height] = [picture.width, picture.height];
-    this.canvas.getContext("2d").drawImage(picture, 0, 0);
-    picture.close();
+    [this.canvas.width, this.canvas.height] = [image.width, image.height];
+    this.canvas.getContext("2d").drawImage(image, 0, 0);
+    image.close();
     drawFaces(this.canvas, answer);
     drawBars(find(this.panel, ".faces"), answer.faces);
     find(this.panel, ".rate").textContent = this.rate.tick();
@@ -51,7 +51,7 @@ export class Camera {
     line.send("next");
   }
 
-  // The last picture stays, but is not to be taken for what the camera sees now.
+  // The last image stays, but is not to be taken for what the camera sees now.
   lost(reason) {
     this.stage.classList.add("stale");
     find(this.panel, ".rate").textContent = "";

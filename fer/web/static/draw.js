@@ -15,7 +15,7 @@ const colorOf = (face, index) => COLORS[nameOf(face, index) % COLORS.length];
 export function drawFaces(canvas, answer, mirrored = false) {
   const context = canvas.getContext("2d");
   const scale = canvas.width / answer.width;
-  const shrunk = canvas.width / (canvas.clientWidth || canvas.width); // a large picture on a small screen
+  const shrunk = canvas.width / (canvas.clientWidth || canvas.width); // a large image on a small screen
   const letter = Math.max(LEGIBLE * shrunk, Math.min(canvas.width, canvas.height) / 26, canvas.width / 40);
   context.font = `600 ${letter}px system-ui, sans-serif`;
   context.textBaseline = "middle";

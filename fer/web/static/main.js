@@ -1,7 +1,7 @@
-// Tabs, and what each of them needs to know of the server.
+// Tabs, and what each of them needs from the server.
 
 import { Camera } from "./camera.js";
-import { Picture } from "./picture.js";
+import { ImageTab } from "./image.js";
 import { find, problemOf, say, show } from "./ui.js";
 import { Video } from "./video.js";
 import { Webcam } from "./webcam.js";
@@ -49,7 +49,7 @@ const [about, { cameras }] = await Promise.all([ask("/health"), ask("/cameras")]
   throw error;
 });
 find(document, "#model").textContent = `${about.model}: ${about.labels.join(", ")}`;
-find(document, "#keep").textContent = Math.round(about.limits.keep / 60);
+find(document, "#keep").textContent = Math.round(about.limits.video_keep_seconds / 60);
 live.push(new Webcam(panels.webcam), new Camera(panels.camera, cameras));
-new Picture(panels.picture, about.limits);
+new ImageTab(panels.image, about.limits);
 new Video(panels.video, about.limits);

@@ -1,4 +1,4 @@
-// A video file: sent, labelled while a bar tells how far it is, shown, and deleted on the server when the visitor leaves.
+// A video file: sent, labelled while a bar shows the progress, shown, and deleted on the server when the client leaves.
 
 import { find, megabytes, onFile, problemOf, say, show } from "./ui.js";
 
@@ -20,7 +20,7 @@ export class Video {
   send(file) {
     this.forget();
     if (file.size > this.limits.video_bytes) {
-      return this.end(`The file has ${megabytes(file.size)}; ${megabytes(this.limits.video_bytes)} are the most`);
+      return this.end(`The file has ${megabytes(file.size)}; the limit is ${megabytes(this.limits.video_bytes)}`);
     }
     const upload = (this.upload = new XMLHttpRequest()); // fetch tells no progress of an upload
     upload.open("POST", "/videos");
@@ -90,7 +90,7 @@ export class Video {
     show(find(this.panel, ".work"), false);
     say(this.panel, job.detail || "Done");
     const place = `/videos/${this.id}`;
-    find(this.panel, "video").src = find(this.panel, ".film").href = `${place}/annotated.mp4`;
+    find(this.panel, "video").src = find(this.panel, ".copy").href = `${place}/annotated.mp4`;
     find(this.panel, ".rows").href = `${place}/rows.csv`;
     find(this.panel, ".timeline").src = `${place}/timeline.png`;
     find(this.panel, ".summary").textContent = job.summary;
@@ -99,7 +99,7 @@ export class Video {
 
   cancel() {
     this.forget();
-    say(this.panel, "Cancelled; nothing of the video is left on the server");
+    say(this.panel, "Cancelled; the server keeps nothing of the video");
   }
 
   end(reason) {

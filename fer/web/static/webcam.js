@@ -1,12 +1,12 @@
-// The visitor's own camera: shown as it comes, with the boxes of the latest answer over it.
+// The client's own camera: shown as it comes, with the boxes of the latest answer over it.
 
 import { drawBars, drawFaces } from "./draw.js";
 import { Line, Rate } from "./socket.js";
 import { find, say, show } from "./ui.js";
 
-const LONGEST = 640; // pixels: the longer side of a picture that is sent
+const LONGEST = 640; // pixels: the longer side of an image that is sent
 const QUALITY = 0.8;
-const IN_FLIGHT = 2; // pictures on their way at once: one travels while the other is labelled
+const IN_FLIGHT = 2; // images on their way at once: one travels while the other is labelled
 const REFUSALS = {
   NotAllowedError: "This page may not use the camera. Allow it in the browser's address bar, then start again.",
   NotFoundError: "No camera was found on this device.",
@@ -60,7 +60,7 @@ export class Webcam {
     this.next(turn);
   }
 
-  // Sends the camera's picture each time there is a new one and an answer has come.
+  // Sends the newest frame once the one before is answered.
   next(turn) {
     if (this.turn !== turn) return;
     if (this.line.ready && this.inFlight < IN_FLIGHT && this.video.videoWidth) this.send();
@@ -120,7 +120,7 @@ export class Webcam {
     this.running(false);
   }
 
-  // Boxes that no answer keeps up to date would lie about a picture that moves on.
+  // Boxes that no answer keeps up to date would lie about a video that moves on.
   clear() {
     this.overlay.width = this.overlay.width;
     find(this.panel, ".faces").replaceChildren();

@@ -1,4 +1,4 @@
-"""POST /predict: the same answer as the folder's path, pictures of every kind, and what is refused in one line."""
+"""POST /predict: the same result as predict_folder.py, every image format, and refusals in one line."""
 
 import io
 import tempfile
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from support import portrait
 
-pytest.importorskip("support.visiting", reason="requirements-app.txt is not installed")
+pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
 from PIL import Image
-from support import visiting
-from support.visiting import BOX, encode, line, predict
+from support import web
+from support.web import BOX, encode, line, predict
 
 from fer.core import images
 from fer.core.system import cores
@@ -26,7 +26,7 @@ from fer.inference.recognizer import Recognizer
 
 @pytest.fixture(scope="module")
 def client():
-    with visiting.visitor() as client:
+    with web.connect() as client:
         yield client
 
 
@@ -37,7 +37,7 @@ def astronaut():
 
 def by_folder(path):
     """What predict_folder.py says of a file: box and probabilities of each face."""
-    (result,) = batch.recognize([path], Recognizer(visiting.classifier(), Haar()))
+    (result,) = batch.recognize([path], Recognizer(web.classifier(), Haar()))
     return [
         (
             [getattr(one.box, side) for side in BOX],
@@ -54,7 +54,7 @@ def faces(answer):
 
 @pytest.fixture(scope="module")
 def shown(astronaut):
-    """Pictures by name, as the bytes of a file."""
+    """Images by name, as the bytes of a file."""
     small = cv2.resize(astronaut, None, fx=0.5, fy=0.5)
     two = np.full((512, 800, 3), 120, np.uint8)
     two[:256, :256], two[:, 288:] = small, astronaut
@@ -86,7 +86,7 @@ def shown(astronaut):
         *(("one.webp", (512, 512), 1), ("one.bmp", (512, 512), 1), ("face.png", (48, 48), 1)),
     ],
 )
-def test_the_page_says_what_the_folder_says(client, shown, tmp_path, name, size, count):
+def test_result_matches_predict_folder(client, shown, tmp_path, name, size, count):
     path = tmp_path / name
     path.write_bytes(shown[name])
     answer = predict(client, shown[name], name)
@@ -100,25 +100,25 @@ def test_the_page_says_what_the_folder_says(client, shown, tmp_path, name, size,
     assert said["emotion"] == found[0]["label"]
     for face in found:
         assert set(face) == {*BOX, "label", "confidence", "probabilities"}
-        assert tuple(face["probabilities"]) == visiting.classifier().labels
+        assert tuple(face["probabilities"]) == web.classifier().labels
         assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
         assert face["confidence"] == face["probabilities"][face["label"]]
         assert sum(face["probabilities"].values()) == pytest.approx(1, abs=3e-4)
 
 
-def test_the_largest_face_comes_first(client, shown):
+def test_largest_face_comes_first(client, shown):
     first, second = faces(predict(client, shown["two.png"]))
     assert first["width"] > 1.5 * second["width"]
     assert first["x"] > 288 > second["x"]
 
 
-def test_a_photograph_held_upright_is_taken_as_it_is_seen(client, shown):
+def test_exif_orientation_is_applied(client, shown):
     (face,) = faces(predict(client, shown["turned.jpg"]))
     centre = face["x"] + face["width"] / 2, face["y"] + face["height"] / 2
     assert centre == pytest.approx(portrait.PLACE.centre, abs=12)
 
 
-def test_a_small_square_picture_is_a_face_as_it_stands(client, shown):
+def test_small_square_image_is_one_face(client, shown):
     (face,) = faces(predict(client, shown["face.png"]))
     assert [face[side] for side in BOX] == [0, 0, 48, 48]
     assert images.decode(shown["face.png"]).shape == (48, 48, 3)
@@ -137,17 +137,17 @@ Image.new("P", (8, 8)).save(GIF, "GIF", save_all=True, append_images=[Image.new(
     ("data", "status", "words"),
     [
         (b"", 422, "empty"),
-        (b"<!doctype html><title>no picture</title>", 415, "JPEG, PNG, WEBP, BMP"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>", 415, "not a picture"),
-        (b"PK\x03\x04" + bytes(100), 415, "not a picture"),
-        (GIF.getvalue(), 415, "not a picture"),
-        (encode(np.zeros((64, 64, 3), np.uint8), ".tiff"), 415, "not a picture"),
+        (b"<!doctype html><title>no image</title>", 415, "JPEG, PNG, WEBP, BMP"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>", 415, "not an image"),
+        (b"PK\x03\x04" + bytes(100), 415, "not an image"),
+        (GIF.getvalue(), 415, "not an image"),
+        (encode(np.zeros((64, 64, 3), np.uint8), ".tiff"), 415, "not an image"),
         (encode(np.zeros((200, 200, 3), np.uint8))[:-20], 422, "cut short"),
         (encode(np.zeros((200, 200, 3), np.uint8), ".png")[:60], 422, "cut short"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(50), 415, "not a picture"),
-        (b"BM" + b"\xff" * 60, 415, "not a picture"),
-        (visiting.one_colour_png(9000, 9000), 413, "9,000 x 9,000 pixels; 25,000,000"),
-        (visiting.one_colour_png(30000, 30000), 413, "more than 25,000,000 pixels"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), 415, "not an image"),
+        (b"BM" + b"\xff" * 60, 415, "not an image"),
+        (web.one_colour_png(9000, 9000), 413, "9,000 x 9,000 pixels; the limit is 25,000,000"),
+        (web.one_colour_png(30000, 30000), 413, "more than 25,000,000 pixels"),
     ],
     ids=["nothing", "html", "svg", "zip", "gif", "tiff", "jpeg", "png", "head", "bmp", "large", "bomb"],
 )
@@ -158,16 +158,16 @@ def test_refusals(client, data, status, words):
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 3000), (3000, 1), (2, 2)])
-def test_odd_shapes_get_an_answer(client, width, height):
+def test_odd_shapes_get_a_result_or_one_line(client, width, height):
     answer = predict(client, encode(np.zeros((height, width, 3), np.uint8), ".png"), "odd.png")
     assert answer.status_code == 200 or (answer.status_code == 422 and line(answer))
 
 
-def test_requests_without_a_picture(client):
+def test_requests_without_an_image(client):
     assert "image" in line(client.post("/predict"))
     assert client.post("/predict").status_code == 422
     assert client.post("/predict", data={"image": "not a file"}).status_code == 422
-    assert client.post("/predict", files={"picture": b"x"}).status_code == 422
+    assert client.post("/predict", files={"photo": b"x"}).status_code == 422
     broken = {"Content-Type": "multipart/form-data; boundary=x"}
     answer = client.post("/predict", content=b"--y\r\nnonsense", headers=broken)
     assert answer.status_code in (400, 422)
@@ -176,7 +176,7 @@ def test_requests_without_a_picture(client):
     assert client.post("/predict", files=[("image", b"x")] * 1100).status_code == 400
 
 
-def test_a_large_picture_stays_off_the_disk(client, monkeypatch):
+def test_large_image_stays_in_memory(client, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1800, 3), np.uint8)
     data = encode(noise, ".png")
     assert 2**22 < len(data) < 10 * 2**20
@@ -184,8 +184,8 @@ def test_a_large_picture_stays_off_the_disk(client, monkeypatch):
     assert predict(client, data).status_code == 200
 
 
-def test_progressive_jpegs_of_many_scans_take_no_time(client):
-    """Each scan goes over the whole picture: ten thousand in 300 KB would hold a thread for minutes."""
+def test_jpeg_with_many_scans_is_refused(client):
+    """Each scan goes over the whole image: ten thousand in 300 KB would hold a thread for minutes."""
     _, data = cv2.imencode(".jpg", np.zeros((4000, 4000), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
     data = data.tobytes()
     last = data.rindex(b"\xff\xda")
@@ -195,7 +195,7 @@ def test_progressive_jpegs_of_many_scans_take_no_time(client):
     assert predict(client, data).status_code == 200
 
 
-def test_no_more_pictures_at_once_than_there_are_places():
+def test_number_of_images_is_limited():
     going, come = threading.Event(), threading.Event()
 
     class Held(Haar):
@@ -205,10 +205,10 @@ def test_no_more_pictures_at_once_than_there_are_places():
             return []
 
     data = encode(np.zeros((300, 300, 3), np.uint8))
-    for limits, words in (({"pictures": 1}, "1 pictures at once"), ({"each": 1}, "1 pictures of one visitor at once")):
+    for limits, words in (({"images": 1}, "1 images at once"), ({"images_per_client": 1}, "1 images per client")):
         going.clear()
         come.clear()
-        with visiting.visitor(detector=Held, **limits) as client, ThreadPoolExecutor(1) as pool:
+        with web.connect(detector=Held, **limits) as client, ThreadPoolExecutor(1) as pool:
             first = pool.submit(predict, client, data)
             assert come.wait(10)
             answer = predict(client, data)
@@ -220,8 +220,8 @@ def test_no_more_pictures_at_once_than_there_are_places():
             assert predict(client, data).status_code == 200
 
 
-def test_webcams_do_not_wait_for_pictures():
-    """All threads for pictures are held; a webcam's frame is labelled all the same."""
+def test_webcams_do_not_wait_for_images():
+    """All threads for images are held; a webcam's frame is labelled all the same."""
     going, come = threading.Event(), threading.Semaphore(0)
 
     class Held:
@@ -232,25 +232,25 @@ def test_webcams_do_not_wait_for_pictures():
             return []
 
     data = encode(np.zeros((300, 300, 3), np.uint8))
-    with visiting.visitor(detector=Held) as client, ThreadPoolExecutor(8) as pool:
-        pictures = [pool.submit(predict, client, data) for _ in range(cores() + 1)]
+    with web.connect(detector=Held) as client, ThreadPoolExecutor(8) as pool:
+        requests = [pool.submit(predict, client, data) for _ in range(cores() + 1)]
         for _ in range(cores()):
             assert come.acquire(timeout=10)
         with client.websocket_connect("ws://localhost/live") as socket:
             socket.send_bytes(encode(np.zeros((200, 200, 3), np.uint8)))
             assert socket.receive_json()["faces"] == []
-        assert not any(picture.done() for picture in pictures)
+        assert not any(request.done() for request in requests)
         going.set()
-        assert {picture.result().status_code for picture in pictures} == {200}
+        assert {request.result().status_code for request in requests} == {200}
 
 
-def test_a_picture_that_takes_too_long_gives_way():
+def test_slow_image_gives_way():
     class Slow(Haar):
         def find(self, image, second_looks=True):
             time.sleep(1)
             return []
 
-    with visiting.visitor(detector=Slow, work_time=0.2) as client:
+    with web.connect(detector=Slow, image_seconds=0.2) as client:
         answer = predict(client, encode(np.zeros((300, 300, 3), np.uint8)))
         assert answer.status_code == 503
         assert answer.headers["retry-after"]

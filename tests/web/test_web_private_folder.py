@@ -1,4 +1,4 @@
-"""Visitors' files are gone when the server is, however it ends."""
+"""Clients' files are removed with the server, however it ends."""
 
 import os
 import signal
@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-pytest.importorskip("support.visiting", reason="requirements-app.txt is not installed")
+pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
 from support import tiny
 
-from fer.web.private import PREFIX, PrivateFolder
+from fer.web.private_folder import PREFIX, PrivateFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks and signals as Unix has them")
 
@@ -22,7 +22,7 @@ def temporary(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_folder_is_for_this_user_alone_and_goes(temporary):
+def test_folder_is_private_and_removed(temporary):
     folder = PrivateFolder()
     assert folder.path.stat().st_mode & 0o777 == 0o700
     (folder.path / "upload").write_bytes(b"x")
@@ -30,8 +30,8 @@ def test_the_folder_is_for_this_user_alone_and_goes(temporary):
     assert not list(temporary.iterdir())
 
 
-def test_what_a_killed_server_left_behind_goes_and_what_another_holds_stays(temporary):
-    code = "import os; from fer.web.private import PrivateFolder; folder = PrivateFolder(); os._exit(9)"
+def test_abandoned_folders_are_removed_and_held_ones_stay(temporary):
+    code = "import os; from fer.web.private_folder import PrivateFolder; folder = PrivateFolder(); os._exit(9)"
     places = {"TMPDIR": str(temporary), "PYTHONPATH": str(tiny.ROOT)}
     subprocess.run([sys.executable, "-c", code], env=os.environ | places, check=False)
     (left,) = temporary.glob(f"{PREFIX}*")
@@ -45,7 +45,7 @@ def test_what_a_killed_server_left_behind_goes_and_what_another_holds_stays(temp
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_server_that_is_told_to_end_leaves_nothing(temporary, light_model, number):
+def test_stopped_server_leaves_nothing(temporary, light_model, number):
     flags = ("--model", light_model, "--port", "0")
     process = tiny.start(*flags, script="app.py", PYTHONUNBUFFERED="1", TMPDIR=str(temporary))
     assert any(line.startswith("http") for line in process.stdout)
@@ -56,7 +56,7 @@ def test_a_server_that_is_told_to_end_leaves_nothing(temporary, light_model, num
     assert not list(temporary.glob(f"{PREFIX}*"))
 
 
-def test_a_signal_amid_an_import_is_not_lost(temporary, light_model):
+def test_signal_during_an_import_is_not_lost(temporary, light_model):
     """Python drops what a signal's handler raises within the callback of a weak reference; imports make such calls."""
     code = """
 import signal, uvicorn, weakref

@@ -1,6 +1,7 @@
-"""The web page in this process with a tiny network, and what visitors send: pictures, films, hostile things."""
+"""The web page in this process with a tiny network, and what clients send: images, videos, hostile files."""
 
 import functools
+import http.client
 import socket
 import struct
 import threading
@@ -23,14 +24,19 @@ pytest.importorskip("httpx2", reason="requirements-dev.txt is not installed")
 
 import uvicorn
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from fer.core.images import InputSpec
 from fer.inference.haar import Haar
 from fer.models.classifier import Classifier
-from fer.web import guard, server
+from fer.web import security, server
 from fer.web.limits import Limits
 
 BOX = ("x", "y", "width", "height")
+# The beginning of a raw request to /predict, and of its form.
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
+FORM = b"Content-Type: multipart/form-data; boundary=x\r\n"
+PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
 
 
 @functools.cache
@@ -38,24 +44,28 @@ def classifier() -> Classifier:
     return Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
 
 
-def application(*, cameras=None, detector: Callable = Haar, hosts=guard.LOOPBACK, lines=None, **limits) -> guard.Guard:
-    """The page; `limits` are fields of `Limits`, `lines` a list that gets what the person at the server is told."""
-    notify = [].append if lines is None else lines.append
-    return server.create(
-        classifier(), "tiny", detector, cameras=cameras, hosts=hosts, limits=Limits(**limits), notify=notify
-    )
+def application(
+    *, cameras=None, detector: Callable = Haar, hosts=security.LOOPBACK, limits: Limits
+) -> security.SecurityMiddleware:
+    return server.create_app(classifier(), "tiny", detector, cameras=cameras, hosts=hosts, limits=limits)
 
 
-def visitor(**options) -> TestClient:
-    """A client of such a page; use it as a context manager. A bug on the server's side is raised here."""
-    return TestClient(application(**options), base_url="http://localhost")
+def connect(*, cameras=None, detector: Callable = Haar, hosts=security.LOOPBACK, **limits) -> TestClient:
+    """A client of such a page; use it as a context manager. A bug on the server's side is raised here.
+
+    `limits` are fields of `Limits`.
+    """
+    app = application(cameras=cameras, detector=detector, hosts=hosts, limits=Limits(**limits))
+    return TestClient(app, base_url="http://localhost")
 
 
 @contextmanager
-def listening(**options) -> Iterator[tuple[str, int]]:
+def listening(*, cameras=None, detector: Callable = Haar, **limits) -> Iterator[tuple[str, int]]:
     """Such a page served by uvicorn from a thread, for clients that misbehave on the wire; gives host and port."""
+    known = Limits(**limits)
+    app = application(cameras=cameras, detector=detector, limits=known)
     with socket.create_server(("127.0.0.1", 0)) as place:
-        web = uvicorn.Server(server.settings(application(**options)))
+        web = uvicorn.Server(server.uvicorn_config(app, known))
         thread = threading.Thread(target=web.run, kwargs={"sockets": [place]})
         thread.start()
         try:
@@ -95,7 +105,7 @@ def encode(image: np.ndarray, suffix: str = ".jpg") -> bytes:
     return cv2.imencode(suffix, image)[1].tobytes()
 
 
-def film(path: Path, frames, fps: float = 10.0, code: str = "MJPG") -> bytes:
+def encode_video(path: Path, frames, fps: float = 10.0, code: str = "MJPG") -> bytes:
     """Frames uint8 (H, W, 3) as the bytes of a video file."""
     frames = list(frames)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), fps, frames[0].shape[1::-1])
@@ -110,7 +120,7 @@ def plain_frames(count: int, width: int = 160, height: int = 120) -> Iterator[np
 
 
 def one_colour_png(width: int, height: int) -> bytes:
-    """A picture of any size in few bytes."""
+    """An image of any size in few bytes."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -121,3 +131,41 @@ def one_colour_png(width: int, height: int) -> bytes:
     rows = b"\x78\x9c" + piece * -(-height // 100) + b"\x03\x00" + struct.pack(">HH", count % 65521, 1)
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def said(wires):
+    """Status and text of the answer on a raw connection."""
+    answer = http.client.HTTPResponse(wires)
+    answer.begin()
+    return answer.status, answer.read().decode(), answer.headers
+
+
+def post(place, data):
+    """Status, text and headers of the response to an image in a form."""
+    connection = http.client.HTTPConnection("localhost", place[1], timeout=30)
+    connection.request(
+        "POST", "/predict", PART + data + b"\r\n--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text, answer.headers
+
+
+def http_get(place, path):
+    connection = http.client.HTTPConnection("localhost", place[1], timeout=30)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def farewell(socket, code):
+    """The line with which the server ends a conversation."""
+    said = socket.receive_json()
+    with pytest.raises(WebSocketDisconnect) as end:
+        socket.receive_json()
+    assert end.value.code == code
+    assert list(said) == ["error"]
+    assert "\n" not in said["error"]
+    return said["error"]

@@ -1,4 +1,4 @@
-"""Videos on the page: in line, labelled, fetched, cancelled and gone; and what is refused as no video."""
+"""Videos: queued, labelled, fetched, cancelled, deleted; and what is refused."""
 
 import io
 import tempfile
@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from support import portrait
 
-pytest.importorskip("support.visiting", reason="requirements-app.txt is not installed")
+pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
 import av
-from support.visiting import film, line, plain_frames, visitor, wait
+from support.web import connect, encode_video, line, plain_frames, wait
 
 from fer.inference import drawing, results
-from fer.web import private
+from fer.web import private_folder
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def short(tmp_path_factory):
     for i in range(20):
         frames.append(np.full((240, 321, 3), 90, np.uint8))
         frames[-1][:, 4 * i : 4 * i + 240] = face
-    return film(tmp_path_factory.mktemp("short") / "short.avi", frames)
+    return encode_video(tmp_path_factory.mktemp("short") / "short.avi", frames)
 
 
 class Gate:
@@ -66,11 +66,11 @@ def ended(client, place):
 
 def kept(temporary):
     """What lies in the server's folder, but for its own lock."""
-    return [path for folder in temporary.iterdir() for path in folder.rglob("*") if path.name != private.LOCK]
+    return [path for folder in temporary.iterdir() for path in folder.rglob("*") if path.name != private_folder.LOCK]
 
 
-def test_a_video_and_its_results(temporary, short):
-    with visitor() as client:
+def test_results_of_a_video(temporary, short):
+    with connect() as client:
         place = send(client, short)
         said = ended(client, place)
         assert said | {"summary": ""} == {"state": "done", "frames": 20, "total": 20, "detail": "", "summary": ""}
@@ -100,8 +100,8 @@ def test_a_video_and_its_results(temporary, short):
     assert not list(temporary.iterdir())
 
 
-def test_the_folder_is_private_and_goes_with_the_server(temporary, short):
-    with visitor() as client:
+def test_private_folder_is_removed_with_the_server(temporary, short):
+    with connect() as client:
         ended(client, send(client, short))
         (folder,) = temporary.iterdir()
         assert folder.stat().st_mode & 0o077 == 0
@@ -109,8 +109,8 @@ def test_the_folder_is_private_and_goes_with_the_server(temporary, short):
     assert not list(temporary.iterdir())
 
 
-def test_a_visitor_reaches_no_other_video(short):
-    with visitor() as client:
+def test_a_client_reaches_no_other_video(short):
+    with connect() as client:
         place = send(client, short)
         ended(client, place)
         for other in (place[:-1], place + "A", "/videos/x", "/videos/%00"):
@@ -123,9 +123,9 @@ def test_a_visitor_reaches_no_other_video(short):
         assert client.get("/videos").status_code == 405
 
 
-def test_states_and_cancelling(temporary, short):
+def test_states_and_cancellation(temporary, short):
     gate = threading.Event()
-    with visitor(detector=lambda: Gate(gate)) as client:
+    with connect(detector=lambda: Gate(gate)) as client:
         first, second = send(client, short), send(client, short)
         wait(lambda: client.get(first).json()["state"] == "working")
         assert client.get(second).json() == {
@@ -147,9 +147,9 @@ def test_states_and_cancelling(temporary, short):
         assert names == {second.rpartition("/")[2]}
 
 
-def test_one_that_waits_can_be_deleted(temporary, short):
+def test_waiting_video_can_be_deleted(temporary, short):
     gate = threading.Event()
-    with visitor(detector=lambda: Gate(gate)) as client:
+    with connect(detector=lambda: Gate(gate)) as client:
         first, second = send(client, short), send(client, short)
         assert client.delete(second).status_code == 204
         gate.set()
@@ -157,21 +157,21 @@ def test_one_that_waits_can_be_deleted(temporary, short):
         assert {path.parent.name for path in kept(temporary) if path.is_file()} == {first.rpartition("/")[2]}
 
 
-def test_what_nobody_asks_after_is_deleted(temporary, short):
-    with visitor(keep=0.5) as client:
+def test_abandoned_video_is_deleted(temporary, short):
+    with connect(video_keep_seconds=0.5) as client:
         place = send(client, short)
         wait(lambda: kept(temporary) == [])
         assert client.get(place).status_code == 404
 
 
-def test_so_many_at_once(short):
+def test_number_of_videos_is_limited(short):
     gate = threading.Event()
-    with visitor(detector=lambda: Gate(gate), videos=2) as client:
+    with connect(detector=lambda: Gate(gate), videos=2) as client:
         first, _ = send(client, short), send(client, short)
         answer = client.post("/videos", content=short)
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) > 0
-        assert line(answer).startswith("busy: 2 videos at once")
+        assert line(answer).startswith("busy: the limit is 2 videos at once")
         assert client.delete(first).status_code == 204
         send(client, short)
         gate.set()
@@ -197,8 +197,8 @@ SDP = b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5
     ],
     ids=["nothing", "short", "m3u", "concat", "sdp", "dash", "text", "html", "zip", "png", "wav"],
 )
-def test_what_is_no_video_is_refused_and_not_kept(temporary, data, status):
-    with visitor() as client:
+def test_other_files_are_refused_and_not_kept(temporary, data, status):
+    with connect() as client:
         answer = client.post("/videos", content=data)
         assert answer.status_code == status
         line(answer)
@@ -218,8 +218,8 @@ def test_what_is_no_video_is_refused_and_not_kept(temporary, data, status):
     ],
     ids=["ebml-sdp", "mp4", "free-m3u", "skip-sdp", "mov", "avi", "mpeg"],
 )
-def test_what_only_begins_like_a_video_fails_in_one_line(temporary, data):
-    with visitor() as client:
+def test_damaged_video_fails_in_one_line(temporary, data):
+    with connect() as client:
         said = ended(client, send(client, data))
         assert said["state"] == "failed"
         assert said["detail"]
@@ -229,54 +229,54 @@ def test_what_only_begins_like_a_video_fails_in_one_line(temporary, data):
         assert not [path for path in kept(temporary) if path.name == "upload"]
 
 
-def test_a_video_that_is_cut_short_says_so(tmp_path):
-    data = film(tmp_path / "film.avi", plain_frames(60))
-    with visitor() as client:
+def test_truncated_video_is_reported(tmp_path):
+    data = encode_video(tmp_path / "video.avi", plain_frames(60))
+    with connect() as client:
         said = ended(client, send(client, data[: len(data) * 2 // 3]))
         assert said["state"] == "done"
         assert "cut short" in said["detail"]
         assert str(Path(tempfile.gettempdir())) not in said["detail"]
 
 
-def test_a_video_that_is_too_long(tmp_path):
-    data = film(tmp_path / "film.avi", plain_frames(60))
-    with visitor(video_seconds=3) as client:
+def test_long_video_is_refused(tmp_path):
+    data = encode_video(tmp_path / "video.avi", plain_frames(60))
+    with connect(video_seconds=3) as client:
         said = ended(client, send(client, data))
         assert said["state"] == "failed"
         assert said["detail"] == "the video is longer than 0.05 minutes"
 
 
-def test_a_video_that_takes_too_long(tmp_path):
+def test_slow_video_is_ended(tmp_path):
     class Slow:
         def find(self, image):
             time.sleep(0.1)
             return []
 
-    data = film(tmp_path / "film.avi", plain_frames(60))
-    with visitor(detector=Slow, video_work_time=0.5) as client:
+    data = encode_video(tmp_path / "video.avi", plain_frames(60))
+    with connect(detector=Slow, video_work_seconds=0.5) as client:
         said = ended(client, send(client, data))
         assert said["state"] == "failed"
         assert said["frames"] < 30
 
 
-def test_a_video_of_large_frames(tmp_path):
-    data = film(tmp_path / "film.avi", plain_frames(3, 640, 480))
-    with visitor(video_pixels=640 * 479) as client:
+def test_large_frames_are_refused(tmp_path):
+    data = encode_video(tmp_path / "video.avi", plain_frames(3, 640, 480))
+    with connect(video_pixels=640 * 479) as client:
         said = ended(client, send(client, data))
         assert said["state"] == "failed"
         assert "pixels" in said["detail"]
 
 
-def test_a_bug_while_labelling_is_told_in_one_line(short, monkeypatch):
+def test_bug_is_reported_in_one_line(short, monkeypatch):
     monkeypatch.setattr(drawing, "draw", lambda *_: 1 / 0)
-    with visitor() as client:
+    with connect() as client:
         assert ended(client, send(client, short))["detail"] == "the server could not label this video"
         monkeypatch.undo()
         assert ended(client, send(client, short))["state"] == "done"
 
 
-def test_a_video_that_is_too_large(temporary):
-    with visitor(video_bytes=2**20) as client:
+def test_large_file_is_refused(temporary):
+    with connect(video_bytes=2**20) as client:
         head = b"\x00\x00\x00\x18ftypmp42"
 
         def parts():

@@ -1,0 +1,71 @@
+"""What the routers share: the model, the limits, and the threads that work for clients."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
+
+from fer.core.system import cores
+from fer.inference.faces import Detector
+from fer.inference.recognizer import Recognizer
+from fer.models.classifier import Classifier
+from fer.video.session import Session
+from fer.web.limits import Limits
+from fer.web.problems import refuse
+
+T = TypeVar("T")
+
+
+class State:
+    """The shared state of one server.
+
+    Args:
+        classifier: loaded once for all clients.
+        model_name: as clients see it.
+        new_detector: makes a face detector; called for every thread, webcam, camera and video.
+        auto: take small square images as cropped faces.
+        limits: see `Limits`.
+
+    Attributes:
+        image_pool, live_pool: threads for images and for webcams, so that large images do not hold up webcams.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        model_name: str,
+        new_detector: Callable[[], Detector],
+        *,
+        auto: bool,
+        limits: Limits,
+    ):
+        self.classifier, self.model_name, self.new_detector = classifier, model_name, new_detector
+        self.auto, self.limits = auto, limits
+        self.image_pool = ThreadPoolExecutor(cores(), "images")
+        self.live_pool = ThreadPoolExecutor(cores(), "webcams")
+
+    def new_recognizer(self, detectors: int = 1) -> Recognizer:
+        """A recognizer that searches so many images at once."""
+        cropped: Literal["auto", "never"] = "auto" if self.auto else "never"
+        return Recognizer(self.classifier, [self.new_detector() for _ in range(detectors)], cropped=cropped)
+
+    def new_session(self, *, thorough: bool = False) -> Session:
+        """A session for one webcam, camera or video."""
+        return Session(self.new_recognizer(), thorough=thorough)
+
+    async def run(self, pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
+        """Runs a function in a thread, and stops waiting for it after `Limits.image_seconds`.
+
+        Raises:
+            HTTPException: 503, it took too long.
+        """
+        task = asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+        try:
+            return await asyncio.wait_for(task, self.limits.image_seconds)
+        except TimeoutError:
+            refuse(503, "the server is too busy at the moment; try again", retry=5)
+
+    def close(self) -> None:
+        """Ends the threads; what still waits for one is dropped."""
+        for pool in (self.image_pool, self.live_pool):
+            pool.shutdown(cancel_futures=True)

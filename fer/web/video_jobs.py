@@ -1,0 +1,272 @@
+"""Uploaded videos: received into a private folder, labelled one after the other, kept for a while, deleted."""
+
+import asyncio
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import cv2
+import numpy as np
+
+from fer.core.errors import FerError
+from fer.inference import drawing, results
+from fer.video import sources, timeline
+from fer.video.session import Session
+from fer.web.decoder import Decoder
+from fer.web.limits import Limits, megabytes
+from fer.web.private_folder import PrivateFolder
+from fer.web.problems import refuse
+from fer.web.slots import Slots
+
+logger = logging.getLogger(__name__)
+
+HEAD_BYTES = 16  # from which a video's format shows
+LENGTH_MARGIN = 1.1  # headers err: a video counts as too long at once only if its header says so by a tenth
+FORMATS = "MP4, MOV, WebM, MKV, AVI, MPEG"
+
+JobState = Literal["waiting", "working", "done", "failed", "cancelled"]
+
+
+@dataclass
+class Job:
+    """One video in its own folder.
+
+    Attributes:
+        folder: holds the upload and the results; nothing else of it is kept.
+        client: whose place it takes.
+        state, frames, total, detail, summary: see `videos.Progress`.
+        cancelled: the client has deleted it.
+        touched: when it was last asked for.
+    """
+
+    folder: Path
+    client: str
+    state: JobState = "waiting"
+    frames: int = 0
+    total: int | None = None
+    detail: str = ""
+    summary: str = ""
+    cancelled: bool = False
+    touched: float = field(default_factory=time.monotonic)
+
+    @property
+    def upload(self) -> Path:
+        return self.folder / "upload"
+
+
+def is_video(head: bytes) -> bool:
+    """True if a file begins as MP4 or MOV, WebM or Matroska, AVI, or MPEG does.
+
+    Playlists, which name other files and addresses to FFmpeg, begin otherwise.
+    """
+    return (
+        head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+        or head.startswith((b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3"))
+        or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
+    )
+
+
+class VideoJobs:
+    """Labels videos, one at a time.
+
+    Args:
+        new_session: makes the session that labels one.
+        limits: see `Limits`.
+    """
+
+    def __init__(self, new_session: Callable[[], Session], limits: Limits):
+        self.new_session, self.limits = new_session, limits
+        self.slots = Slots(limits.videos, "videos", per_client=limits.videos_per_client, retry=30)
+        self.jobs: dict[str, Job] = {}
+        self.worker = ThreadPoolExecutor(1, "videos")
+        self.private: PrivateFolder | None = None
+
+    def open(self) -> None:
+        """Makes the folder; only a server that runs should have one, for it is the server's end that removes it."""
+        self.private = PrivateFolder()
+
+    def close(self) -> None:
+        """Ends all work and removes the folder."""
+        for id in list(self.jobs):
+            self.delete(id)
+        self.worker.shutdown()
+        if self.private:
+            self.private.close()
+
+    async def receive(self, chunks: AsyncIterator[bytes], client: str) -> str:
+        """Stores an upload and queues it.
+
+        Args:
+            chunks: of the file.
+            client: whose place it takes.
+
+        Returns:
+            The name of the job.
+
+        Raises:
+            HTTPException: 413 for too much, 415 for another kind of file, 422 for nothing, 429 where no place is left.
+        """
+        assert self.private, "the server does not run"
+        self.clean()
+        self.slots.acquire(client)
+        id = secrets.token_urlsafe(16)
+        job = self.jobs[id] = Job(self.private.path / id, client)
+        try:
+            job.folder.mkdir()
+            await self._store(job, chunks)
+        except BaseException:
+            self.delete(id)
+            raise
+        self.worker.submit(self._work, job)
+        return id
+
+    async def _store(self, job: Job, chunks: AsyncIterator[bytes]) -> None:
+        head, count = b"", 0
+        with job.upload.open("wb") as file:
+            async for chunk in chunks:
+                known = len(head) >= HEAD_BYTES
+                head, count = head if known else head + chunk, count + len(chunk)
+                if count > self.limits.video_bytes:
+                    refuse(413, f"the file is larger than {megabytes(self.limits.video_bytes)}")
+                if not known and len(head) >= HEAD_BYTES and not is_video(head):
+                    break
+                file.write(chunk)
+                job.touched = time.monotonic()
+        if not count:
+            refuse(422, "the file is empty (0 bytes)")
+        if not is_video(head):
+            refuse(415, f"not a video in one of these formats: {FORMATS}")
+
+    def find(self, id: str) -> Job:
+        """The job of a name; raises HTTPException 404."""
+        job = self.jobs.get(id)
+        if job is None:
+            refuse(404, "there is no such video; results are kept for a while only")
+        job.touched = time.monotonic()
+        return job
+
+    def result(self, id: str, name: str) -> tuple[Path, os.stat_result]:
+        """The file of a result; raises HTTPException 404, or 409 before the work is done."""
+        job = self.find(id)
+        if job.state != "done":
+            refuse(409, f"the video is {job.state}")
+        path = job.folder / name
+        try:
+            return path, path.stat()
+        except OSError:  # deleted at this moment
+            refuse(404, "there is no such video any more")
+
+    def delete(self, id: str) -> None:
+        """Forgets a job and removes its folder; one that is being labelled ends after the current frame."""
+        job = self.jobs.pop(id, None)
+        if job is not None:
+            self.slots.release(job.client)
+            job.cancelled = True
+            if job.state != "working":
+                shutil.rmtree(job.folder, ignore_errors=True)
+
+    def clean(self) -> None:
+        """Deletes jobs that nobody has asked for in a while."""
+        oldest = time.monotonic() - self.limits.video_keep_seconds
+        for id in [id for id, job in self.jobs.items() if job.touched < oldest]:
+            self.delete(id)
+
+    async def clean_forever(self) -> None:
+        """Runs `clean` again and again."""
+        while True:
+            await asyncio.sleep(self.limits.video_keep_seconds / 10)
+            self.clean()
+
+    # In the worker's thread
+
+    def _work(self, job: Job) -> None:
+        if job.cancelled:
+            return
+        job.state = "working"
+        state: JobState = "failed"
+        try:
+            self._label(job)
+            state = "cancelled" if job.cancelled else "done"
+        except FerError as error:
+            job.detail = str(error).replace(str(job.folder), "")
+        except Exception:  # a bug, or a full disk: the client gets one line, the log the rest
+            job.detail = "the server could not label this video"
+            logger.exception("a video could not be labelled")
+        finally:
+            job.upload.unlink(missing_ok=True)
+            job.touched = time.monotonic()
+            job.state = state
+            if job.cancelled:
+                shutil.rmtree(job.folder, ignore_errors=True)
+
+    def _label(self, job: Job) -> None:
+        notices: list[str] = []
+        end = time.monotonic() + self.limits.video_work_seconds
+        with ExitStack() as stack:
+            video = stack.enter_context(
+                sources.VideoFile("the video", lambda: Decoder(job.upload, self.limits), notify=notices.append)
+            )
+            self._check_length((video.total or 0) / (video.fps or sources.USUAL_FPS) / LENGTH_MARGIN)
+            job.total = video.total
+            session = self.new_session()
+            table = stack.enter_context(results.Writer(job.folder / "rows.csv", session.history.labels))
+            copy = stack.enter_context(Film(job.folder / "annotated.mp4", video.size, self.limits.video_width))
+            for frame in video:
+                if job.cancelled:
+                    return
+                self._check_length(frame.seconds)
+                if time.monotonic() > end:
+                    raise FerError("labelling this video takes too long on this server; send a shorter or smaller one")
+                predictions = session.process(frame)
+                table.write(results.rows("video", predictions, index=frame.index, seconds=frame.seconds))
+                copy.write(drawing.draw(frame.image, predictions), frame.seconds)
+                job.frames = frame.index + 1
+        timeline.timeline(session.history.timeline(), session.history.labels, job.folder / "timeline.png")
+        job.summary, job.detail = session.history.summary(), " ".join(notices)
+
+    def _check_length(self, seconds: float) -> None:
+        if seconds > self.limits.video_seconds:
+            raise FerError(f"the video is longer than {self.limits.video_seconds / 60:g} minutes")
+
+
+class Film:
+    """An H.264 video that browsers play, each frame at its own time. Use it as a context manager.
+
+    Args:
+        path: of the .mp4 file.
+        size: width and height of the frames, pixels; wider ones are scaled down.
+        widest: pixels.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], widest: int):
+        scale = min(1.0, widest / size[0])
+        self.size = tuple(max(2, round(side * scale) // 2 * 2) for side in size)  # H.264 counts in pairs
+        self.file = av.open(str(path), "w", options={"movflags": "+faststart"})
+        self.stream = self.file.add_stream("libx264", options={"preset": "veryfast", "crf": "23"})
+        self.stream.width, self.stream.height, self.stream.pix_fmt = *self.size, "yuv420p"
+        self.stream.codec_context.time_base = Fraction(1, 1000)
+        self.last = -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.mux(self.stream.encode(None))
+        self.file.close()
+
+    def write(self, image: np.ndarray, seconds: float) -> None:
+        """Adds a frame, uint8 (H, W, 3) BGR."""
+        frame = av.VideoFrame.from_ndarray(cv2.resize(image, self.size, interpolation=cv2.INTER_AREA), format="bgr24")
+        frame.pts = self.last = max(self.last + 1, round(1000 * seconds))
+        frame.time_base = Fraction(1, 1000)
+        self.file.mux(self.stream.encode(frame))

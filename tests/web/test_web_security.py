@@ -1,0 +1,106 @@
+"""Host names and origins that may use the page, and the headers of every response."""
+
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
+
+from starlette.testclient import WebSocketDenialResponse
+from starlette.websockets import WebSocketDisconnect
+from support import web
+from support.web import connect, encode, line
+
+from fer.web import security
+
+IMAGE = encode(np.full((100, 100, 3), 90, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def client():
+    with connect() as client:
+        yield client
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:7860", "127.0.0.1", "[::1]:7860", "LOCALHOST"])
+def test_own_host_names(client, host):
+    assert client.get("/health", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:7860", "", "[::1", "10.0.0.7.example"]
+)
+def test_other_host_names_are_refused(client, host):
+    for answer in (client.get("/health", headers={"Host": host}), client.get("/", headers={"Host": host})):
+        assert answer.status_code == 403
+        line(answer)
+    with pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)):
+        client.websocket_connect("ws://localhost/live", headers={"Host": host}).__enter__()
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7:7860", "[fe80::1]:7860", "Faces.example", "faces.example:443"])
+def test_addresses_in_digits_and_allowed_hosts(host):
+    with connect(hosts=security.LOOPBACK | {"faces.example"}) as client:
+        assert client.get("/health", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost:1", "http://localhost.evil.example", "file://", ""]
+)
+def test_cross_origin_requests_are_refused(client, origin):
+    headers = {"Origin": origin}
+    for answer in (
+        client.post("/predict", files={"image": IMAGE}, headers=headers),
+        client.post("/videos", content=IMAGE, headers=headers),
+        client.delete("/videos/x", headers=headers),
+    ):
+        assert answer.status_code == 403
+        assert line(answer) == "cross-origin requests are not allowed"
+    for place in ("ws://localhost/live", "ws://localhost/cameras/door"):
+        with pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)):
+            client.websocket_connect(place, headers=headers).__enter__()
+
+
+def test_same_origin_is_allowed(client):
+    assert client.post("/predict", files={"image": IMAGE}, headers={"Origin": "http://localhost"}).status_code == 200
+    with client.websocket_connect("ws://localhost/live", headers={"Origin": "http://localhost"}) as socket:
+        socket.send_bytes(IMAGE)
+        assert socket.receive_json()["faces"] is not None
+
+
+def test_headers_of_every_response(client):
+    for answer in (client.get("/health"), client.get("/nothing"), client.post("/predict"), client.get("/docs")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"]
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "access-control-allow-origin" not in answer.headers
+    assert "unsafe" not in client.get("/health").headers["content-security-policy"]
+
+
+def test_docs_load_nothing_from_elsewhere(client):
+    said = client.get("/health").json()
+    assert (said["status"], said["model"], tuple(said["labels"])) == ("ok", "tiny", web.classifier().labels)
+    assert said["limits"]["image_bytes"] == 10 * 2**20
+    assert client.get("/cameras").json() == {"cameras": []}
+    docs = client.get("/docs").text
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)""", docs) + re.findall(r"url: '([^']+)", docs)
+    assert len(addresses) >= 3
+    for address in addresses:
+        assert address.startswith("/")
+        assert client.get(address).status_code == 200
+
+
+def test_unknown_paths_and_methods(client):
+    for answer, status in (
+        (client.get("/nothing"), 404),
+        (client.put("/predict"), 405),
+        (client.patch("/health"), 405),
+    ):
+        assert answer.status_code == status
+        line(answer)
+    for path in ("/static/..%2fserver.py", "/static/%2e%2e/server.py", "/static/../server.py", "/static//etc/passwd"):
+        assert client.get(path).status_code == 404
