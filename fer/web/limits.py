@@ -25,7 +25,7 @@ class Limits:
     image_seconds: float = _limit(30.0, "time for an image to be labelled, waiting included")
     # Uploads of images and videos
     uploads: int = _limit(64, "uploads on their way at once")
-    uploads_per_client: int = _limit(16, "of these, uploads of one client")
+    uploads_per_client: int = _limit(32, "of these, uploads of one client")
     upload_stall_seconds: float = _limit(10.0, "time for which an upload may pause")
     image_upload_seconds: float = _limit(30.0, "time for the whole upload of an image")
     video_upload_seconds: float = _limit(600.0, "time for the whole upload of a video")

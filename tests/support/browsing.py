@@ -16,7 +16,21 @@ from support import serving
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NAMES = ("webcam", "camera", "image", "video")  # of the tabs
 PATIENCE = 30.0  # seconds
+FPS = 15  # of the video that the fixture page_video makes
 REFUSED = "Failed to load resource: the server responded with a status of 4"  # what Chromium logs of a refused upload
+# Hands a file to the page as a paste or a drop does; true if the page lets the browser open what was dropped.
+HAND_OVER = """([how, data, name, type]) => {
+  const traits = {bubbles: true, cancelable: true};
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], name, {type}));
+  if (how === "paste")
+    return document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: transfer, ...traits}));
+  const send = (kind) => document.querySelector("section:not([hidden]) .drop").dispatchEvent(
+    new DragEvent(kind, {dataTransfer: transfer, ...traits}));
+  send("dragenter");
+  send("dragover");
+  return send("drop");
+}"""
 
 
 @dataclass
@@ -163,3 +177,15 @@ def bars(page, tab: str) -> list[dict]:
           widths: [...face.querySelectorAll(".bar > div")].map((bar) => parseFloat(bar.style.width)),
         }))""",
     )
+
+
+def upload(page, tab: str, data: bytes, name: str = "an image.jpg") -> None:
+    """Chooses a file in a tab."""
+    page.set_input_files(f"#{tab} input", {"name": name, "mimeType": "", "buffer": data})
+
+
+def downloaded(page, selector: str) -> tuple[str, bytes]:
+    """Name and content of what a link gives."""
+    with page.expect_download() as caught:
+        page.click(selector)
+    return caught.value.suggested_filename, caught.value.path().read_bytes()

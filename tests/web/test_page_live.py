@@ -1,4 +1,4 @@
-"""The page's live tabs in a real browser: a visitor's webcam, and a camera named at start-up."""
+"""The page's live tabs in a real browser: a client's webcam, and a camera named at start-up."""
 
 import json
 import re
@@ -10,9 +10,11 @@ from support import browsing, mjpeg, portrait
 
 from fer.core.labels import FER2013
 
-SIZE = (640, 480)  # of the pictures of both cameras
+pytestmark = pytest.mark.browser
+
+SIZE = (640, 480)  # of the images of both cameras
 FACE = portrait.PLACE
-AT = (FACE.x, FACE.y - 32)  # of the face in the cameras' pictures, left of the middle
+AT = (FACE.x, FACE.y - 32)  # of the face in the cameras' images, left of the middle
 CAMERA_OPEN = "document.querySelector('#webcam video').srcObject?.active"
 REFUSING = """const refuse = () => Promise.reject(new DOMException("stub", "%s"));
 if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = refuse;"""
@@ -23,8 +25,8 @@ SOCKETS = """window.sockets = [];
 window.WebSocket = class extends WebSocket { constructor(...all) { super(...all); sockets.push(this); } };"""
 
 
-def film(i):
-    """Picture number i: the astronaut, who sways a little."""
+def draw(i):
+    """Image number i: the astronaut, who sways a little."""
     image = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
     image[:, :512] = portrait.astronaut()[FACE.y - AT[1] :]
     return np.roll(image, round(6 * np.sin(i / 4)), axis=1)
@@ -32,8 +34,8 @@ def film(i):
 
 @pytest.fixture(scope="module")
 def camera():
-    film(0)
-    camera = mjpeg.Camera(film, fps=15)
+    draw(0)
+    camera = mjpeg.Camera(draw, fps=15)
     camera.start()
     yield camera
     camera.stop()
@@ -41,8 +43,8 @@ def camera():
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, camera, light_four_block):
-    path = tmp_path_factory.mktemp("webcam") / "film.mjpeg"
-    path.write_bytes(b"".join(cv2.imencode(".jpg", film(i))[1].tobytes() for i in range(25)))
+    path = tmp_path_factory.mktemp("webcam") / "video.mjpeg"
+    path.write_bytes(b"".join(cv2.imencode(".jpg", draw(i))[1].tobytes() for i in range(25)))
     flags = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={path}")
     door = f"door={camera.address('/live', 'eve:secret@')}"
     place = tmp_path_factory.mktemp("server")
@@ -77,7 +79,7 @@ def labelled(page, tab):
 
 
 class TestWebcam:
-    def test_labels_bars_and_a_box_follow_one_face(self, webcam):
+    def test_label_bars_and_box_follow_a_face(self, webcam):
         number = labelled(webcam, "webcam")["title"].split(":")[0]
         browsing.until(webcam, "document.querySelector('#webcam .rate').textContent")
         assert int(re.fullmatch(r"(\d+) labelled frames/s", webcam.inner_text("#webcam .rate"))[1]) >= 1
@@ -89,7 +91,7 @@ class TestWebcam:
         assert right < 0.7
         assert labelled(webcam, "webcam")["title"].split(":")[0] == number  # the same track
 
-    def test_the_mirror_moves_picture_and_boxes_and_keeps_words_readable(self, webcam):
+    def test_mirror_keeps_text_readable(self, webcam):
         mirrored = browsing.drawn(webcam, "#webcam canvas")
         assert near_face(mirrored[0], mirrored[3], SIZE[0] - AT[0] - FACE.width)
         assert webcam.eval_on_selector("#webcam video", "(video) => getComputedStyle(video).transform[7]") == "-"
@@ -99,7 +101,7 @@ class TestWebcam:
         assert near_face(browsing.drawn(webcam, "#webcam canvas")[0], mirrored[3])
         assert webcam.eval_on_selector("#webcam video", "(video) => getComputedStyle(video).transform") == "none"
 
-    def test_stop_turns_the_camera_off_and_clears_the_tab(self, webcam):
+    def test_stop_releases_the_camera_and_clears_the_tab(self, webcam):
         assert webcam.evaluate(CAMERA_OPEN)
         webcam.evaluate("window.tracks = document.querySelector('#webcam video').srcObject.getTracks()")
         webcam.click("#webcam .stop")
@@ -114,7 +116,7 @@ class TestWebcam:
         webcam.wait_for_selector("#webcam .face")
 
     @pytest.mark.parametrize("leave", ["another tab", "another window"])
-    def test_out_of_sight_the_camera_is_off(self, webcam, leave):
+    def test_hidden_tab_releases_the_camera(self, webcam, leave):
         if leave == "another tab":
             webcam.click("#tab-video")
         else:
@@ -126,7 +128,7 @@ class TestWebcam:
 
 
 class TestWithoutCamera:
-    def test_permission_denied_says_where_it_is_given(self, site):
+    def test_denied_permission_is_explained(self, site):
         with site.visit(permissions=[]) as page:  # a real refusal by Chromium
             page.click("#webcam .start")
             browsing.status(page, "webcam", "Allow it in the browser's address bar", problem=True)
@@ -135,7 +137,7 @@ class TestWithoutCamera:
             browsing.status(page, "webcam", "Allow it in the browser's address bar", problem=True)
             assert page.is_visible("#webcam .start")
 
-    def test_each_reason_has_its_words(self, site):
+    def test_each_error_is_explained(self, site):
         with site.visit() as page:
             for before, words in (
                 (REFUSING % "NotFoundError", "No camera was found"),
@@ -150,7 +152,7 @@ class TestWithoutCamera:
 
 
 class TestConnection:
-    def test_a_full_server_says_so_and_the_camera_goes_off(self, site):
+    def test_full_server_is_reported_and_camera_released(self, site):
         with site.visit(permissions=["camera"]) as page:
             busy = json.dumps({"error": "busy: 8 webcams at once are served; try again in a moment"})
             page.route_web_socket("**/live", lambda socket: (socket.send(busy), socket.close(code=1013)))
@@ -159,23 +161,23 @@ class TestConnection:
             assert not page.evaluate(CAMERA_OPEN)
 
     @pytest.mark.parametrize("tab", ["webcam", "camera"])
-    def test_a_lost_connection_is_told_and_comes_back_by_itself(self, site, tab):
+    def test_lost_connection_is_reported_and_restored(self, site, tab):
         with site.visit(tab, before=SOCKETS, permissions=["camera"]) as page:
             page.click(f"#{tab} .start")
             page.wait_for_selector(f"#{tab} .face")
             page.evaluate("sockets[0].close()")
             browsing.status(page, tab, "The connection to the server is lost, trying again in 1 s", problem=True)
-            if tab == "webcam":  # boxes and bars of a moment ago are not left on a picture that moves on
+            if tab == "webcam":  # boxes and bars of a moment ago are not left on a video that moves on
                 assert browsing.bars(page, tab) == []
                 assert browsing.drawn(page, "#webcam canvas") == [1, 1, 0, 0]
-            else:  # the last picture stays, and looks like it
+            else:  # the last image stays, and looks like it
                 assert page.eval_on_selector("#camera canvas", "(it) => getComputedStyle(it).opacity") == "0.4"
             browsing.until(page, f"sockets.length === 2 && !document.querySelector('#{tab} .status').textContent")
             labelled(page, tab)
 
 
 class TestCamera:
-    def test_picture_boxes_and_bars_and_never_the_address(self, site, camera):
+    def test_camera_is_shown_without_its_address(self, site, camera):
         heard = []
         with site.visit("camera") as page:
             page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(frame)))
@@ -198,7 +200,7 @@ class TestCamera:
             page.click("#camera .stop")
             assert browsing.drawn(page, "#camera canvas") == [1, 1, 0, 0]
 
-    def test_a_camera_that_is_gone_is_told_by_name_and_returns(self, site, camera):
+    def test_lost_camera_is_reported_by_name_and_returns(self, site, camera):
         with site.visit("camera") as page:
             page.click("#camera .start")
             page.wait_for_selector("#camera .face")

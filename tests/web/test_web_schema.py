@@ -14,6 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from support import web
 
+pytestmark = pytest.mark.slow
 EVERYTHING = {
     ("GET", "/health"),
     ("POST", "/predict"),
