@@ -21,6 +21,7 @@ from fer.core.errors import FerError
 if TYPE_CHECKING:
     from fer.data.dataset import Dataset
     from fer.evaluation.metrics import Report
+    from fer.evaluation.predictions import evaluate
     from fer.inference.faces import Box
     from fer.inference.recognizer import Prediction
     from fer.models.classifier import Classifier
@@ -33,6 +34,7 @@ __all__ = [
     "FerError",
     "Prediction",
     "Report",
+    "evaluate",
 ]
 
 _HOMES = {
@@ -41,6 +43,7 @@ _HOMES = {
     "Dataset": "fer.data.dataset",
     "Prediction": "fer.inference.recognizer",
     "Report": "fer.evaluation.metrics",
+    "evaluate": "fer.evaluation.predictions",
 }
 
 

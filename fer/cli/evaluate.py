@@ -1,99 +1,193 @@
-"""Print per-emotion scores of one model, or of several averaged, on labelled pictures.
+"""Print per-emotion metrics of a model, or of the mean of several, on labelled images.
 
     python evaluate.py --data fer2013/
     python evaluate.py --model a.keras b.keras --data fer2013/ --tta ten-crop --report r.json --confusion c.png
-    python evaluate.py --model new.keras --compare old.keras --data fer2013/ --unique-against fer2013/
+    python evaluate.py --model new.keras --compare old.keras --data fer2013/ --leakage-against fer2013/
 
 Labels of models and data are matched by name, never by position.
 """
 
+import argparse
 import json
 from pathlib import Path
 
-from fer.cli import common
+from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
-from fer.core.figures import check_format
-from fer.data import dataset
-from fer.evaluation import analyses, plots
-from fer.models import tta
-from fer.models.bundled import BEST
+from fer.core.images import InputSpec
+from fer.data import attributes, dataset
+from fer.models import bundled, tta
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info, update_metadata
+
+CROPS = {"none": "single crop", "flip": "flip TTA", "ten-crop": "ten-crop TTA"}
 
 
 def parse_args(argv=None):
-    parser = common.parser(__doc__)
-    text = f"files or bundled models; several are averaged ({BEST})"
-    default = [common.model_path(BEST)]
-    parser.add_argument("--model", nargs="+", type=common.model_path, default=default, metavar="MODEL", help=text)
-    common.add_data_arguments(parser, required=True)
+    parser = arguments.parser(__doc__)
+    default = [arguments.model_path(bundled.BEST)]
+    text = f"files or bundled models; several are averaged ({bundled.BEST})"
+    parser.add_argument("--model", nargs="+", type=arguments.model_path, default=default, metavar="MODEL", help=text)
+    arguments.add_data_arguments(parser, required=True)
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="(validation)")
-    parser.add_argument("--tta", choices=tta.TTA, default="none", help="views averaged (none)")
-    common.add_question_arguments(parser)
-    outputs = parser.add_argument_group("files to write", "figures also as .pdf or .svg, by the suffix")
-    outputs.add_argument("--report", metavar="JSON", help="every figure")
-    outputs.add_argument("--confusion", metavar="PNG", help="the confusion matrix, counts and shares")
-    outputs.add_argument("--reliability", metavar="PNG", help="whether the confidences can be believed")
-    outputs.add_argument("--risk-coverage", metavar="PNG", help="accuracy without the least certain, printed as well")
-    outputs.add_argument("--groups", metavar="PNG", help="accuracy and recalls of the groups of --group-by")
-    outputs.add_argument("--mistakes", metavar="CSV", help="all mistakes, most confident first; a sheet as PNG")
+    text = "test-time augmentation: average a single crop, two mirrored ones, or ten crops (none)"
+    parser.add_argument("--tta", choices=tta.TTA, default="none", help=text)
+    add_analysis_arguments(parser)
+    add_output_arguments(parser)
     return parser.parse_args(argv)
+
+
+def add_analysis_arguments(parser):
+    group = parser.add_argument_group("analyses")
+    text = "test whether --model is more accurate than this model, or than the mean of these"
+    group.add_argument("--compare", nargs="+", type=arguments.model_path, metavar="MODEL", help=text)
+    text = "data, as --data takes: score the images with and without a duplicate in its train split apart"
+    group.add_argument("--leakage-against", metavar="TRAINING_DATA", help=text)
+    group.add_argument("--unique-against", dest="leakage_against", help=argparse.SUPPRESS)  # its former name
+    text = "metrics by group: a column of the data's CSV or of --attributes, or 'folder' for CLASS/GROUP/image.jpg"
+    group.add_argument("--group-by", metavar="COLUMN|folder", help=text)
+    text = "a table for --group-by: a column 'name' of file names, and columns of attributes"
+    group.add_argument("--attributes", metavar="CSV", help=text)
+    text = "fit the confidence threshold at which the model reaches this accuracy, say 0.8, and store it in the "
+    text += "model file; below it the other scripts show 'uncertain' (with --uncertain)"
+    accuracy = arguments.between(0, 1)
+    group.add_argument("--fit-threshold", type=accuracy, metavar="ACCURACY", help=text)
+    group.add_argument("--store-threshold", dest="fit_threshold", type=accuracy, help=argparse.SUPPRESS)  # former name
+
+
+def add_output_arguments(parser):
+    group = parser.add_argument_group("files to write", "figures also as .pdf or .svg, by the suffix")
+    group.add_argument("--report", metavar="JSON", help="every figure")
+    group.add_argument("--confusion", metavar="PNG", help="the confusion matrix, counts and shares")
+    group.add_argument("--reliability", metavar="PNG", help="accuracy against confidence (calibration)")
+    group.add_argument("--risk-coverage", metavar="PNG", help="accuracy against coverage, printed as a table as well")
+    group.add_argument("--groups", metavar="PNG", help="accuracy and recalls of the groups of --group-by")
+    group.add_argument("--mistakes", metavar="CSV", help="all mistakes, the most confident first; a sheet as PNG")
 
 
 def main(args):
     check(args)
-    found, *others = analyses.answers(args, [args.model, args.compare] if args.compare else [args.model])
-    print(common.describe_data(args.split, found.pictures))
-    if found.refit and args.split != "test":
-        print(f"trained on its validation pictures as well (--refit), so no validation score: {', '.join(found.refit)}")
-    report, views = found.report(), tta.view_count(args.tta)
-    title = f"{found.name} on {Path(args.data).name} {args.split}, {views} view{'s' * (views > 1)}"
+    ours, others = load_predictions(args)
+    print(terminal.describe_data(args.split, ours.data))
+    report, title = ours.report(), f"{ours.name} on {Path(args.data).name} {args.split}, {CROPS[args.tta]}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
-
-    more = analyses.questions(args, found, others)
-    for question, answer in more.items():
-        if question != "risk_coverage" or args.risk_coverage or args.store_threshold is not None:
-            print(f"\n{answer.summary()}")
+    analyses = run_analyses(args, ours, others)
+    for name, analysis in analyses.items():
+        if name != "risk_coverage" or args.risk_coverage or args.fit_threshold is not None:
+            print(f"\n{analysis.summary()}")
     if args.report:
         asked = {name: getattr(args, name) for name in ("model", "data", "votes", "keep_list", "split", "tta")}
-        plain = report.to_dict() | asked | {"views": views} | {name: answer.to_dict() for name, answer in more.items()}
+        plain = report.to_dict() | asked | {"views": tta.view_count(args.tta)}
+        plain |= {name: analysis.to_dict() for name, analysis in analyses.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
+    draw(args, report, analyses, [ours, *others], title)
+    return 0
+
+
+def check(args):
+    """Refuses what cannot be done, and two outputs in one file, before the work."""
+    from fer.core.figures import check_format
+
+    if args.mistakes and Path(args.mistakes).suffix.lower() != ".csv":
+        raise FerError(f"{args.mistakes}: --mistakes writes a .csv, and a contact sheet as .png beside it")
+    sheet = args.mistakes and str(Path(args.mistakes).with_suffix(".png"))
+    figures = [path for path in (args.confusion, args.reliability, args.risk_coverage, args.groups) if path]
+    paths = [Path(path) for path in (args.report, *figures, args.mistakes, sheet) if path]
+    if len(set(paths)) < len(paths):
+        raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
+    for path in figures:
+        check_format(path)
+    for path in paths:
+        files.check_writable(path)
+    training = args.leakage_against
+    if training and training != "demo" and not dataset.locate(training).exists():
+        raise FerError(f"{training}: there is no such file or folder")
+    if not args.group_by and (args.groups or args.attributes):
+        raise FerError("--groups and --attributes go with --group-by")
+    if args.fit_threshold is None:
+        return
+    if args.split != "validation" or len(args.model) > 1 or args.tta != "none":
+        raise FerError(
+            "--fit-threshold goes with --split validation, a single --model and no --tta: fitted to test or training "
+            "images it would be optimistic, and the model file gives neither averages nor TTA"
+        )
+    if Path(args.model[0]).suffix != ".keras":
+        raise FerError(f"{args.model[0]}: --fit-threshold writes into a .keras file; export it again afterwards")
+
+
+def load_predictions(args):
+    """Predictions of --model, and a list with those of --compare; the split is the one of the models' training."""
+    ensembles = [args.model, *([args.compare] if args.compare else [])]
+    infos = {path: read_info(path) for paths in ensembles for path in paths}  # bad files show at once
+    arguments.take_split(args, [info.metadata for info in infos.values()])
+    with terminal.quiet():  # seconds of imports: the arguments are checked by now
+        from fer.evaluation import loading, predictions
+
+        specs = [info.spec for info in infos.values()]
+        data = loading.load_for_models(specs, args.data, args.split, **arguments.dataset_options(args))
+        models = {path: Classifier.load(path) for path in infos}
+    found = []
+    for paths in ensembles:
+        name = " + ".join(Path(path).name for path in paths)
+        found.append(predictions.predict([models[path] for path in paths], data, name=name, tta=args.tta))
+    return found[0], found[1:]
+
+
+def run_analyses(args, ours, others):
+    """What was asked for beyond the report: its key there -> an object with `summary()` and `to_dict()`."""
+    from fer.evaluation import groups, leakage, selective
+
+    analyses = {}
+    if args.leakage_against:
+        training = load_training(args, ours.data)
+        analyses["leakage"] = leakage.measure_leakage(ours, training, Path(args.leakage_against).name)
+    for other in others:
+        analyses["comparison"] = ours.compare(other)
+    if args.group_by:
+        names = attributes.read(args.group_by, ours.data, dataset.locate(args.data), args.attributes)
+        analyses["groups"] = groups.by_group(names, ours.probabilities, ours.data.targets, ours.labels, args.group_by)
+    analyses["risk_coverage"] = curve = ours.risk_coverage()
+    if args.fit_threshold is not None:
+        analyses["threshold"] = threshold = selective.fit_threshold(curve, args.fit_threshold)
+        update_metadata(args.model[0], threshold.metadata(Path(args.data).name))
+    return analyses
+
+
+def load_training(args, evaluated):
+    """The training images of --leakage-against: its train split, or all images where it is not divided.
+
+    Where it is the evaluated data itself, undivided, they are what the validation split left. A keep list, or votes
+    that leave images out, hide no duplicate unless every model was trained with them.
+    """
+    _, size, _, channels = evaluated.images.shape
+    spec, source = InputSpec(size=size, channels=channels), args.leakage_against
+    options = arguments.dataset_options(args)
+    if dataset.locate(source) != dataset.locate(args.data):
+        options |= {"validation_fraction": None, "votes": None, "keep_list": None}
+    else:
+        metadata = [read_info(path).metadata for path in args.model]
+        keep_list = args.keep_list and Path(args.keep_list).name
+        if any(one.get("keep_list") != keep_list for one in metadata):
+            options["keep_list"] = None
+        if any(one.get("votes") not in ("shares", "majority") for one in metadata):  # "mixed" leaves no image out
+            options["votes"] = None
+    return dataset.load(source, spec, splits=("train",), **options)["train"]
+
+
+def draw(args, report, analyses, predictions, title):
+    """Writes the figures and the table of mistakes that were asked for."""
+    from fer.evaluation import mistakes, plots
+
     if args.confusion:
         plots.confusion_matrix(report, args.confusion, title=title)
     if args.reliability:
         plots.reliability(report, args.reliability, title=title)
     if args.risk_coverage:
-        curves = [(team.name, team.risk_coverage()) for team in (found, *others)]
-        below = more["threshold"].below if "threshold" in more else None
-        plots.risk_coverage(curves, args.risk_coverage, threshold=below, title=title)
+        curves = [(one.name, one.risk_coverage()) for one in predictions]
+        threshold = analyses["threshold"].confidence if "threshold" in analyses else None
+        plots.risk_coverage(curves, args.risk_coverage, threshold=threshold, title=title)
     if args.groups:
-        plots.groups(more["groups"], args.groups, title=f"{title}, by {args.group_by}")
+        plots.groups(analyses["groups"], args.groups, title=f"{title}, by {args.group_by}")
     if args.mistakes:
-        analyses.write_mistakes(Path(args.mistakes), found, title)
-    return 0
-
-
-def check(args):
-    """Refuses what cannot be done, and two outputs in one file, before the work is done, not after."""
-    if args.mistakes and Path(args.mistakes).suffix.lower() != ".csv":
-        raise FerError(f"{args.mistakes}: --mistakes writes a .csv, and a sheet of pictures as .png beside it")
-    sheet = args.mistakes and str(Path(args.mistakes).with_suffix(".png"))
-    drawn = [path for path in (args.confusion, args.reliability, args.risk_coverage, args.groups) if path]
-    paths = [Path(path) for path in (args.report, *drawn, args.mistakes, sheet) if path]
-    if len(set(paths)) < len(paths):
-        raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
-    for path in drawn:
-        check_format(path)
-    for path in paths:
-        files.check_writable(path)
-    if args.unique_against and args.unique_against != "demo" and not dataset.locate(args.unique_against).exists():
-        raise FerError(f"{args.unique_against}: there is no such file or folder")
-    if not args.group_by and (args.groups or args.attributes):
-        raise FerError("--groups and --attributes go with --group-by")
-    if args.store_threshold is not None and (args.split != "validation" or len(args.model) > 1 or args.tta != "none"):
-        raise FerError(
-            "--store-threshold goes with --split validation, a single --model and no --tta: fitted to test or training "
-            "pictures it would flatter, and averaged answers are not what the model file gives"
-        )
-    if args.store_threshold is not None and Path(args.model[0]).suffix != ".keras":
-        raise FerError(f"{args.model[0]}: --store-threshold writes into a .keras file; export it again afterwards")
+        mistakes.write_mistakes(Path(args.mistakes), predictions[0], title)

@@ -94,7 +94,7 @@ def main(args):
         classifier = calibration.calibrate(classifier, validation.images, validation.targets)
         classifier.save(output)
         print(f"temperature {classifier.metadata['temperature']:.2f}; ", end="")
-    report = metrics.report(classifier.predict(validation.images), validation.targets, classifier.labels)
+    report = metrics.compute_report(classifier.predict(validation.images), validation.targets, classifier.labels)
     print(f"kept epoch {run.best.epoch}; validation, single view:")
     print(report.table(), report.summary(), sep="\n\n")
     print(f"\nmodel {output}, curves {run_dir / run_folder.CURVES}, log {run_dir / run_folder.LOG}")

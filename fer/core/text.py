@@ -1,16 +1,16 @@
-"""Tables of plain text."""
+"""Tables as plain text."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
 
 
 def count_table(counts: Mapping[tuple[str, str], int], columns: Sequence[str], corner: str) -> str:
-    """A table of counts by (row, column): rows in alphabetical order, columns as given, those without a count left out.
+    """A table of counts: rows in alphabetical order, columns as given; columns without a count are left out.
 
     Args:
-        counts: how often each pair came.
+        counts: (row, column) -> count.
         columns: names of the columns, in order.
-        corner: what stands over the names of the rows.
+        corner: heading of the row names.
     """
     shown = [column for column in columns if any(column == name for _, name in counts)]
     names = sorted({row for row, _ in counts})
@@ -18,12 +18,14 @@ def count_table(counts: Mapping[tuple[str, str], int], columns: Sequence[str], c
 
 
 def aligned(rows: list[list[str]]) -> str:
-    """Lays out rows of cells in columns: the first flush left, the others flush right. An empty row is a blank line."""
+    """Aligns cells in columns: the first flush left, the others flush right. An empty row becomes a blank line."""
     widths = [max(map(_width, column)) for column in zip(*filter(None, rows), strict=True)]
     lines = []
     for row in rows:
-        padding = [" " * (width - _width(cell)) for width, cell in zip(widths, row)]
-        cells = [cell + pad if i == 0 else pad + cell for i, (cell, pad) in enumerate(zip(row, padding))]
+        cells = []
+        for i, cell in enumerate(row):
+            padding = " " * (widths[i] - _width(cell))
+            cells.append(padding + cell if i else cell + padding)
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 

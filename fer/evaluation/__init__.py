@@ -1,1 +1,1 @@
-"""Scores: metrics, intervals, comparisons, groups and their plots."""
+"""Evaluation: metrics, intervals, comparisons, leakage, groups and their plots."""

@@ -1,4 +1,4 @@
-"""Is one model really better than another? Both answered for the same pictures: answers are compared in pairs."""
+"""Paired comparison of two models on the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ import numpy as np
 from scipy.stats import binomtest
 
 from fer.core.errors import FerError
-from fer.evaluation.metrics import RESAMPLES
 
-DRAWS = 100  # resamples drawn at a time: what bounds the memory
-SIGNIFICANT = 0.05  # p below which a difference counts as shown
+RESAMPLES = 2000  # of the bootstrap
+DRAWS = 100  # resamples drawn at a time, which bounds the memory
+SIGNIFICANT = 0.05  # p below which a difference counts as significant
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models, A and B, on the same pictures. Built by `compare`.
+    """Two models, A and B, on the same images. Built by `compare`.
 
     Attributes:
         names: of A and B.
-        both, only_a, only_b, neither: pictures that both, one or none of them got right.
+        both, only_a, only_b, neither: images that both, one or none of them classify correctly.
         macro_f1: of A and B, over the labels that occur.
-        accuracy_difference_ci95: low and high end of the 95% interval of accuracy of A less accuracy of B.
+        accuracy_difference_ci95: low and high end of the 95% interval of accuracy(A) - accuracy(B).
         macro_f1_difference_ci95: the same of macro F1.
-        p: of McNemar's exact test: how often models that are equally good differ at least so much by chance.
+        p: of McNemar's exact test: how often equally accurate models differ at least this much by chance.
     """
 
     names: tuple[str, str]
@@ -37,18 +37,18 @@ class Comparison:
     p: float
 
     @property
-    def images(self) -> int:
+    def n_images(self) -> int:
         return self.both + self.only_a + self.only_b + self.neither
 
     @property
     def accuracy(self) -> tuple[float, float]:
         """Of A and B."""
-        return (self.both + self.only_a) / self.images, (self.both + self.only_b) / self.images
+        return (self.both + self.only_a) / self.n_images, (self.both + self.only_b) / self.n_images
 
     @property
     def accuracy_difference(self) -> float:
-        """Accuracy of A less accuracy of B."""
-        return (self.only_a - self.only_b) / self.images
+        """accuracy(A) - accuracy(B)."""
+        return (self.only_a - self.only_b) / self.n_images
 
     @property
     def macro_f1_difference(self) -> float:
@@ -56,24 +56,23 @@ class Comparison:
 
     @property
     def better(self) -> str | None:
-        """Name of the model that is shown to be better in accuracy; None where chance explains the difference."""
+        """Name of the model with the significantly higher accuracy; None where the difference is not significant."""
         if self.p >= SIGNIFICANT:
             return None
         return self.names[self.only_b > self.only_a]
 
     @property
     def verdict(self) -> str:
-        """What the test says, in plain words."""
-        a, b = self.names
+        """The result of the test in words."""
         if self.only_a == self.only_b:
-            return f"No difference: where only one of them is right, it is {a} as often as {b}."
-        chance = f"two equally good models differ by this much or more {_percent(self.p)} of the time"
+            return "No difference: each model alone is correct on the same number of images."
+        chance = f"two equally accurate models differ at least this much in {_percent(self.p)} of samples"
         if self.better:
-            return f"{self.better} is really better (on pictures like these): {chance}."
+            return f"{self.better} is significantly more accurate: {chance}."
         low, high = (f"{100 * end:+.1f}" for end in self.accuracy_difference_ci95)
         return (
-            f"Not shown: {chance}.\n"
-            f"The truth may lie anywhere from {low} to {high} points; more pictures would narrow that down."
+            f"Not significant: {chance}.\n"
+            f"The true difference may lie anywhere from {low} to {high} points; more images would narrow the interval."
         )
 
     def summary(self) -> str:
@@ -82,12 +81,12 @@ class Comparison:
         low, high = (f"{100 * end:+.2f}" for end in self.accuracy_difference_ci95)
         lowest, highest = (f"{end:+.3f}" for end in self.macro_f1_difference_ci95)
         return "\n".join([
-            f"Is {a} better than {b}? The same {self.images:,} images",
-            f"right in both       {self.both:,}; only in {a} {self.only_a:,}; only in {b} {self.only_b:,}; "
-            f"in neither {self.neither:,}",
-            f"accuracy            {self.accuracy[0]:.2%} against {self.accuracy[1]:.2%}: "
+            f"{a} compared with {b} on the same {self.n_images:,} images",
+            f"correct             both {self.both:,}; only {a} {self.only_a:,}; only {b} {self.only_b:,}; "
+            f"neither {self.neither:,}",
+            f"accuracy            {self.accuracy[0]:.2%} and {self.accuracy[1]:.2%}: "
             f"{100 * self.accuracy_difference:+.2f} points  (95% interval {low} to {high}, paired bootstrap)",
-            f"macro F1            {self.macro_f1[0]:.3f} against {self.macro_f1[1]:.3f}: "
+            f"macro F1            {self.macro_f1[0]:.3f} and {self.macro_f1[1]:.3f}: "
             f"{self.macro_f1_difference:+.3f}  (95% interval {lowest} to {highest})",
             f"McNemar's test      p = {self.p:.3g}  (exact, two-sided)",
             self.verdict,
@@ -97,8 +96,8 @@ class Comparison:
         """Everything as plain Python values, ready for `json.dump`."""
         return {
             "models": list(self.names),
-            "images": self.images,
-            "right": {"both": self.both, "only_a": self.only_a, "only_b": self.only_b, "neither": self.neither},
+            "images": self.n_images,
+            "correct": {"both": self.both, "only_a": self.only_a, "only_b": self.only_b, "neither": self.neither},
             "accuracy": list(self.accuracy),
             "accuracy_difference": self.accuracy_difference,
             "accuracy_difference_ci95": list(self.accuracy_difference_ci95),
@@ -111,74 +110,85 @@ class Comparison:
 
 
 def compare(
-    true: np.ndarray, a: np.ndarray, b: np.ndarray, k: int, names: Sequence[str] = ("A", "B"), *, seed: int = 0
+    y_true: np.ndarray,
+    y_pred_a: np.ndarray,
+    y_pred_b: np.ndarray,
+    k: int,
+    names: Sequence[str] = ("A", "B"),
+    *,
+    seed: int = 0,
 ) -> Comparison:
-    """Compares the answers of two models.
+    """Compares the predictions of two models.
 
     McNemar 1947, "Note on the sampling error of the difference between correlated proportions", in its exact form: of
-    the pictures that only one model got right, either model has each with probability one half. The bootstrap draws
-    whole pictures, with both answers (Efron & Tibshirani 1993, section 8.3).
+    the images that only one model classifies correctly, each falls to either model with probability one half. The
+    bootstrap draws whole images, with both predictions (Efron & Tibshirani 1993, section 8.3).
 
     Args:
-        true: int (n,), the true label of each picture, as a code below k.
-        a, b: int (n,), the label that each model says.
+        y_true: int (n,), code of the true label of each image, below k.
+        y_pred_a, y_pred_b: int (n,), code of the label that each model predicts.
         k: number of labels.
         names: of the models.
         seed: of the bootstrap.
 
     Raises:
-        FerError: no pictures, or not the same number of answers.
+        FerError: no images, or arrays of different lengths.
     """
-    n = len(true)
-    if not n or len(a) != n or len(b) != n:
-        raise FerError(f"a comparison needs two answers for each picture; found {n} pictures, {len(a)} and {len(b)}")
-    right_a, right_b = a == true, b == true
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    (low, lowest), (high, highest) = _bootstrap(true, a, b, k, seed)
+    n = len(y_true)
+    if not n or len(y_pred_a) != n or len(y_pred_b) != n:
+        raise FerError(
+            f"a comparison needs two predictions for each image; "
+            f"found {n} images, {len(y_pred_a)} and {len(y_pred_b)} predictions"
+        )
+    correct_a, correct_b = y_pred_a == y_true, y_pred_b == y_true
+    only_a, only_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
+    (low, lowest), (high, highest) = _bootstrap(y_true, y_pred_a, y_pred_b, k, seed)
+    once = np.ones((1, n), int)
+    name_a, name_b = names
     return Comparison(
-        names=tuple(names),
-        both=int((right_a & right_b).sum()),
+        names=(name_a, name_b),
+        both=int((correct_a & correct_b).sum()),
         only_a=only_a,
         only_b=only_b,
-        neither=int((~right_a & ~right_b).sum()),
-        macro_f1=tuple(float(_scores(np.ones((1, n), int), true, said, k)[1][0]) for said in (a, b)),
+        neither=int((~correct_a & ~correct_b).sum()),
+        macro_f1=(float(_metrics(once, y_true, y_pred_a, k)[1][0]), float(_metrics(once, y_true, y_pred_b, k)[1][0])),
         accuracy_difference_ci95=(float(low), float(high)),
         macro_f1_difference_ci95=(float(lowest), float(highest)),
         p=float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0,
     )
 
 
-def _bootstrap(true, a, b, k, seed):
+def _bootstrap(y_true, y_pred_a, y_pred_b, k, seed) -> np.ndarray:
     """Percentiles 2.5 and 97.5 of the differences in accuracy and macro F1, float64 (2, 2).
 
-    Pictures with the same truth and answers are alike, so a resample of them is a multinomial draw of the counts of
-    these kinds: the same bootstrap, in a time that does not grow with n.
+    Images with the same true label and predictions are interchangeable, so a resample is a multinomial draw of the
+    counts of these kinds: the same bootstrap, in a time that does not grow with n.
     """
-    kinds, counts = np.unique(np.stack([true, a, b]), axis=1, return_counts=True)
-    rng, n, differences = np.random.default_rng(seed), len(true), []
+    kinds, counts = np.unique(np.stack([y_true, y_pred_a, y_pred_b]), axis=1, return_counts=True)
+    rng, n, differences = np.random.default_rng(seed), len(y_true), []
     for _ in range(RESAMPLES // DRAWS):
         drawn = rng.multinomial(n, counts / n, DRAWS)
-        (accuracy_a, f1_a), (accuracy_b, f1_b) = (_scores(drawn, kinds[0], said, k) for said in kinds[1:])
+        (accuracy_a, f1_a), (accuracy_b, f1_b) = (_metrics(drawn, kinds[0], y_pred, k) for y_pred in kinds[1:])
         differences.append(np.stack([accuracy_a - accuracy_b, f1_a - f1_b], axis=1))
     return np.percentile(np.concatenate(differences), [2.5, 97.5], axis=0)
 
 
-def _scores(counts, true, said, k):
-    """Accuracy and macro F1 (as `Report.macro_f1`, of the labels that occur) of pictures counted by kind.
+def _metrics(counts, y_true, y_pred, k) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and macro F1 (as `Report.macro_f1`, over the labels that occur) of many resamples at once.
 
     Args:
-        counts: int (m, kinds), m sets of pictures.
-        true, said: int (kinds,), what a picture of each kind shows and is taken for.
+        counts: int (m, kinds), images of each kind in m resamples.
+        y_true, y_pred: int (kinds,), true and predicted label of each kind.
 
     Returns:
-        Two of float64 (m,).
+        Two arrays float64 (m,).
     """
     codes = np.arange(k)
-    support, claimed = counts @ (true[:, None] == codes), counts @ (said[:, None] == codes)  # (m, k)
-    right = counts @ ((true == said)[:, None] & (true[:, None] == codes))
-    f1 = 2 * right / np.maximum(support + claimed, 1)
-    return right.sum(axis=1) / counts.sum(axis=1), np.mean(f1, axis=1, where=support > 0)
+    support, predicted = counts @ (y_true[:, None] == codes), counts @ (y_pred[:, None] == codes)  # (m, k)
+    hits = counts @ ((y_true == y_pred)[:, None] & (y_true[:, None] == codes))
+    f1 = 2 * hits / np.maximum(support + predicted, 1)
+    return hits.sum(axis=1) / counts.sum(axis=1), np.mean(f1, axis=1, where=support > 0)
 
 
-def _percent(p):
+def _percent(p: float) -> str:
     return f"{p:.0%}" if p >= 0.095 else f"{p:.1%}" if p >= 0.001 else "less than 0.1%"

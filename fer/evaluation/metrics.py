@@ -1,31 +1,33 @@
-"""Scores of an expression classifier: one `Report` per evaluation, numpy only.
+"""Metrics of an expression classifier: one `Report` per evaluation.
 
-The confusion matrix is kept as it is counted and everything that follows from it is derived on request, so no two
-numbers of a report can disagree. Only what needs the probabilities themselves is stored next to it.
+A report stores the confusion matrix as it is counted and derives all that follows from it on request, so no two figures
+of a report can disagree. Only what needs the probabilities themselves is stored beside it.
 
-    scores = metrics.report(probabilities, targets, labels)
-    print(scores.summary(), scores.table(), scores.confusion_table(), sep="\n\n")
+    report = metrics.compute_report(probabilities, targets, labels)
+    print(report.summary(), report.table(), report.confusion_table(), sep="\n\n")
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from fer.core.errors import FerError
 from fer.core.text import aligned
+from fer.evaluation.intervals import wilson
 
 BINS = 15  # equal-width confidence bins of the calibration error, as in Guo et al. 2017, table 1
-RESAMPLES = 2000  # bootstrap resamples behind the accuracy interval
-SMALLEST = float(np.finfo(np.float32).eps)  # in the NLL, of a probability; scikit-learn clips likewise
-SUM_TOLERANCE = 1e-3  # of the sum of a row around 1: far above float32 rounding, far below a forgotten softmax
+SMALLEST = float(np.finfo(np.float32).eps)  # probability below which the NLL is clipped, as in scikit-learn
+SUM_TOLERANCE = 1e-3  # of the sum of a row around 1: far above float32 rounding, far below a missing softmax
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: == on arrays has no single truth value
 class Report:
-    """Scores of predicted probabilities against true distributions. Built by `report`.
+    """Metrics of predicted probabilities against target distributions. Built by `compute_report`.
 
-    A ratio without cases (0/0, say the precision of a label never predicted) is 0, as with scikit-learn's
+    A ratio without cases (0/0, such as the precision of a label that is never predicted) is 0, as with scikit-learn's
     `zero_division=0`.
 
     Attributes:
@@ -33,20 +35,18 @@ class Report:
         confusion: int64 (k, k), images per true label (row) and predicted label (column).
         top2_accuracy: share of images whose true label is among the two most probable.
         nll: mean cross-entropy against the targets in nats.
-        accuracy_ci95: low and high end of the 95% interval of the accuracy.
-        bin_counts: int64 (BINS,), images per bin of the top confidence; bin b covers (b / BINS, (b + 1) / BINS].
-        bin_confidence: float64 (BINS,), mean top confidence in each bin, 0 where the bin is empty.
+        bin_counts: int64 (BINS,), images per bin of confidence; bin b covers (b / BINS, (b + 1) / BINS].
+        bin_confidence: float64 (BINS,), mean confidence in each bin, 0 where the bin is empty.
         bin_accuracy: float64 (BINS,), accuracy in each bin, 0 where the bin is empty.
 
     Raises:
-        FerError: if there are fewer than two labels, a label twice, no image, or a confusion matrix of another size.
+        FerError: fewer than two labels, a label twice, no image, or a confusion matrix of another size.
     """
 
     labels: tuple[str, ...]
     confusion: np.ndarray
     top2_accuracy: float
     nll: float
-    accuracy_ci95: tuple[float, float]
     bin_counts: np.ndarray
     bin_confidence: np.ndarray
     bin_accuracy: np.ndarray
@@ -60,8 +60,7 @@ class Report:
             raise FerError("a report needs at least one image; the confusion matrix is empty")
 
     @property
-    def images(self) -> int:
-        """Number of images scored, n."""
+    def n_images(self) -> int:
         return int(self.confusion.sum())
 
     @property
@@ -72,17 +71,21 @@ class Report:
     @property
     def accuracy(self) -> float:
         """Share of images whose most probable label is the true one."""
-        return float(np.trace(self.confusion) / self.images)
+        return float(np.trace(self.confusion) / self.n_images)
+
+    @property
+    def accuracy_ci95(self) -> tuple[float, float]:
+        """Low and high end of the accuracy's 95% interval (Wilson)."""
+        return wilson(np.trace(self.confusion), self.n_images)
 
     @property
     def macro(self) -> dict[str, float]:
-        """Plain means of precision, recall, specificity and f1 over the labels that occur.
+        """Unweighted means of precision, recall, specificity and f1 over the labels that occur.
 
-        A label without a true image has no recall to measure and would enter as a 0 that no classifier can avoid, so a
-        test set that lacks "disgust" would cap the score at 6/7. Wrong predictions of such a label are not forgiven:
-        they already lower the recall of the label they were taken from. `f1_score(average="macro")` of scikit-learn
-        averages over the labels seen in either truth or prediction, or over `labels=` if given; this is
-        `labels=` the ones that occur, the rule that its `balanced_accuracy_score` follows as well.
+        A label without a true image has no recall and would enter as a 0 that no classifier can avoid: a test set
+        without "disgust" would cap the score at 6/7. Wrong predictions of such a label still count: they lower the
+        recall of the true label. This is `f1_score(labels=those that occur, average="macro")` of scikit-learn, the rule
+        that its `balanced_accuracy_score` follows as well.
         """
         return self._average(self.support > 0)
 
@@ -99,7 +102,7 @@ class Report:
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 of the labels that occur; `macro` says why only of those."""
+        """Mean F1 of the labels that occur; `macro` gives the reason."""
         return self.macro["f1"]
 
     @property
@@ -108,27 +111,35 @@ class Report:
 
         Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
         """
-        return float(self.bin_counts @ np.abs(self.bin_accuracy - self.bin_confidence) / self.images)
+        return float(self.bin_counts @ np.abs(self.bin_accuracy - self.bin_confidence) / self.n_images)
 
     @property
     def per_class(self) -> dict[str, dict[str, float | int]]:
-        """One-against-the-rest scores: {label: {precision, recall, specificity, f1, support, tp, fp, fn, tn}}."""
-        columns = self._columns()
+        """One-vs-rest metrics: {label: {precision, recall, specificity, f1, support, tp, fp, fn, tn}}."""
+        columns = self._columns
         return {
             label: {name: column[i].item() for name, column in columns.items()} for i, label in enumerate(self.labels)
         }
 
+    @cached_property
     def _columns(self) -> dict[str, np.ndarray]:
-        """The per-label scores as arrays (k,), int64 counts and float64 ratios."""
+        """The metrics per label as arrays (k,): int64 counts and float64 ratios."""
+        codes = np.arange(len(self.labels))
+        y_true, y_pred = np.meshgrid(codes, codes, indexing="ij")  # one case per cell, weighted by its count
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            y_true.ravel(), y_pred.ravel(), labels=codes, sample_weight=self.confusion.ravel(), zero_division=0
+        )
         tp = np.diag(self.confusion)
         fn = self.support - tp
         fp = self.confusion.sum(axis=0) - tp
-        tn = self.images - tp - fn - fp
+        tn = self.n_images - tp - fn - fp
+        negatives = tn + fp
+        specificity = np.divide(tn, negatives, out=np.zeros(len(codes)), where=negatives > 0)
         return {
-            "precision": _ratio(tp, tp + fp),
-            "recall": _ratio(tp, tp + fn),
-            "specificity": _ratio(tn, tn + fp),
-            "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+            "precision": precision,
+            "recall": recall,
+            "specificity": specificity,
+            "f1": f1,
             "support": self.support,
             "tp": tp,
             "fp": fp,
@@ -137,15 +148,15 @@ class Report:
         }
 
     def _average(self, weights: np.ndarray) -> dict[str, float]:
-        """Averages the four ratios over the labels with `weights` (k,)."""
-        columns = self._columns()
+        """The four ratios averaged over the labels with `weights` (k,)."""
+        columns = self._columns
         names = ("precision", "recall", "specificity", "f1")
         return {name: float(np.average(columns[name], weights=weights)) for name in names}
 
     def to_dict(self) -> dict:
         """The report as plain Python values, ready for `json.dump`."""
         return {
-            "images": self.images,
+            "images": self.n_images,
             "labels": list(self.labels),
             "accuracy": self.accuracy,
             "accuracy_ci95": list(self.accuracy_ci95),
@@ -160,55 +171,53 @@ class Report:
         }
 
     def summary(self) -> str:
-        """The scores of the whole set, one a line."""
+        """The metrics of the whole set, one per line."""
         low, high = self.accuracy_ci95
+        interval = f"95% interval {low:.2%} to {high:.2%}, {self.n_images:,} images"
         weighted = self.weighted
-        return "\n".join(
-            [
-                f"accuracy            {self.accuracy:.2%}  (95% interval {low:.2%} to {high:.2%}, {self.images:,} images)",
-                f"balanced accuracy   {self.balanced_accuracy:.2%}",
-                f"top-2 accuracy      {self.top2_accuracy:.2%}",
-                f"macro F1            {self.macro_f1:.3f}",
-                f"weighted F1         {weighted['f1']:.3f}  "
-                f"(precision {weighted['precision']:.3f}, recall {weighted['recall']:.3f})",
-                f"NLL                 {self.nll:.3f} nats",
-                f"ECE                 {self.ece:.3f}",
-            ]
-        )
+        return "\n".join([
+            f"accuracy            {self.accuracy:.2%}  ({interval})",
+            f"balanced accuracy   {self.balanced_accuracy:.2%}",
+            f"top-2 accuracy      {self.top2_accuracy:.2%}",
+            f"macro F1            {self.macro_f1:.3f}",
+            f"weighted F1         {weighted['f1']:.3f}  "
+            f"(precision {weighted['precision']:.3f}, recall {weighted['recall']:.3f})",
+            f"NLL                 {self.nll:.3f} nats",
+            f"ECE                 {self.ece:.3f}",
+        ])  # fmt: skip
 
     def table(self) -> str:
-        """One row of counts and scores per label, then their macro and weighted averages."""
+        """One row of counts and metrics per label, then their macro and weighted averages."""
         counts = ("support", "tp", "fn", "fp", "tn")
         ratios = ("precision", "recall", "specificity", "f1")
         rows = [["emotion", "support", "TP", "FN", "FP", "TN", "precision", "recall", "specificity", "F1"]]
-        for label, scores in self.per_class.items():
-            rows.append([label, *(str(scores[name]) for name in counts), *(f"{scores[name]:.3f}" for name in ratios)])
+        for label, row in self.per_class.items():
+            rows.append([label, *(str(row[name]) for name in counts), *(f"{row[name]:.3f}" for name in ratios)])
         rows.append([])
         for name, average in (("macro average", self.macro), ("weighted average", self._average(self.support))):
-            rows.append([name, str(self.images), "", "", "", "", *(f"{average[ratio]:.3f}" for ratio in ratios)])
+            rows.append([name, str(self.n_images), "", "", "", "", *(f"{average[ratio]:.3f}" for ratio in ratios)])
         return aligned(rows)
 
     def confusion_table(self) -> str:
-        """The confusion matrix: a row is a true label, a column a predicted one."""
+        """The confusion matrix: a row per true label, a column per predicted label."""
         rows = [["true \\ predicted", *self.labels]]
         rows += [[label, *map(str, row)] for label, row in zip(self.labels, self.confusion.tolist(), strict=True)]
         return aligned(rows)
 
 
-def report(probabilities: np.ndarray, targets: np.ndarray, labels: Sequence[str], *, seed: int = 0) -> Report:
-    """Scores predictions against the truth.
+def compute_report(probabilities: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> Report:
+    """Scores predictions against targets.
 
-    The true label is the argmax of a target and the predicted one that of the probabilities; of equal values the first
-    counts. The NLL alone sees whole targets: with vote shares its floor is the entropy of the votes, not 0.
+    The true label is the argmax of a target and the predicted label that of the probabilities; of equal values the
+    first counts. Only the NLL sees whole targets: with vote shares its minimum is the entropy of the votes, not 0.
 
     Args:
         probabilities: float32 (n, k), rows sum to 1.
         targets: float32 (n, k), rows sum to 1: one-hot, or shares of votes.
         labels: the k names of the columns.
-        seed: of the bootstrap behind `accuracy_ci95`.
 
     Raises:
-        FerError: if a shape does not fit, there is no image, or a row is not a distribution.
+        FerError: a shape does not fit, there is no image, or a row is not a distribution.
     """
     labels = tuple(labels)
     _check_labels(labels)
@@ -218,19 +227,16 @@ def report(probabilities: np.ndarray, targets: np.ndarray, labels: Sequence[str]
         raise FerError(
             f"probabilities and targets must be of the same images; found {len(probabilities)} and {len(targets)} rows"
         )
-
-    n, k = probabilities.shape
-    # A stable sort puts the first of equal probabilities first, as argmax does; so top-2 never falls below accuracy.
+    # scikit-learn's top-k accuracy lets the last of equal probabilities win, and its log loss takes no soft targets.
+    # A stable sort puts the first of equal probabilities first, as argmax does, so top-2 never falls below accuracy.
     ranked = np.argsort(-probabilities, axis=1, kind="stable")  # (n, k), most probable label first
-    true, predicted = targets.argmax(axis=1), ranked[:, 0]
-    right = predicted == true
-    counts, confidence, accuracy = _reliability(probabilities.max(axis=1), right)
+    y_true, y_pred = targets.argmax(axis=1), ranked[:, 0]
+    counts, confidence, accuracy = _reliability(probabilities.max(axis=1), y_pred == y_true)
     return Report(
         labels=labels,
-        confusion=np.bincount(true * k + predicted, minlength=k * k).reshape(k, k).astype(np.int64),
-        top2_accuracy=float((ranked[:, :2] == true[:, None]).any(axis=1).mean()),
-        nll=float(np.sum(targets * np.log(1 / np.clip(probabilities, SMALLEST, 1))) / n),
-        accuracy_ci95=_bootstrap(int(right.sum()), n, seed),
+        confusion=confusion_matrix(y_true, y_pred, labels=np.arange(len(labels))).astype(np.int64),
+        top2_accuracy=float((ranked[:, :2] == y_true[:, None]).any(axis=1).mean()),
+        nll=float(np.sum(targets * np.log(1 / np.clip(probabilities, SMALLEST, 1))) / len(targets)),
         bin_counts=counts,
         bin_confidence=confidence,
         bin_accuracy=accuracy,
@@ -263,12 +269,14 @@ def _distributions(values: np.ndarray, name: str, labels: tuple[str, ...]) -> np
     return values
 
 
-def _reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Groups images by top confidence (Guo et al. 2017, section 2).
+def _reliability(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Groups images by confidence (Guo et al. 2017, section 2).
+
+    scikit-learn's `calibration_curve` is binary, and drops empty bins and the counts that the error needs.
 
     Args:
         confidence: float64 (n,), probability of the predicted label.
-        right: bool (n,), whether that label is the true one.
+        correct: bool (n,), whether that label is the true one.
 
     Returns:
         Per bin: int64 counts, float64 mean confidence, float64 accuracy, each (BINS,).
@@ -276,22 +284,6 @@ def _reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray,
     inner_edges = np.arange(1, BINS) / BINS
     bins = np.digitize(confidence, inner_edges, right=True)  # bin b is (b / BINS, (b + 1) / BINS]
     counts = np.bincount(bins, minlength=BINS).astype(np.int64)
-    sums = (np.bincount(bins, weights=weights, minlength=BINS) for weights in (confidence, right))
-    return counts, *(_ratio(total, counts) for total in sums)
-
-
-def _bootstrap(right: int, n: int, seed: int) -> tuple[float, float]:
-    """95% percentile interval of the accuracy (Efron 1979; Efron & Tibshirani 1993, section 13.3).
-
-    Drawing n of n right/wrong marks with replacement and counting the right ones is a Binomial(n, right / n) variable,
-    so the resamples are drawn as such: the same bootstrap, without its loop. If all marks agree, the interval has no
-    width.
-    """
-    accuracies = np.random.default_rng(seed).binomial(n, right / n, RESAMPLES) / n
-    low, high = np.percentile(accuracies, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole as float64, and 0 where whole is 0."""
-    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
+    sums = (np.bincount(bins, weights=weights, minlength=BINS) for weights in (confidence, correct))
+    mean_confidence, accuracy = (total / np.maximum(counts, 1) for total in sums)
+    return counts, mean_confidence, accuracy

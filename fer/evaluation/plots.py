@@ -1,10 +1,11 @@
-"""Figures of what stands beside the report: risk against coverage, and groups side by side.
+"""Figures of an evaluation: confusion matrix, reliability, risk against coverage, groups.
 
-As in `plots`, every figure reads in a grey print, no letter is smaller than 8 points, and the suffix sets the format.
+As in `figures`, every figure reads in greyscale, no letter is smaller than 8 points, and the suffix sets the format.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,9 +18,12 @@ from fer.evaluation.groups import SMALL, Groups
 from fer.evaluation.metrics import BINS, Report
 from fer.evaluation.selective import LEAST, RiskCoverage
 
+MARKERS = "osD^vPX*<>"  # one per label: there are not enough distinct hues and greys
+SPREAD = 0.6  # share of the distance between groups over which the labels' markers are spread
+
 
 def confusion_matrix(report: Report, path: str | Path, *, title: str = "") -> None:
-    """Draws the confusion matrix: each cell has its share of the row, which also sets its shade, above its count.
+    """Draws the confusion matrix; each cell shows its share of the row, which also sets its shade, above its count.
 
     Args:
         report: the evaluation to draw.
@@ -33,19 +37,20 @@ def confusion_matrix(report: Report, path: str | Path, *, title: str = "") -> No
     support = report.support
     shares = report.confusion / np.maximum(support, 1)[:, None]  # (k, k); the row of an absent label is 0
     long = max(map(len, report.labels)) > 9
-    slanted = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if long else {}
     low, high = report.accuracy_ci95
     scores = f"accuracy {report.accuracy:.1%} (95% interval {low:.1%} to {high:.1%}), macro F1 {report.macro_f1:.3f}"
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(max(0.75 * k + 1.6, 5), max(0.65 * k + 1.6, 3.5)), layout="constrained")
         axes = figure.subplots()
         cells = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")  # darker is more, in grey too
-        for (row, column), share in np.ndenumerate(shares):
-            _cell(axes, column, row, share, report.confusion[row, column], _text_color(cells.cmap(share)))
+        for row, column in np.ndindex(k, k):
+            share, count = float(shares[row, column]), int(report.confusion[row, column])
+            _cell(axes, column, row, share, count, _text_color(cells.cmap(share)))
         axes.set_xticks(range(k), report.labels, **slanted)
         axes.set_yticks(range(k), [f"{label}\n{count:,}" for label, count in zip(report.labels, support, strict=True)])
-        axes.set_xlabel("predicted (share of the true label, number of images)")
-        axes.set_ylabel("true (number of images)")
+        axes.set_xlabel("predicted label (share of the true label, number of images)")
+        axes.set_ylabel("true label (number of images)")
         # White lines between the cells keep neighbours of one shade apart.
         axes.set_xticks(np.arange(k - 1) + 0.5, minor=True)
         axes.set_yticks(np.arange(k - 1) + 0.5, minor=True)
@@ -57,10 +62,10 @@ def confusion_matrix(report: Report, path: str | Path, *, title: str = "") -> No
 
 
 def reliability(report: Report, path: str | Path, *, title: str = "") -> None:
-    """Draws accuracy against confidence, and below how many images have that confidence.
+    """Draws accuracy against confidence, and below it the number of images at each confidence.
 
-    A reliability diagram as in figure 1 of Guo et al. 2017, "On Calibration of Modern Neural Networks": where the
-    confidence can be trusted the bars end on the diagonal.
+    A reliability diagram as in figure 1 of Guo et al. 2017, "On Calibration of Modern Neural Networks": of a
+    calibrated classifier the bars end on the diagonal.
 
     Args:
         report: the evaluation to draw.
@@ -84,7 +89,7 @@ def reliability(report: Report, path: str | Path, *, title: str = "") -> None:
         top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
         top.legend(loc="upper left")
         bottom.bar(centres, counts, color=LIGHT, **bar)
-        mean = counts @ confidence / report.images
+        mean = counts @ confidence / report.n_images
         bottom.axvline(mean, ymax=0.78, color=ACCENT, linestyle=":", label=f"mean confidence {mean:.1%}")
         bottom.axvline(report.accuracy, ymax=0.78, color=DARK, linestyle="--", label=f"accuracy {report.accuracy:.1%}")
         bottom.set(xlabel="confidence", ylabel="images", ylim=(0, 1.35 * counts.max()))  # room for the legend
@@ -94,7 +99,7 @@ def reliability(report: Report, path: str | Path, *, title: str = "") -> None:
         bottom.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         bottom.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         figure.align_ylabels()
-        headline(figure, title, f"ECE {report.ece:.3f}, NLL {report.nll:.3f}, {report.images:,} images")
+        headline(figure, title, f"ECE {report.ece:.3f}, NLL {report.nll:.3f}, {report.n_images:,} images")
         save(figure, path)
 
 
@@ -109,21 +114,17 @@ def _cell(axes: Axes, x: int, y: int, share: float, count: int, color: str) -> N
 
 
 def _text_color(background: tuple[float, float, float, float]) -> str:
-    """Black or white, whichever stands out from an RGBA colour.
+    """Black or white, whichever has more contrast to an RGBA colour.
 
-    At a luma (ITU-R BT.601) of 0.46 a grey has the same contrast to both, by the contrast ratio of WCAG 2.
+    A grey of luma 0.46 (ITU-R BT.601) has the same contrast ratio (WCAG 2) to both.
     """
     return "white" if np.dot(background[:3], (0.299, 0.587, 0.114)) < 0.46 else "black"
-
-
-MARKERS = "osD^vPX*<>"  # of the labels: hues and greys run out, shapes do not
-SPREAD = 0.6  # of the distance between groups, over which the labels' markers are set apart
 
 
 def risk_coverage(
     curves: Sequence[tuple[str, RiskCoverage]], path: str | Path, *, threshold: float | None = None, title: str = ""
 ) -> None:
-    """Draws accuracy against the share of pictures kept, the most certain first.
+    """Draws accuracy against coverage, the most confident images first.
 
     Args:
         curves: a name and a curve for each model.
@@ -138,17 +139,18 @@ def risk_coverage(
         figure = Figure(figsize=(5.5, 4), layout="constrained")
         axes = figure.subplots()
         for (name, curve), color, dash in zip(curves, (DARK, ACCENT), ("-", "--"), strict=False):
-            shown = slice(min(LEAST, curve.images) - 1, None)  # the curve of fewer pictures is noise
+            shown = slice(min(LEAST, curve.n_images) - 1, None)  # the curve of fewer images is noise
             label = f"{name} (AURC {curve.aurc:.3f})"
             axes.plot(curve.coverage[shown], 1 - curve.risk[shown], color=color, linestyle=dash, label=label)
         _, first = curves[0]
         whole = 1 - first.risk[-1]
-        axes.axhline(whole, color=MUTED, linestyle=":", linewidth=1, label=f"nothing left out: {whole:.1%}")
+        axes.axhline(whole, color=MUTED, linestyle=":", linewidth=1, label=f"full coverage: {whole:.1%}")
         if threshold is not None:
             kept = max(1, int((first.confidence >= threshold).sum()))
-            said = f"confidence from {threshold:.3f}: {1 - first.risk[kept - 1]:.1%} of {kept / first.images:.0%}"
-            axes.plot(kept / first.images, 1 - first.risk[kept - 1], "o", color="black", markersize=6, label=said)
-        axes.set(xlabel="coverage: share of images kept, the most certain first", ylabel="accuracy of those kept")
+            coverage, accuracy = kept / first.n_images, 1 - first.risk[kept - 1]
+            label = f"confidence from {threshold:.3f}: {accuracy:.1%} at coverage {coverage:.0%}"
+            axes.plot(coverage, accuracy, "o", color="black", markersize=6, label=label)
+        axes.set(xlabel="coverage (most confident images first)", ylabel="accuracy")
         axes.set_xlim(0, 1)
         axes.set_ylim(top=1)
         for axis in (axes.xaxis, axes.yaxis):
@@ -159,7 +161,7 @@ def risk_coverage(
 
 
 def groups(scores: Groups, path: str | Path, *, title: str = "") -> None:
-    """Draws the accuracy of each group with its interval, and beside it the recall of each label, a marker a label.
+    """Draws the accuracy of each group with its interval, and beside it the recall of each label, one marker per label.
 
     Args:
         scores: the groups.
@@ -176,7 +178,7 @@ def groups(scores: Groups, path: str | Path, *, title: str = "") -> None:
         figure = Figure(figsize=(9, 1.9 + 0.45 * len(names)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2, 3])
         accuracy = np.array([report.accuracy for report in reports])
-        ends = np.array([scores.interval(name) for name in names])
+        ends = np.array([report.accuracy_ci95 for report in reports])
         errors = np.abs(ends.T - accuracy)
         left.errorbar(accuracy, rows, xerr=errors, fmt="o", color=DARK, capsize=4, markersize=5)
         star = f"\n* fewer than {SMALL} images" if scores.small else ""
@@ -199,4 +201,4 @@ def groups(scores: Groups, path: str | Path, *, title: str = "") -> None:
 
 def _named(scores: Groups, name: str) -> str:
     star = " *" if name in scores.small else ""
-    return f"{name}{star}\n{scores.reports[name].images:,} images"
+    return f"{name}{star}\n{scores.reports[name].n_images:,} images"

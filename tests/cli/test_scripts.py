@@ -1,29 +1,23 @@
-"""train.py and evaluate.py from end to end: what they print, write and refuse."""
+"""train.py from end to end: what it prints, writes and refuses."""
 
 import json
 import subprocess
 import sys
 from unittest import mock
 
-import cv2
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, log_loss
 from support import tiny
 from support.tiny import script
 
-from fer import FerError
-from fer.cli import common, evaluate, train
+from fer.cli import evaluate, train
 from fer.core.images import InputSpec
-from fer.data import dataset
 from fer.models.classifier import Classifier
-from fer.models.ensemble import average
 from fer.training import fit
 
 PNG = b"\x89PNG"
-N = 257  # one more than a full batch of the network
 
 
 # --- train.py as a program
@@ -45,9 +39,9 @@ def program(tmp_path_factory):
 
 def test_train_says_what_it_read_where_it_runs_and_what_it_wrote(program):
     place, output, _ = program
-    assert "train: 66 pictures (angry 22, happy 22, sad 22); 0 blank, 1 skipped" in output
+    assert "train: 66 images (angry 22, happy 22, sad 22); 0 blank, 1 skipped" in output
     assert f"  skipped {place / 'faces' / 'train' / 'happy' / 'broken.jpg'}: " in output
-    assert "validation: 30 pictures" in output
+    assert "validation: 30 images" in output
     assert "training four-block (recipe four-block) on " in output
     assert f"keras {keras.__version__}" in output
     assert "2 epochs, " in output
@@ -245,214 +239,6 @@ def test_without_graphviz_the_text_is_there_and_a_hint(tmp_path, monkeypatch, ca
     output = capsys.readouterr()
     assert "block1_conv" in output.out
     assert output.err.startswith(f"error: {tmp_path / 'd.png'}: drawing needs Graphviz: pip install pydot")
-
-
-# --- evaluate.py
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """257 validation pictures in folders with other words for the emotions; two models that know nothing much."""
-    place = tmp_path_factory.mktemp("measured")
-    words = {"angry": "Anger", "happy": "happiness", "sad": "sadness"}
-    faces = tiny.folders(place / "faces", train=6, validation=N)
-    for split in ("train", "validation"):
-        for label, word in words.items():
-            (faces / split / label).rename(faces / split / word)
-    models = []
-    for seed, labels in ((2, tiny.LABELS), (3, ("sad", "angry", "happy"))):
-        keras.utils.set_random_seed(seed)
-        path = place / f"model{len(models)}.keras"
-        model = tiny.build(labels)
-        model.get_layer("logits").set_weights([array * 3 for array in model.get_layer("logits").get_weights()])
-        Classifier(model, labels, InputSpec(tiny.SIZE)).save(path)
-        models.append(path)
-    return faces, models, dataset.load(faces, InputSpec(tiny.SIZE), splits=("validation",))["validation"]
-
-
-KEYS = {
-    *("images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "weighted", "per_class"),
-    *("confusion", "top2_accuracy", "ece", "nll", "risk_coverage"),
-    *("model", "data", "votes", "keep_list", "split", "tta", "views"),
-}
-
-
-@pytest.fixture(scope="module")
-def evaluated(measured, tmp_path_factory):
-    """One evaluation with every file that can be asked for: (folder, report, printed text)."""
-    faces, models, _ = measured
-    place = tmp_path_factory.mktemp("evaluated")
-    names = ("report.json", "confusion.png", "reliability.png", "mistakes.csv")
-    files = [word for name in names for word in (f"--{name.partition('.')[0]}", place / name)]
-    printed = tiny.printed(evaluate, "--model", models[0], "--data", faces, *files)
-    return place, json.loads((place / "report.json").read_text()), printed
-
-
-def test_the_report_has_the_promised_keys(evaluated, measured):
-    _, report, _ = evaluated
-    assert report.keys() == KEYS
-    assert report["labels"] == list(tiny.LABELS)
-    assert report["model"] == [str(measured[1][0])]
-    assert (report["data"], report["split"], report["tta"], report["views"]) == (
-        str(measured[0]),
-        "validation",
-        "none",
-        1,
-    )
-    assert set(report["per_class"]) == set(tiny.LABELS)
-    assert set(report["per_class"]["sad"]) == {
-        "precision",
-        "recall",
-        "specificity",
-        "f1",
-        "support",
-        "tp",
-        "fp",
-        "fn",
-        "tn",
-    }
-
-
-def test_every_picture_counts_and_the_scores_are_those_of_predict(evaluated, measured):
-    _, report, printed = evaluated
-    _, models, validation = measured
-    probabilities = Classifier.load(models[0]).predict(validation.images)
-    true, said = validation.targets.argmax(axis=1), probabilities.argmax(axis=1)
-    assert report["images"] == N
-    assert sum(map(sum, report["confusion"])) == N
-    assert report["confusion"] == confusion_matrix(true, said, labels=[0, 1, 2]).tolist()
-    assert report["accuracy"] == pytest.approx(accuracy_score(true, said))
-    assert report["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(true, said))
-    assert report["macro_f1"] == pytest.approx(f1_score(true, said, average="macro"))
-    assert report["nll"] == pytest.approx(log_loss(true, probabilities), rel=1e-4)
-    assert 0.1 < report["accuracy"] < 0.9  # else this would prove little
-    assert f"accuracy            {report['accuracy']:.2%}  (95% interval " in printed
-    assert f", {N} images)" in printed
-
-
-def test_the_table_matrix_and_view_count_are_printed(evaluated):
-    _, report, printed = evaluated
-    assert "model0.keras on faces validation, 1 view\n" in printed
-    row = next(line.split() for line in printed.splitlines() if line.startswith("sad "))
-    scores = report["per_class"]["sad"]
-    assert [int(word) for word in row[1:6]] == [scores[name] for name in ("support", "tp", "fn", "fp", "tn")]
-    assert "true \\ predicted" in printed
-
-
-def test_plots_are_written(evaluated):
-    place, _, _ = evaluated
-    for name in ("confusion.png", "reliability.png", "mistakes.png"):
-        assert (place / name).read_bytes().startswith(PNG)
-
-
-def test_mistakes_are_all_there_the_most_confident_first(evaluated, measured):
-    place, report, _ = evaluated
-    _, models, validation = measured
-    table = pd.read_csv(place / "mistakes.csv")
-    assert list(table) == ["name", "true", "predicted", "confidence"]
-    assert len(table) == N - sum(report["confusion"][i][i] for i in range(3))
-    assert table["confidence"].is_monotonic_decreasing
-    assert (table["true"] != table["predicted"]).all()
-    first = table.iloc[0]
-    assert cv2.imread(first["name"]) is not None
-    row = validation.names.index(first["name"])
-    probabilities = Classifier.load(models[0]).predict(validation.images[row : row + 1])[0]
-    assert first["predicted"] == tiny.LABELS[probabilities.argmax()]
-    assert first["confidence"] == pytest.approx(probabilities.max(), abs=1e-4)
-
-
-@pytest.mark.parametrize(("tta", "views"), [("none", 1), ("flip", 2), ("ten-crop", 10)])
-def test_an_ensemble_with_views(measured, tmp_path, capsys, tta, views):
-    faces, models, validation = measured
-    path = tmp_path / "r.json"
-    assert script(evaluate, "--model", *models, "--data", faces, "--tta", tta, "--report", path) == 0
-    report = json.loads(path.read_text())
-    probabilities = average([Classifier.load(model) for model in models], [validation.images] * 2, tta=tta)
-    right = probabilities.argmax(axis=1) == validation.targets.argmax(axis=1)
-    assert report["accuracy"] == pytest.approx(right.mean())
-    assert (report["views"], report["model"]) == (views, list(map(str, models)))
-    assert f"model0.keras + model1.keras on faces validation, {views} view" in capsys.readouterr().out
-
-
-def test_all_splits_together(measured, tmp_path):
-    faces, models, _ = measured
-    path = tmp_path / "r.json"
-    assert script(evaluate, "--model", models[0], "--data", faces, "--split", "all", "--report", path) == 0
-    assert json.loads(path.read_text())["images"] == N + 6
-
-
-def test_a_model_without_mistakes_has_an_empty_list_of_them(measured, tmp_path):
-    faces, models, validation = measured
-    with mock.patch.object(Classifier, "predict", return_value=validation.targets):
-        assert script(evaluate, "--model", models[0], "--data", faces, "--mistakes", tmp_path / "m.csv") == 0
-    assert pd.read_csv(tmp_path / "m.csv").empty
-
-
-def test_evaluate_refuses_in_one_line(measured, tmp_path, refuse):
-    faces, (model, _), _ = measured
-    keras_only, other = tmp_path / "plain.keras", tmp_path / "other.keras"
-    network = tiny.build()
-    network.save(keras_only)
-    Classifier(network, ("angry", "happy", "fear"), InputSpec(tiny.SIZE)).save(other)
-    assert refuse(evaluate, "--model", tmp_path / "none.keras", "--data", faces).endswith(
-        "none.keras: there is no such model file"
-    )
-    assert "it holds no labels" in refuse(evaluate, "--model", keras_only, "--data", faces)
-    assert "there is no such file or folder" in refuse(evaluate, "--model", model, "--data", tmp_path / "nowhere")
-    assert "has no test split, only train, validation" in refuse(
-        evaluate, "--model", model, "--data", faces, "--split", "test"
-    )
-    message = refuse(evaluate, "--model", other, "--data", faces)
-    assert message == "the data have labels that the model does not know: sad; it knows angry, happy, fear"
-    assert "different labels cannot be averaged" in refuse(evaluate, "--model", model, other, "--data", faces)
-    assert "cannot be written" in refuse(evaluate, "--model", model, "--data", faces, "--report", keras_only / "r.json")
-
-
-@pytest.mark.parametrize("arguments", [[], ["--model", "m.keras"], ["--data", "x", "--tta", "rotate"]])
-def test_evaluate_explains_how_to_call_it(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        evaluate.parse_args(arguments)
-    assert ended.value.code == 2
-    assert "usage: " in capsys.readouterr().err
-
-
-def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
-    faces, model = tiny.folders(tmp_path / "faces", train=60, validation=0), tmp_path / "m.keras"
-    flags = ("--validation-fraction", "0.3", "--split-seed", "5")
-    places = ("--output", model, "--run-dir", tmp_path / "run")
-    assert script(train, "--data", faces / "train", *QUICK, *flags, *places) == 0
-    capsys.readouterr()
-    report = tmp_path / "r.json"
-    assert script(evaluate, "--model", model, "--data", faces / "train", "--report", report) == 0
-    made = dataset.load(faces / "train", InputSpec(tiny.SIZE), validation_fraction=0.3, seed=5)["validation"]
-    assert json.loads(report.read_text())["images"] == len(made)
-    assert Classifier.load(model).metadata["split"] == {"validation_fraction": 0.3, "split_seed": 5}
-
-
-def test_models_of_different_splits_are_not_averaged_unasked():
-    args = evaluate.parse_args(["--model", "a", "b", "--data", "d"])
-    notes = [{"split": {"validation_fraction": 0.1, "split_seed": seed}} for seed in (1, 2)]
-    with pytest.raises(FerError, match="--split-seed"):
-        common.take_split(args, notes)
-    args.split_seed = 3
-    common.take_split(args, notes)
-    assert (args.validation_fraction, args.split_seed) == (0.1, 3)
-
-
-@pytest.mark.parametrize(
-    ("outputs", "said"),
-    [
-        (["--confusion", "r.png", "--mistakes", "r.csv"], "two outputs would be one file"),
-        (["--report", "a", "--reliability", "a"], "two outputs would be one file"),
-        (["--mistakes", "q.png"], "--mistakes writes a .csv"),
-        (["--risk-coverage", "a.pdf", "--groups", "a.pdf", "--group-by", "folder"], "two outputs would be one file"),
-        (["--risk-coverage", "a.docx"], "cannot write a figure as '.docx'"),
-        (["--groups", "a.png"], "--groups and --attributes go with --group-by"),
-        (["--attributes", "a.csv"], "--groups and --attributes go with --group-by"),
-    ],
-)
-def test_outputs_that_would_overwrite_each_other_are_refused(refuse, outputs, said):
-    assert said in refuse(evaluate, "--model", "m.keras", "--data", "demo", *outputs)
 
 
 def test_a_single_class_is_refused(tmp_path, refuse):

@@ -65,7 +65,7 @@ def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, 
     assert notes["epoch"] == 2
     assert "validation_while_training" not in notes
     assert notes["pictures"] == {"train": 72, "validation": 25}
-    assert "train: 72 pictures" in printed
+    assert "train: 72 images" in printed
     assert "no validation score" in printed
     assert "accuracy   " not in printed  # the table of scores
     header = (tmp_path / "refit" / "log.csv").read_text().splitlines()[0].split(",")

@@ -121,7 +121,7 @@ def test_uncertain_is_written_beside_the_label(film, model, tmp_path, monkeypatc
     monkeypatch.setattr(Classifier, "predict", lambda self, x, **_: answer)
     flags = ("--source", film, "--model", model, "--detector", "none", "--uncertain", "--log", tmp_path / "log.jsonl")
     run(*flags, code=2)
-    assert "--store-threshold" in capsys.readouterr().err
+    assert "--fit-threshold" in capsys.readouterr().err
     unsure = tmp_path / "unsure.keras"
     Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE), {"uncertain_below": 0.6}).save(unsure)
     run(*flags, "--model", unsure)

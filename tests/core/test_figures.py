@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from fer import FerError
 from fer.core import figures
 from fer.evaluation import plots
-from fer.evaluation.metrics import report
+from fer.evaluation.metrics import compute_report
 from fer.training import curves
 from fer.video import timeline
 
@@ -30,7 +30,7 @@ def random_report(labels):
     k = len(labels)
     targets = np.eye(k)[rng.integers(0, k - 1, 300)]  # the last label never occurs
     powers = np.exp(rng.normal(0, 1, (300, k)) + 2 * targets)
-    return report(powers / powers.sum(axis=1, keepdims=True), targets, labels)
+    return compute_report(powers / powers.sum(axis=1, keepdims=True), targets, labels)
 
 
 def read(path):
@@ -76,7 +76,8 @@ def test_learning_curves_of_any_history(values, tmp_path):
 def test_learning_curves_do_not_change_the_history(tmp_path):
     values = {"learning_rate": np.array([0.0, 1e-3]), "loss": np.array([np.inf, 1.0])}
     curves.learning_curves(values, tmp_path / "curves.png")
-    assert values["learning_rate"][0] == 0 and values["loss"][0] == np.inf
+    assert values["learning_rate"][0] == 0
+    assert values["loss"][0] == np.inf
 
 
 def test_learning_curves_are_quick_enough_for_every_epoch(tmp_path):
@@ -108,7 +109,8 @@ def test_figures_of_a_report(labels, tmp_path):
         path = tmp_path / draw.__name__ / "figure.png"  # the folder is made
         draw(scores, path, title="four-block.keras on a folder with a very long name, " * 3)
         height, width, _ = read(path).shape
-        assert 500 < width < 1500 and 450 < height < 1500
+        assert 500 < width < 1500
+        assert 450 < height < 1500
 
 
 def test_text_turns_white_on_dark_cells():
@@ -120,10 +122,10 @@ def test_text_turns_white_on_dark_cells():
     "shape", [(0, 48, 48, 1), (1, 48, 48, 1), (9, 48, 48, 3), (200, 16, 16, 1), (3, 30, 20, 3)], ids=str
 )
 @pytest.mark.filterwarnings("error")
-def test_contact_sheet_of_any_number_of_pictures(shape, tmp_path):
+def test_contact_sheet_of_any_number_of_images(shape, tmp_path):
     path = tmp_path / "sheet.png"
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    figures.contact_sheet(images, ["true happy / said sad 97 %\n5$_é_$.png"] * len(images), path, title="Mistakes")
+    figures.contact_sheet(images, ["true happy / predicted sad 97 %\n5$_é_$.png"] * len(images), path, title="Mistakes")
     height, width, _ = read(path).shape
     rows = -(-max(len(images), 1) // 8)
     assert 600 < width < 1800
@@ -134,7 +136,8 @@ def test_contact_sheet_says_none_when_there_is_none(tmp_path):
     figures.contact_sheet(np.zeros((0, 48, 48, 1), np.uint8), [], tmp_path / "sheet" / "a.png")
     image = read(tmp_path / "sheet" / "a.png")
     rows, columns = np.nonzero(image[:, :, 0] < 200)
-    assert np.ptp(columns) < 100 and np.ptp(rows) < 40  # one short word
+    assert np.ptp(columns) < 100
+    assert np.ptp(rows) < 40
 
 
 def test_contact_sheet_shows_bgr_in_its_true_colours(tmp_path):
@@ -158,16 +161,17 @@ def test_contact_sheet_shows_bgr_in_its_true_colours(tmp_path):
         (np.zeros((1, 8, 8, 1)), [""], 8, "found float64"),
     ],
 )
-def test_contact_sheet_refuses_what_it_cannot_show(images, captions, columns, message, tmp_path):
+def test_contact_sheet_refuses_other_arrays(images, captions, columns, message, tmp_path):
     with pytest.raises(FerError, match=message):
         figures.contact_sheet(images, captions, tmp_path / "sheet.png", columns=columns)
     assert not list(tmp_path.iterdir())
 
 
 def test_captions_are_wrapped_and_cut():
-    assert figures._wrapped("true happy / said sad 97 %\nface.png") == "true happy / said\nsad 97 %\nface.png"
+    assert figures._wrapped("true happy / predicted sad 97 %\nface.png") == "true happy /\npredicted sad 97 %\nface.png"
     lines = figures._wrapped("word " * 100).split("\n")
-    assert len(lines) == figures.CAPTION_LINES and lines[-1].endswith("…")
+    assert len(lines) == figures.CAPTION_LINES
+    assert lines[-1].endswith("…")
     assert max(map(len, lines)) <= figures.CAPTION_CHARACTERS
 
 
@@ -194,7 +198,7 @@ def test_a_figure_replaces_the_old_one_only_when_it_is_complete(scores, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(figures.Figure, "savefig", fail)
-        with pytest.raises(FerError, match="c.png: cannot be written: No space left on device"):
+        with pytest.raises(FerError, match=r"c\.png: cannot be written: No space left on device"):
             plots.reliability(scores, path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -209,9 +213,9 @@ def test_a_file_in_place_of_the_folder_is_an_error_of_one_line(scores, tmp_path)
 
 
 def test_plots_bring_in_neither_pyplot_nor_keras():
-    code = "import sys, fer.evaluation.plots; print([m for m in ('matplotlib.pyplot', 'keras', 'tensorflow') if m in sys.modules])"
+    code = "import sys, fer.evaluation.plots; print({'matplotlib.pyplot', 'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "set()"
 
 
 class TestTimeline:

@@ -1,4 +1,4 @@
-"""Groups side by side: each as if it were alone, by scikit-learn; what is said of gaps and of small groups."""
+"""Metrics by group against scikit-learn; the largest gap; small groups."""
 
 import json
 from itertools import combinations
@@ -25,7 +25,7 @@ def marks(**groups):
 
 @pytest.fixture(scope="module")
 def case():
-    """400 pictures of three groups, 20 of unknown group; nobody old is angry."""
+    """400 images of three groups, 20 of unknown group; nobody old is angry."""
     rng = np.random.default_rng(0)
     names = rng.choice(["young", "old", "child", ""], 400, p=[0.5, 0.4, 0.05, 0.05])
     true = rng.integers(0, 3, 400)
@@ -65,10 +65,10 @@ def test_the_table_shows_every_figure(case):
         assert f"{report.accuracy:.1%}" in row
         assert f"{report.macro_f1:.3f}" in row
     assert rows[1].split()[-3] == "-"  # nobody old is angry
-    assert f"{found.left_out} images without a known age are left out" in found.summary()
+    assert f"{found.n_unknown} images without a known age are left out" in found.summary()
 
 
-def test_small_groups_are_warned_of_and_make_no_gap():
+def test_small_groups_are_marked_and_left_out_of_the_gap():
     found = by_group(*marks(a=(60, 100), b=(90, 100), few=(0, SMALL - 1)))
     assert found.small == ["few"]
     assert "few *" in found.table()
@@ -84,37 +84,37 @@ def test_the_gap_between_two_groups_is_newcombes():
     assert gap.pairs == 1
 
 
-def test_the_largest_of_many_gaps_is_held_to_more():
+def test_largest_gap_is_corrected_for_the_number_of_pairs():
     counts = {"a": (50, 100), "b": (60, 100), "c": (66, 100), "d": (70, 100)}
     found = by_group(*marks(**counts))
     gap, pairs = found.largest_gap, list(combinations(counts, 2))
     assert (gap.high, gap.low, gap.pairs) == ("d", "a", 6) == ("d", "a", len(pairs))
     assert gap.ci95 == pytest.approx(newcombe((70, 50), (100, 100), level=1 - 0.05 / 6))
     assert "(95% interval" in found.summary()
-    assert "allowing for 6 pairs): more than chance" in found.summary()
+    assert "corrected for 6 pairs): significant" in found.summary()
 
 
-def test_groups_that_are_alike_rarely_show_a_gap():
-    """Five equal groups: their largest gap is called more than chance in five draws of a hundred at most."""
+def test_equal_groups_rarely_show_a_significant_gap():
+    """Five equal groups: their largest gap is significant in five percent of draws at most."""
     draws = np.random.default_rng(1).binomial(80, 0.65, (300, 5))
     found = [by_group(*marks(**{f"g{i}": (count, 80) for i, count in enumerate(draw)})) for draw in draws]
     assert np.mean([groups.largest_gap.ci95[0] > 0 for groups in found]) < 0.06
     unadjusted = [newcombe((draw.max(), draw.min()), (80, 80))[0] > 0 for draw in draws]
-    assert np.mean(unadjusted) > 0.15  # what allowing for the pairs prevents
+    assert np.mean(unadjusted) > 0.15  # without the correction
 
 
-def test_within_chance_is_said():
-    assert "within chance" in by_group(*marks(a=(60, 100), b=(61, 100))).summary()
+def test_chance_difference_is_not_significant():
+    assert "not significant" in by_group(*marks(a=(60, 100), b=(61, 100))).summary()
 
 
 def test_a_single_group_has_no_gap():
     found = by_group(*marks(a=(60, 100), few=(1, 3)))
     assert found.largest_gap is None
     assert found.to_dict()["largest_gap"] is None
-    assert f"no gap can be stated: fewer than two groups of {SMALL} images" in found.summary()
+    assert f"no gap: fewer than two groups have {SMALL} images" in found.summary()
 
 
 def test_no_group_at_all_is_refused():
     names, *others = marks(a=(1, 2))
-    with pytest.raises(FerError, match="no picture of this split belongs to a group by age"):
+    with pytest.raises(FerError, match="no image of this split belongs to a group by age"):
         by_group(np.full(len(names), ""), *others)

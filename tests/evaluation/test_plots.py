@@ -1,4 +1,4 @@
-"""Figures of risk, coverage and groups: valid files, letters of 8 points or more, shapes that grey does not merge."""
+"""Figures of an evaluation: valid files, letters of 8 points or more, curves and markers that differ in greyscale."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from fer.core import figures
 from fer.evaluation import plots
 from fer.evaluation.groups import by_group
-from fer.evaluation.metrics import report
+from fer.evaluation.metrics import compute_report
 from fer.evaluation.selective import risk_coverage
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -28,7 +28,7 @@ def drawn(monkeypatch):
     return saved
 
 
-def answers(n, k=7, seed=0):
+def predictions(n, k=7, seed=0):
     rng = np.random.default_rng(seed)
     targets = np.eye(k)[rng.integers(0, k - 1, n)]  # the last label never occurs
     powers = np.exp(rng.normal(0, 1, (n, k)) + 2 * targets)
@@ -36,24 +36,24 @@ def answers(n, k=7, seed=0):
 
 
 def curve(n, seed=0):
-    probabilities, targets = answers(n, seed=seed)
+    probabilities, targets = predictions(n, seed=seed)
     return risk_coverage(probabilities.max(axis=1), probabilities.argmax(axis=1) == targets.argmax(axis=1))
 
 
 def groups(names, n=200, labels=LABELS):
-    probabilities, targets = answers(n, len(labels))
+    probabilities, targets = predictions(n, len(labels))
     return by_group(np.array(names)[np.arange(n) % len(names)], probabilities, targets, labels, "age")
 
 
 @pytest.mark.parametrize(("n", "suffix"), [(1, ".pdf"), (40, ".svg"), (3000, ".png")])
 @pytest.mark.filterwarnings("error")
-def test_risk_coverage_of_any_number_of_pictures(n, suffix, tmp_path):
+def test_risk_coverage_of_any_number_of_images(n, suffix, tmp_path):
     path = tmp_path / f"rc{suffix}"
     plots.risk_coverage([("a.keras", curve(n)), ("b.keras", curve(n, 1))], path, threshold=0.5, title="on $x")
     assert path.stat().st_size > 3000
 
 
-def test_the_threshold_is_marked_where_its_pictures_end(drawn, tmp_path):
+def test_the_threshold_is_marked_at_its_coverage(drawn, tmp_path):
     one = curve(500)
     plots.risk_coverage([("a.keras", one)], tmp_path / "rc.png", threshold=float(one.confidence[99]))
     mark = drawn[0].axes[0].lines[-1]
@@ -98,11 +98,11 @@ def test_every_group_and_label_stands_where_its_figures_say(drawn, tmp_path):
 
 
 def test_no_letter_is_smaller_than_8_points(drawn, tmp_path):
-    scores = report(*answers(300), LABELS)
+    scores = compute_report(*predictions(300), LABELS)
     plots.confusion_matrix(scores, tmp_path / "c.png", title="c")
     plots.reliability(scores, tmp_path / "r.png", title="r")
     figures.contact_sheet(
-        np.full((3, 8, 8, 1), 99, np.uint8), ["true happy\nsaid sad 97%"] * 3, tmp_path / "s.png", title="s"
+        np.full((3, 8, 8, 1), 99, np.uint8), ["true happy\npredicted sad 97%"] * 3, tmp_path / "s.png", title="s"
     )
     plots.risk_coverage([("a", curve(300))], tmp_path / "rc.png", threshold=0.5, title="rc")
     plots.groups(groups(["a", "b"]), tmp_path / "g.png", title="g")

@@ -1,4 +1,4 @@
-"""What evaluate.py answers beyond the report, from the command line to the printed words, files and model notes."""
+"""The analyses of evaluate.py beyond the report: printed text, files and model metadata."""
 
 import json
 import shutil
@@ -27,12 +27,12 @@ SPEC = InputSpec(tiny.SIZE)
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """120 validation pictures in groups: class folders hold women/ and men/; 30 of them stand in train too."""
+    """120 validation images in groups: class folders hold women/ and men/; 30 of them are in train too."""
     root = tiny.folders(tmp_path_factory.mktemp("data") / "faces", train=60, validation=120)
-    pictures = sorted((root / "validation").glob("*/*.png"))
-    for i, path in enumerate(pictures):
+    paths = sorted((root / "validation").glob("*/*.png"))
+    for i, path in enumerate(paths):
         if i % 4 == 0:
-            shutil.copy(path, root / "train" / path.parent.name / f"twin{i}.png")
+            shutil.copy(path, root / "train" / path.parent.name / f"duplicate{i}.png")
         group = path.parent / ("women" if i % 3 else "men")
         group.mkdir(exist_ok=True)
         path.rename(group / path.name)
@@ -41,7 +41,7 @@ def faces(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Three that know little, each in its own way; the last with its labels in another order."""
+    """Three untrained models; the last has its labels in another order."""
     place, paths = tmp_path_factory.mktemp("models"), []
     for seed, labels in ((2, tiny.LABELS), (3, tiny.LABELS), (4, ("sad", "angry", "happy"))):
         keras.utils.set_random_seed(seed)
@@ -52,19 +52,19 @@ def models(tmp_path_factory):
     return paths
 
 
-def answers(models, faces, split="validation"):
-    """(pictures, probabilities) as the library gives them, labels in the order of tiny.LABELS."""
-    pictures = dataset.load(faces, SPEC, splits=(split,))[split].align(tiny.LABELS)
+def predictions(models, faces, split="validation"):
+    """(data, probabilities) as the library gives them, labels in the order of tiny.LABELS."""
+    data = dataset.load(faces, SPEC, splits=(split,))[split].align(tiny.LABELS)
     loaded = [Classifier.load(path) for path in models]
-    probabilities = average(loaded, [pictures.images] * len(loaded))
+    probabilities = average(loaded, [data.images] * len(loaded))
     order = [loaded[0].labels.index(label) for label in tiny.LABELS]
-    return pictures, probabilities[:, order]
+    return data, probabilities[:, order]
 
 
-def correlations(pictures, others):
+def correlations(images, others):
     """Of all pairs at 16 x 16 pixels, as numpy has it."""
-    small = [cv2.resize(one, (16, 16), interpolation=cv2.INTER_AREA).ravel() for one in (*pictures, *others)]
-    return np.corrcoef(small)[: len(pictures), len(pictures) :]
+    small = [cv2.resize(one, (16, 16), interpolation=cv2.INTER_AREA).ravel() for one in (*images, *others)]
+    return np.corrcoef(small)[: len(images), len(images) :]
 
 
 def proportion(right, n):
@@ -73,9 +73,15 @@ def proportion(right, n):
     return interval.low, interval.high
 
 
+def sizes(report):
+    """Training images, and evaluated images with a duplicate among them."""
+    with_duplicate = report["leakage"]["with_duplicate"]
+    return report["leakage"]["training_images"], with_duplicate["images"] if with_duplicate else 0
+
+
 def marks(models, faces):
-    pictures, probabilities = answers(models, faces)
-    return probabilities.argmax(axis=1) == pictures.targets.argmax(axis=1)
+    data, probabilities = predictions(models, faces)
+    return probabilities.argmax(axis=1) == data.targets.argmax(axis=1)
 
 
 @pytest.fixture
@@ -90,84 +96,92 @@ def evaluated(faces, models, tmp_path, capsys):
     return run
 
 
-class TestUniqueAgainst:
-    def test_planted_twins_are_scored_apart(self, evaluated, faces, models):
-        printed, report = evaluated("--unique-against", faces)
+class TestLeakageAgainst:
+    def test_planted_duplicates_are_scored_apart(self, evaluated, faces, models):
+        printed, report = evaluated("--leakage-against", faces)
         right = marks(models[:1], faces)
-        pictures = answers(models[:1], faces)[0]
+        data = predictions(models[:1], faces)[0]
         training = dataset.load(faces, SPEC, splits=("train",))["train"].images
-        twin = np.array([any(np.array_equal(picture, other) for other in training) for picture in pictures.images])
-        assert twin.sum() == report["unique"]["twins"] == 30
-        assert report["unique"]["without_twin"]["images"] == 90
-        assert report["unique"]["without_twin"]["accuracy"] == pytest.approx(right[~twin].mean())
-        assert report["unique"]["with_twin"]["accuracy"] == pytest.approx(right[twin].mean())
+        seen = np.array([any(np.array_equal(image, other) for other in training) for image in data.images])
+        assert seen.sum() == report["leakage"]["with_duplicate"]["images"] == 30
+        assert report["leakage"]["without_duplicate"]["images"] == 90
+        assert report["leakage"]["without_duplicate"]["accuracy"] == pytest.approx(right[~seen].mean())
+        assert report["leakage"]["with_duplicate"]["accuracy"] == pytest.approx(right[seen].mean())
         assert report["accuracy"] == pytest.approx(right.mean())
-        assert "against the 90 training pictures of faces" in printed
-        assert f"without a twin      {right[~twin].mean():.2%}  (95% interval" in printed
+        assert "against the 90 training images of faces" in printed
+        row = next(line for line in printed.splitlines() if line.startswith("without a duplicate in training"))
+        assert row.split()[5:7] == ["90", f"{right[~seen].mean():.2%}"]
 
-    def test_near_twins_are_told_apart_from_exact_ones(self, evaluated, faces, models, tmp_path):
-        """Two pictures of the validation split, darker, and two as they are."""
-        pictures = answers(models[:1], faces)[0]
-        files = [*pictures.names[:2], *pictures.names[-2:]]
+    def test_near_duplicates_are_scored_apart_from_duplicates(self, evaluated, faces, models, tmp_path):
+        """Two images of the validation split, darker, and two as they are."""
+        data = predictions(models[:1], faces)[0]
+        files = [*data.names[:2], *data.names[-2:]]
         for i, name in enumerate(files):
-            picture = cv2.imread(name, cv2.IMREAD_GRAYSCALE)
+            image = cv2.imread(name, cv2.IMREAD_GRAYSCALE)
             path = tmp_path / "train" / next(iter(Path(name).parents[1:])).name / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), picture if i < 2 else (picture * 0.9).round())
-        printed, report = evaluated("--unique-against", tmp_path / "train")
+            cv2.imwrite(str(path), image if i < 2 else (image * 0.9).round())
+        printed, report = evaluated("--leakage-against", tmp_path / "train")
         training = dataset.load(tmp_path / "train", SPEC, splits=("train",), validation_fraction=None)["train"].images
-        near = correlations(pictures.images, training).max(axis=1) >= duplicates.NEAR
-        exact = np.array([any(np.array_equal(one, other) for other in training) for one in pictures.images])
-        right, found = marks(models[:1], faces), report["unique"]
-        assert exact.sum() == found["twins"] < near.sum() == found["exact_or_near_twins"] < 120
-        assert found["without_near_twin"]["accuracy"] == pytest.approx(right[~near].mean())
-        assert found["with_near_twin"]["images"] == near.sum()
+        near = correlations(data.images, training).max(axis=1) >= duplicates.NEAR
+        exact = np.array([any(np.array_equal(one, other) for other in training) for one in data.images])
+        right, found = marks(models[:1], faces), report["leakage"]
+        assert (
+            exact.sum()
+            == found["with_duplicate"]["images"]
+            < near.sum()
+            == found["with_near_duplicate"]["images"]
+            < 120
+        )
+        assert found["without_near_duplicate"]["accuracy"] == pytest.approx(right[~near].mean())
+        assert found["with_near_duplicate"]["images"] == near.sum()
         low, high = proportion(int(right[~near].sum()), int((~near).sum()))
-        assert found["without_near_twin"]["accuracy_ci95"] == pytest.approx([low, high])
-        assert f"nor a near twin     {right[~near].mean():.2%}  (95% interval {low:.2%} to {high:.2%}" in printed
+        assert found["without_near_duplicate"]["accuracy_ci95"] == pytest.approx([low, high])
+        row = next(line for line in printed.splitlines() if line.startswith("without a duplicate or near-duplicate"))
+        assert f"{right[~near].mean():.2%}  {low:.2%} to {high:.2%}" in row
 
-    def test_pictures_that_the_keep_list_hides_were_seen_in_training(self, evaluated, faces, models, tmp_path):
-        """Unless the model says that it was trained with the list."""
+    def test_images_that_the_keep_list_hides_were_seen_in_training(self, evaluated, faces, models, tmp_path):
+        """Unless the model's metadata say that it was trained with the list."""
         training = dataset.load(faces, SPEC, splits=("train",))["train"]
-        kept = [name for name in training.names if "twin" not in name]
+        kept = [name for name in training.names if "duplicate" not in name]
         keep_list = tmp_path / "keep.csv"
-        names = [*kept, *answers(models[:1], faces)[0].names]
+        names = [*kept, *predictions(models[:1], faces)[0].names]
         keep_list.write_text("name\n" + "".join(f"{Path(name).relative_to(faces).as_posix()}\n" for name in names))
-        _, report = evaluated("--unique-against", faces, "--keep-list", keep_list)
-        assert (report["unique"]["training_images"], report["unique"]["twins"]) == (90, 30)
+        _, report = evaluated("--leakage-against", faces, "--keep-list", keep_list)
+        assert sizes(report) == (90, 30)
         clean = Classifier.load(models[0])
         Classifier(clean.model, clean.labels, SPEC, {"keep_list": "keep.csv"}).save(tmp_path / "clean.keras")
-        _, report = evaluated("--unique-against", faces, "--keep-list", keep_list, model=[tmp_path / "clean.keras"])
-        assert (report["unique"]["training_images"], report["unique"]["twins"]) == (60, 0)
+        _, report = evaluated("--leakage-against", faces, "--keep-list", keep_list, model=[tmp_path / "clean.keras"])
+        assert sizes(report) == (60, 0)
 
     def test_data_without_splits_are_all_training(self, evaluated, faces):
-        _, report = evaluated("--unique-against", faces / "train")
-        assert report["unique"]["training_images"] == 90
+        _, report = evaluated("--leakage-against", faces / "train")
+        assert report["leakage"]["training_images"] == 90
 
-    def test_the_same_undivided_data_are_divided_as_in_training(self, evaluated, faces):
-        _, report = evaluated("--unique-against", faces / "train", data=faces / "train")
-        assert report["unique"]["training_images"] + report["images"] == 90
-        assert report["unique"]["twins"] == 0  # the split keeps twins together
+    def test_undivided_data_are_split_as_in_training(self, evaluated, faces):
+        _, report = evaluated("--leakage-against", faces / "train", data=faces / "train")
+        assert report["leakage"]["training_images"] + report["images"] == 90
+        assert report["leakage"]["with_duplicate"] is None  # the split keeps duplicates together
 
-    def test_nothing_but_twins(self, evaluated, faces):
-        printed, report = evaluated("--unique-against", faces, "--split", "train")
-        assert report["unique"]["without_twin"] is None
-        assert "without a twin      no images" in printed
+    def test_every_image_has_a_duplicate(self, evaluated, faces):
+        printed, report = evaluated("--leakage-against", faces, "--split", "train")
+        assert report["leakage"]["without_duplicate"] is None
+        assert any(line.split()[-4:] == ["0", "-", "-", "-"] for line in printed.splitlines())
 
 
 class TestCompare:
-    def test_two_models_paired_by_picture_whatever_the_order_of_their_labels(self, evaluated, faces, models):
+    def test_models_are_paired_by_image_and_by_label_name(self, evaluated, faces, models):
         printed, report = evaluated("--compare", models[2])
         a, b = marks(models[:1], faces), marks(models[2:], faces)
         found = report["comparison"]
-        assert found["right"] == {
+        assert found["correct"] == {
             "both": (a & b).sum(), "only_a": (a & ~b).sum(), "only_b": (b & ~a).sum(), "neither": (~a & ~b).sum(),
         }  # fmt: skip
         assert found["mcnemar_p"] == pytest.approx(binomtest(int((a & ~b).sum()), int((a != b).sum())).pvalue)
         assert report["accuracy"] == found["accuracy"][0]
-        assert "Is m2.keras better than m4.keras? The same 120 images" in printed
+        assert "m2.keras compared with m4.keras on the same 120 images" in printed
 
-    def test_teams_are_averaged_each_within_itself(self, evaluated, faces, models):
+    def test_each_ensemble_is_averaged(self, evaluated, faces, models):
         _, report = evaluated("--compare", *models, model=models[:2])
         assert report["comparison"]["accuracy"] == pytest.approx(
             [marks(models[:2], faces).mean(), marks(models, faces).mean()]
@@ -178,22 +192,22 @@ class TestCompare:
         labels = ("contempt", *tiny.LABELS)
         Classifier(tiny.build(labels), labels, SPEC).save(tmp_path / "four.keras")
         _, report = evaluated("--compare", tmp_path / "four.keras")
-        pictures = dataset.load(faces, SPEC, splits=("validation",))["validation"].align(labels)
-        said = Classifier.load(tmp_path / "four.keras").predict(pictures.images).argmax(axis=1)
-        assert report["comparison"]["accuracy"][1] == pytest.approx((said == pictures.targets.argmax(axis=1)).mean())
+        data = dataset.load(faces, SPEC, splits=("validation",))["validation"].align(labels)
+        said = Classifier.load(tmp_path / "four.keras").predict(data.images).argmax(axis=1)
+        assert report["comparison"]["accuracy"][1] == pytest.approx((said == data.targets.argmax(axis=1)).mean())
 
     def test_a_model_with_itself(self, evaluated, models):
         printed, report = evaluated("--compare", models[0])
         assert report["comparison"]["mcnemar_p"] == 1
-        assert "No difference: where only one of them is right, it is the first as often as the second." in printed
+        assert "No difference: each model alone is correct on the same number of images." in printed
 
 
 class TestGroupBy:
     def test_folders(self, evaluated, faces, models, tmp_path):
         printed, report = evaluated("--group-by", "folder", "--groups", tmp_path / "g.pdf")
-        right, pictures = marks(models[:1], faces), answers(models[:1], faces)[0]
+        right, data = marks(models[:1], faces), predictions(models[:1], faces)[0]
         for name, scores in report["groups"]["groups"].items():
-            rows = np.array([f"/{name}/" in picture for picture in pictures.names])
+            rows = np.array([f"/{name}/" in path for path in data.names])
             assert scores["images"] == rows.sum()
             assert scores["accuracy"] == pytest.approx(right[rows].mean())
         assert set(report["groups"]["groups"]) == {"men", "women"}
@@ -226,9 +240,9 @@ class TestThreshold:
         return shutil.copy(models[0], tmp_path / "mine.keras")
 
     def wanted(self, model, faces):
-        """An accuracy between that of all and that of the surest half."""
-        pictures, probabilities = answers([model], faces)
-        right = probabilities.argmax(axis=1) == pictures.targets.argmax(axis=1)
+        """An accuracy between that of all images and that of the most confident ones."""
+        data, probabilities = predictions([model], faces)
+        right = probabilities.argmax(axis=1) == data.targets.argmax(axis=1)
         order = np.argsort(-probabilities.max(axis=1))
         best = max(right[order[:n]].mean() for n in range(40, 120))
         return round((right.mean() + best) / 2, 4), probabilities.max(axis=1), right
@@ -236,7 +250,7 @@ class TestThreshold:
     def test_it_is_stored_in_the_model_and_nothing_else_changes(self, evaluated, faces, model, tmp_path):
         accuracy, confidence, right = self.wanted(model, faces)
         before, weights = read_info(model), stored(model)
-        flags = ("--store-threshold", accuracy, "--risk-coverage", tmp_path / "rc.png")
+        flags = ("--fit-threshold", accuracy, "--risk-coverage", tmp_path / "rc.png")
         printed, report = evaluated(*flags, model=[model])
         below = read_info(model).metadata["uncertain_below"]
         assert right[confidence >= below].mean() >= accuracy > right.mean()
@@ -253,10 +267,10 @@ class TestThreshold:
 
     def test_a_failure_leaves_the_old_file(self, faces, model, capsys):
         data = model.read_bytes()
-        assert script(evaluate, "--model", model, "--data", faces, "--store-threshold", "0.9999") == 2
-        assert "no confidence keeps 30 pictures" in capsys.readouterr().err
+        assert script(evaluate, "--model", model, "--data", faces, "--fit-threshold", "0.9999") == 2
+        assert "no threshold keeps 30 or more images" in capsys.readouterr().err
         with mock.patch("zipfile.ZipFile.writestr", side_effect=OSError(28, "No space left on device")):
-            assert script(evaluate, "--model", model, "--data", faces, "--store-threshold", "0.1") == 2
+            assert script(evaluate, "--model", model, "--data", faces, "--fit-threshold", "0.1") == 2
         assert "cannot be written" in capsys.readouterr().err
         assert model.read_bytes() == data
         assert [path.name for path in model.parent.iterdir()] == [model.name]
@@ -264,29 +278,29 @@ class TestThreshold:
     @pytest.mark.parametrize(
         "flags", [("--split", "train"), ("--split", "test"), ("--split", "all"), ("--tta", "flip")]
     )
-    def test_it_is_chosen_on_validation_pictures_only(self, faces, model, capsys, flags):
+    def test_only_validation_images_are_used(self, faces, model, capsys, flags):
         data = model.read_bytes()
-        assert script(evaluate, "--model", model, "--data", faces, "--store-threshold", "0.5", *flags) == 2
-        assert "--store-threshold goes with --split validation" in capsys.readouterr().err
+        assert script(evaluate, "--model", model, "--data", faces, "--fit-threshold", "0.5", *flags) == 2
+        assert "--fit-threshold goes with --split validation" in capsys.readouterr().err
         assert model.read_bytes() == data
 
     def test_not_of_an_average(self, faces, models, capsys):
-        assert script(evaluate, "--model", *models, "--data", faces, "--store-threshold", "0.5") == 2
+        assert script(evaluate, "--model", *models, "--data", faces, "--fit-threshold", "0.5") == 2
         assert "a single --model" in capsys.readouterr().err
 
     def test_not_into_an_exported_file(self, faces, tmp_path, capsys):
-        assert script(evaluate, "--model", tmp_path / "m.onnx", "--data", faces, "--store-threshold", "0.5") == 2
-        assert "--store-threshold writes into a .keras file" in capsys.readouterr().err
+        assert script(evaluate, "--model", tmp_path / "m.onnx", "--data", faces, "--fit-threshold", "0.5") == 2
+        assert "--fit-threshold writes into a .keras file" in capsys.readouterr().err
 
     @pytest.mark.parametrize("text", ["0", "1", "80", "nan", "x"])
     def test_an_accuracy_lies_between_0_and_1(self, text, capsys):
         with pytest.raises(SystemExit):
-            evaluate.parse_args(["--model", "m", "--data", "d", "--store-threshold", text])
-        assert "--store-threshold" in capsys.readouterr().err
+            evaluate.parse_args(["--model", "m", "--data", "d", "--fit-threshold", text])
+        assert "--fit-threshold" in capsys.readouterr().err
 
     def test_the_folder_shows_uncertain_and_keeps_the_label(self, evaluated, faces, model, tmp_path, capsys):
         accuracy, *_ = self.wanted(model, faces)
-        evaluated("--store-threshold", accuracy, model=[model])
+        evaluated("--fit-threshold", accuracy, model=[model])
         below = read_info(model).metadata["uncertain_below"]
         plain, marked = tmp_path / "plain.csv", tmp_path / "marked.csv"
         for path, flags in ((plain, ()), (marked, ("--uncertain",))):
@@ -309,8 +323,8 @@ class TestThreshold:
         arguments = ("--model", model, "--output", tmp_path / "x.csv", "--uncertain")
         assert script(predict_folder, faces / "validation", *arguments) == 2
         error = capsys.readouterr().err
-        assert "it does not say below which confidence it is uncertain" in error
-        assert f"evaluate.py --model {model} --data DATA --store-threshold 0.8" in error
+        assert "it has no confidence threshold" in error
+        assert f"evaluate.py --model {model} --data DATA --fit-threshold 0.8" in error
         assert not (tmp_path / "x.csv").exists()
 
 
@@ -329,9 +343,9 @@ def test_the_table_of_risks_is_printed_when_asked_for(evaluated, tmp_path):
     assert (tmp_path / "rc.svg").read_text().startswith("<?xml")
 
 
-def test_all_questions_at_once(evaluated, faces, models, tmp_path):
+def test_all_analyses_at_once(evaluated, faces, models, tmp_path):
     flags = (
-        "--unique-against",
+        "--leakage-against",
         faces,
         "--compare",
         models[1],
@@ -341,32 +355,25 @@ def test_all_questions_at_once(evaluated, faces, models, tmp_path):
         tmp_path / "r.pdf",
     )
     printed, report = evaluated(*flags)
-    assert {"unique", "comparison", "groups", "risk_coverage"} <= report.keys()
-    places = [printed.index(text) for text in ("against the 90 training", "Is m2.keras better", "by folder", "AURC")]
+    assert {"leakage", "comparison", "groups", "risk_coverage"} <= report.keys()
+    places = [printed.index(text) for text in ("against the 90 training", "m2.keras compared", "by folder", "AURC")]
     assert places == sorted(places)
-
-
-def test_a_model_trained_on_its_validation_pictures_says_so(models, faces, tmp_path, capsys):
-    refit = tmp_path / "refit.keras"
-    known = Classifier.load(models[0])
-    Classifier(known.model, known.labels, SPEC, {"refit": True}).save(refit)
-    assert script(evaluate, "--model", refit, "--data", faces) == 0
-    assert "no validation score: refit.keras" in capsys.readouterr().out
-    assert script(evaluate, "--model", models[0], "--data", faces) == 0
-    assert "no validation score" not in capsys.readouterr().out
-    assert script(evaluate, "--model", refit, "--data", faces, "--store-threshold", "0.5") == 2
-    assert "refit.keras was trained on its validation pictures" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--unique-against", "nowhere"), "nowhere: there is no such file or folder"),
+        (("--leakage-against", "nowhere"), "nowhere: there is no such file or folder"),
         (("--report", __file__ + "/r.json"), "r.json: cannot be written"),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_the_work(models, faces, capsys, flags, message):
+def test_impossible_requests_are_refused_before_the_work(models, faces, capsys, flags, message):
     assert script(evaluate, "--model", models[0], "--data", faces, *flags) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert not printed.out
+
+
+def test_former_flag_names_still_work():
+    args = evaluate.parse_args(["--data", "d", "--unique-against", "t", "--store-threshold", "0.8"])
+    assert (args.leakage_against, args.fit_threshold) == ("t", 0.8)

@@ -1,0 +1,148 @@
+"""Arguments that several commands share, and the objects they name."""
+
+import argparse
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from fer.cli import terminal
+from fer.core.errors import FerError
+from fer.core.images import InputSpec
+from fer.models import bundled
+
+
+class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        return terminal.as_called(super().format_help())
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """A parser whose help is the command's docstring, kept as it stands."""
+    return _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def at_least(kind: type, least: float) -> Callable[[str], float]:
+    """A type for argparse: a number of this kind, not below `least`."""
+
+    def number(text):
+        value = kind(text)
+        if not least <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be {least} or more, not {text}")
+        return value
+
+    number.__name__ = "number"  # argparse shows it where `kind` cannot read the text
+    return number
+
+
+def between(low: float, high: float) -> Callable[[str], float]:
+    """A type for argparse: a number above `low` and below `high`."""
+
+    def number(text):
+        if not low < (value := float(text)) < high:
+            raise argparse.ArgumentTypeError(f"must lie between {low} and {high}, not {text}")
+        return value
+
+    return number
+
+
+# --- data
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Adds --data, --votes, --keep-list, --validation-fraction and --split-seed."""
+    group = parser.add_argument_group("data")
+    text = "class folders, a fer2013.csv, synthetic faces, or a Kaggle data set" + ("" if required else " (demo)")
+    group.add_argument("--data", required=required, metavar="PATH|demo|kaggle:OWNER/NAME", help=text)
+    group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV")
+    group.add_argument("--keep-list", metavar="CSV", help="only the images it names, as audit_data.py writes it")
+    text = "share of the training images to validate on, where the data have no validation split (0.1)"
+    group.add_argument("--validation-fraction", type=float, metavar="SHARE", help=text)
+    group.add_argument("--split-seed", type=int, metavar="N", help="seed of that split (42)")
+
+
+def dataset_options(args: argparse.Namespace) -> dict:
+    """The arguments of `add_data_arguments` as keyword arguments of `dataset.load`, with a progress bar."""
+    split = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
+    given = {name: value for name, value in split.items() if value is not None}
+    return given | {"votes": args.votes, "keep_list": args.keep_list, "progress": terminal.progress}
+
+
+def load_data(args: argparse.Namespace, spec: InputSpec, splits: tuple[str, ...], **votes) -> dict:
+    """Loads the data that the arguments of `add_data_arguments` name; see `dataset.load`."""
+    from fer.data import dataset
+
+    return dataset.load(args.data, spec, splits=splits, **dataset_options(args) | votes)
+
+
+def take_split(args: argparse.Namespace, metadata: Iterable[Mapping]) -> None:
+    """Sets --validation-fraction and --split-seed to those of the models' training where they are not given.
+
+    Raises:
+        FerError: the models were validated on different splits.
+    """
+    from fer.evaluation.loading import validation_split
+
+    known = validation_split(list(metadata), args.validation_fraction, args.split_seed)
+    args.validation_fraction = known.get("validation_fraction")
+    args.split_seed = known.get("seed")
+
+
+# --- models and detectors
+
+
+def model_path(model: str) -> str:
+    """A type for argparse: the path of a model file given by path or by the name of a bundled model.
+
+    A bundled model below the current folder gets its short, relative path.
+    """
+    path = bundled.find_model(model)
+    if path.is_relative_to(bundled.FOLDER) and path.is_relative_to(Path.cwd()):
+        return os.path.relpath(path)
+    return str(path)
+
+
+def add_recognition_arguments(parser: argparse.ArgumentParser, *, model: str = bundled.BEST) -> None:
+    """Adds --model, by default a bundled one, --detector and --detector-model."""
+    text = f"a .keras, .onnx or .tflite file, or a bundled model: {', '.join(bundled.bundled_models())} ({model})"
+    parser.add_argument("--model", type=model_path, default=model, metavar="MODEL", help=text)
+    choices = ("auto", "haar", "mtcnn", "yunet", "none")
+    parser.add_argument("--detector", choices=choices, default="auto", help="face detector (auto)")
+    parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")
+
+
+def make_detectors(args: argparse.Namespace, count: int) -> list:
+    """Builds `count` detectors of the kind that `add_recognition_arguments` names; "auto" is Haar."""
+    from fer.inference.detectors import detector
+
+    if args.detector_model and args.detector != "yunet":
+        raise FerError("--detector-model is for --detector yunet")
+    return [detector("haar" if args.detector == "auto" else args.detector, args.detector_model) for _ in range(count)]
+
+
+def add_uncertain_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds --uncertain."""
+    parser.add_argument(
+        "--uncertain",
+        action="store_true",
+        help="show 'uncertain' where the confidence is below the model's threshold (evaluate.py --fit-threshold); "
+        "rows keep the predicted label and gain a column 'uncertain' (True or False)",
+    )
+
+
+def uncertain_below(args: argparse.Namespace) -> float | None:
+    """The model's confidence threshold; None without --uncertain.
+
+    Raises:
+        FerError: the model file has no threshold.
+    """
+    from fer.models.model_file import read_info
+
+    if not args.uncertain:
+        return None
+    below = read_info(args.model).metadata.get("uncertain_below")
+    if below is None:
+        raise FerError(
+            f"{args.model}: it has no confidence threshold; fit one to validation images with "
+            f"evaluate.py --model {args.model} --data DATA --fit-threshold 0.8"
+        )
+    return below

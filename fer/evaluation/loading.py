@@ -1,0 +1,52 @@
+"""Data for the models that are evaluated: split as in their training, and prepared for the input of each."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fer.core.errors import FerError
+from fer.core.images import InputSpec
+from fer.data import dataset
+from fer.data.dataset import Dataset
+
+
+def validation_split(metadata: Sequence[Mapping], fraction: float | None = None, seed: int | None = None) -> dict:
+    """How a validation split is taken from data that have none: as given, else as in the training of the models.
+
+    Args:
+        metadata: of each model.
+        fraction, seed: chosen by hand; None takes those of the models.
+
+    Returns:
+        The arguments `validation_fraction` and `seed` of `dataset.load`, where they are known.
+
+    Raises:
+        FerError: the models were validated on different splits.
+    """
+    known: dict[str, float] = {}
+    for name, key, given in (("validation_fraction", "validation_fraction", fraction), ("seed", "split_seed", seed)):
+        values = {one["split"][key] for one in metadata if "split" in one} if given is None else {given}
+        if len(values) > 1:
+            shown = ", ".join(map(str, sorted(values)))
+            raise FerError(f"the models differ in --{key.replace('_', '-')} ({shown}); choose one")
+        if values:
+            known[name] = values.pop()
+    return known
+
+
+def load_for_models(specs: Sequence[InputSpec], source: str | Path, split: str, **options) -> dict[InputSpec, Dataset]:
+    """Loads one split of a data set for every input that occurs.
+
+    Args:
+        specs: inputs of the models.
+        source, options: as `dataset.load` takes them.
+        split: one of the splits of the data, or "all".
+
+    Raises:
+        FerError: as `dataset.load`; or resized for different inputs, the data are split differently.
+    """
+    data = {spec: dataset.load(source, spec, splits=(split,), **options)[split] for spec in dict.fromkeys(specs)}
+    if len({part.names for part in data.values()}) > 1:
+        raise FerError(
+            "these models cannot be averaged or compared here: resized for their inputs, the data are split differently"
+        )
+    return data

@@ -1,0 +1,87 @@
+"""The library's own way in: predictions of classifiers, and `fer.evaluate`."""
+
+import keras
+import numpy as np
+import pytest
+from support import tiny
+
+import fer
+from fer.core.images import InputSpec
+from fer.data import dataset
+from fer.evaluation import leakage, loading
+from fer.evaluation.predictions import evaluate, predict
+from fer.models.classifier import Classifier
+
+SPEC = InputSpec(tiny.SIZE)
+
+
+def classifier(seed, labels=tiny.LABELS, metadata=None):
+    keras.utils.set_random_seed(seed)
+    return Classifier(tiny.build(labels), labels, SPEC, metadata or {})
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two untrained classifiers with their labels in different orders."""
+    return classifier(1), classifier(2, ("sad", "angry", "happy"))
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return tiny.folders(tmp_path_factory.mktemp("data") / "faces")
+
+
+def test_ensemble_is_the_mean_by_label_name(pair):
+    data = tiny.data(40)
+    found = predict(pair, {SPEC: data}, name="both")
+    first, second = (one.predict(data.images) for one in pair)
+    np.testing.assert_allclose(found.probabilities, (first + second[:, [1, 2, 0]]) / 2, atol=1e-6)
+    assert (found.name, found.labels) == ("both", tiny.LABELS)
+    np.testing.assert_array_equal(found.y_pred, found.probabilities.argmax(axis=1))
+    assert found.report().accuracy == pytest.approx(np.mean(found.y_pred == found.y_true))
+
+
+def test_comparison_matches_labels_by_name(pair):
+    data = {SPEC: tiny.data(40)}
+    first, second = (predict([one], data, name=str(i)) for i, one in enumerate(pair))
+    found = first.compare(second)
+    assert found.accuracy == pytest.approx((first.report().accuracy, second.report().accuracy))
+
+
+def test_evaluate_takes_classifiers_files_datasets_and_paths(pair, faces, tmp_path):
+    pair[0].save(tmp_path / "a.keras")
+    data = dataset.load(faces, SPEC)["validation"]
+    reports = [
+        evaluate(pair[0], data),
+        evaluate(tmp_path / "a.keras", faces),
+        evaluate([str(tmp_path / "a.keras")], str(faces)),
+        fer.evaluate(pair[0], faces),
+    ]
+    assert {report.nll for report in reports} == {reports[0].nll}
+    assert reports[0].n_images == 24
+    assert evaluate(pair[0], faces, split="all").n_images == 72
+    assert evaluate(pair, faces, tta="flip").nll != reports[0].nll
+
+
+def test_evaluate_splits_undivided_data_as_in_the_training_of_the_model(faces):
+    split = {"validation_fraction": 0.25, "split_seed": 3}
+    known = classifier(1, metadata={"split": split})
+    expected = dataset.load(faces / "train", SPEC, validation_fraction=0.25, seed=3)["validation"]
+    assert evaluate(known, faces / "train").n_images == len(expected)
+    assert evaluate(known, faces / "train", validation_fraction=0.5).n_images > len(expected)
+
+
+def test_models_of_different_splits_need_a_choice():
+    metadata = [{"split": {"validation_fraction": 0.1, "split_seed": seed}} for seed in (1, 2)]
+    with pytest.raises(fer.FerError, match=r"the models differ in --split-seed \(1, 2\); choose one"):
+        loading.validation_split(metadata)
+    assert loading.validation_split(metadata, seed=3) == {"validation_fraction": 0.1, "seed": 3}
+    assert loading.validation_split([{}]) == {}
+
+
+def test_leakage_needs_no_command_line(pair):
+    data = tiny.data(40)
+    found = leakage.measure_leakage(predict(pair[:1], {SPEC: data}), data.select(np.arange(10)), "train")
+    assert (found.n_training, found.with_duplicate.n_images, found.without_duplicate.n_images) == (10, 10, 30)
+    assert found.to_dict()["with_duplicate"]["accuracy_ci95"] == list(found.with_duplicate.accuracy_ci95)
+    assert "against the 10 training images of train" in found.summary()
