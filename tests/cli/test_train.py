@@ -112,5 +112,5 @@ def test_blank_pictures_and_twins_are_seen_to_where_the_recipe_says_so(trained, 
         with mock.patch("fer.training.fit.fit", side_effect=KeyboardInterrupt) as fit:
             _, printed = trained(f"of {count}", *flags, code=130)
         assert len(fit.call_args.args[0]) == count
-        assert f"train: {count} pictures" in printed
+        assert f"train: {count} images" in printed
         assert words in printed

@@ -240,14 +240,14 @@ def test_training_keeps_to_the_list_and_resumes_with_it(learnt, tmp_path, capsys
         assert script(train, *flags) == 130
     part, _, task = fit.call_args.args
     assert (len(part), task.notes["keep_list"]) == (44, "keep.csv")
-    assert "train: 44 pictures" in (output := capsys.readouterr().out)
+    assert "train: 44 images" in (output := capsys.readouterr().out)
     assert "0 blank, 4 skipped" in output
     assert json.loads((run / "run.json").read_text())["configuration"]["keep_list"] == str(path)
     kept = train_arguments.resolve(train.parse_args(["--resume", "--run-dir", str(run)]))
     assert kept.keep_list == str(path)
     asked = ("--model", learnt, "--data", root, "--keep-list", path, "--split", "train")
     assert script(evaluate, *asked) == 0
-    assert "train: 44 pictures" in capsys.readouterr().out
+    assert "train: 44 images" in capsys.readouterr().out
 
 
 def test_another_list_contradicts_a_run(tmp_path, monkeypatch):
