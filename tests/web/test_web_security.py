@@ -1,18 +1,21 @@
 """Host names and origins that may use the page, and the headers of every response."""
 
 import re
+import socket
 
 import numpy as np
 import pytest
 
 pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
-from starlette.testclient import WebSocketDenialResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 from support import web
-from support.web import connect, encode, line
+from support.web import FORM, HEAD, connect, encode, line, said
 
 from fer.web import security
+from fer.web.limits import Limits
 
 IMAGE = encode(np.full((100, 100, 3), 90, np.uint8))
 
@@ -29,7 +32,11 @@ def test_own_host_names(client, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:7860", "", "[::1", "10.0.0.7.example"]
+    "host",
+    [
+        *("evil.example", "localhost.evil.example", "127.0.0.1.nip.io:7860", "", "[::1", "10.0.0.7.example"),
+        *("user@localhost", "evil.example@127.0.0.1", "localhost:x", "localhost:7860:1", "localhost/", "local host"),
+    ],
 )
 def test_other_host_names_are_refused(client, host):
     for answer in (client.get("/health", headers={"Host": host}), client.get("/", headers={"Host": host})):
@@ -46,7 +53,11 @@ def test_addresses_in_digits_and_allowed_hosts(host):
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://localhost:1", "http://localhost.evil.example", "file://", ""]
+    "origin",
+    [
+        *("http://evil.example", "null", "http://localhost:1", "http://localhost.evil.example", "file://", ""),
+        *("https://localhost", "http://localhost:443", "http://user@localhost", "http://[::1", "localhost"),
+    ],
 )
 def test_cross_origin_requests_are_refused(client, origin):
     headers = {"Origin": origin}
@@ -67,6 +78,28 @@ def test_same_origin_is_allowed(client):
     with client.websocket_connect("ws://localhost/live", headers={"Origin": "http://localhost"}) as socket:
         socket.send_bytes(IMAGE)
         assert socket.receive_json()["faces"] is not None
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:80", "HTTP://LOCALHOST"])
+def test_port_of_the_scheme_may_be_named(client, origin):
+    assert client.post("/predict", files={"image": IMAGE}, headers={"Origin": origin}).status_code == 200
+
+
+def test_two_lengths_of_a_body_end_the_connection():
+    """RFC 9112, section 6.1: a request with both headers may be an attempt at request smuggling."""
+    with web.listening() as place, socket.create_connection(place, 20) as wires:
+        wires.sendall(HEAD + FORM + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        status, _, headers = said(wires)
+        assert status == 422
+        assert headers["connection"] == "close"
+        assert wires.recv(1) == b""
+
+
+def test_trusted_host_middleware_knows_no_addresses():
+    """Why `SecurityMiddleware` checks the Host header itself."""
+    theirs = TestClient(TrustedHostMiddleware(web.application(limits=Limits()), ["localhost"]))
+    answer = theirs.get("/health", headers={"Host": "10.0.0.7:7860"})
+    assert (answer.status_code, answer.text) == (400, "Invalid host header")
 
 
 def test_headers_of_every_response(client):
