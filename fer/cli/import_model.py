@@ -3,7 +3,7 @@
     python import_model.py old.h5 --labels happy,sad,neutral --range 0,1 --output models/new.keras
     python import_model.py model.json --weights model.h5 --guess-labels fer2013/ --output models/new.keras
 
-Takes .h5 and .hdf5 files of Keras 1 to 3, .keras files, SavedModel folders, and a model.json with its weights.
+Reads .h5 and .hdf5 files of Keras 1 to 3, .keras files, and a model.json with its weights. No code in a file runs.
 """
 
 import sys
@@ -19,7 +19,7 @@ from fer.models.classifier import Classifier
 
 def parse_args(argv=None):
     parser = common.parser(__doc__)
-    parser.add_argument("model", metavar="OLD", help=".h5, .hdf5, .keras, model.json, or a SavedModel folder")
+    parser.add_argument("model", metavar="OLD", help=".h5, .hdf5, .keras, or model.json")
     parser.add_argument("--weights", metavar="H5", help="that belong to a model.json")
     parser.add_argument("--labels", metavar="A,B,C", help="in the order of the outputs")
     parser.add_argument("--range", choices=("0,1", "-1,1", "0,255"), help="of the pixels it was trained on")
@@ -30,7 +30,6 @@ def parse_args(argv=None):
     )
     parser.add_argument("--guess-labels", metavar="DATA", help="labelled pictures: find out labels, range and colours")
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="of those (validation)")
-    parser.add_argument("--unsafe", action="store_true", help="run code inside the file: only of people you trust")
     parser.add_argument("--output", required=True, metavar="NEW.keras", help="or .onnx, .tflite")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")
     # argparse would take "-1,1" for an option of its own.
@@ -43,11 +42,9 @@ def main(args):
     with common.quiet():
         from fer.models import convert, keras_legacy
 
-        network, left_out = keras_legacy.load(args.model, args.weights, unsafe=args.unsafe)
+        network, left_out = keras_legacy.load(args.model, args.weights)
         spec = convert.input_spec(network, args.model, args.size)
         ends_in, why = (args.ends_in, "as you say") if args.ends_in else convert.ending(network, spec)
-    if not format and keras_legacy.holds_code(network):
-        raise FerError(f"{args.output}: no script runs code from a .keras file: choose a name in .onnx or .tflite")
     guessed = guess(args, convert, network, spec) if args.guess_labels else {}
     chosen = {"range": args.range, "colours": args.colours or "rgb", "ends_in": ends_in}
     metadata = {"imported": Path(args.model).name, "ends_in_because": why, **chosen, **guessed}

@@ -5,10 +5,13 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer.core.errors import FerError
+
+if TYPE_CHECKING:
+    import keras
 
 MODELS = ("Sequential", "Functional", "Model")
 # Names of Keras 1 and of TensorFlow's first Keras, and today's.
@@ -36,23 +39,28 @@ VALUES = {"tf": "channels_last", "th": "channels_first", "default": "channels_la
 TRAINING_ONLY = ("initializer", "regularizer", "constraint", "_init", "init", "dtype")
 NEEDLESS = ("batch_input_shape", "nb_row", "nb_col", "mode", "fused", "input_dim", "function_type", "output_shape_type")
 EMPTY = (None, False, 1, [], {}, "")  # values of an argument that may go without a word
-_OWN = "is not Keras 3's: save it as a SavedModel where it was made, and import that with --unsafe"
-CODE = ("Lambda", "__lambda__", "TFSMLayer")
+_UNKNOWN = "is no layer of Keras: rebuild the network with Keras' own layers, copy the weights, save and import that"
+_CODE = "holds code, which is not run: replace it by one of Keras' own layers, save again and import that"
+_SAVED_MODEL = (
+    "a SavedModel folder, which is not read: save it as .h5 where it was made, "
+    "tf.keras.models.load_model(FOLDER).save('model.h5'), and import that file"
+)
+CODE = ("Lambda", "__lambda__", "TFSMLayer")  # layers that hold Python code or a TensorFlow graph
 
 
-def load(path: str | Path, weights: str | Path | None = None, *, unsafe: bool = False):
+def load(path: str | Path, weights: str | Path | None = None) -> "tuple[keras.Model, list[str]]":
     """Reads a network of Keras 1, 2 or 3.
 
     Args:
-        path: an .h5 or .hdf5 file, a .keras file, a SavedModel folder, or a model.json with `weights`.
+        path: an .h5 or .hdf5 file, a .keras file, or a model.json with `weights`.
         weights: the .h5 file that belongs to a model.json.
-        unsafe: also run what may hold code of its author: Lambda layers, and SavedModels without layers.
 
     Returns:
-        (the Keras model, what was left out of its description: texts such as "conv1: renorm=True").
+        (the Keras model, arguments that Keras 3 does not take and that were left out, such as "conv1: renorm=True").
 
     Raises:
-        FerError: a form that Keras cannot read, code in the file without `unsafe`, weights that do not fit.
+        FerError: a format that cannot be read, code in the file, a layer that Keras does not have, weights that do
+            not fit.
     """
     path = Path(path)
     if not path.exists():
@@ -61,12 +69,13 @@ def load(path: str | Path, weights: str | Path | None = None, *, unsafe: bool = 
         raise FerError(f"--weights belong to a model.json, and {path} is none")
     try:
         if path.is_dir():
-            return _load_saved_model(path, unsafe)
+            saved_model = (path / "saved_model.pb").is_file()
+            raise FerError(f"{path}: {_SAVED_MODEL}" if saved_model else f"{path}: a folder, not a model file")
         if path.suffix == ".json":
-            return _load_json(path, weights, unsafe)
+            return _load_json(path, weights)
         if path.read_bytes()[:8] == b"\x89HDF\r\n\x1a\n":
-            return _load_hdf5(path, unsafe)
-        return _load_keras(path, unsafe)
+            return _load_hdf5(path)
+        return _load_keras(path)
     except FerError:
         raise
     except Exception as error:  # Keras, h5py and json raise nearly anything at a file that is not as they wrote it
@@ -74,51 +83,38 @@ def load(path: str | Path, weights: str | Path | None = None, *, unsafe: bool = 
         raise FerError(f"{path}: Keras cannot read it: {lines[0] if lines else type(error).__name__}") from error
 
 
-def layers(network) -> Iterator:
-    """The layers of a network, those of networks inside it included."""
-    for layer in network.layers:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from layers(layer)
-
-
-def holds_code(network) -> bool:
-    """True if no script would load it from a .keras file."""
-    return any(type(layer).__name__ in CODE for layer in layers(network))
-
-
-def _load_keras(path, unsafe):
+def _load_keras(path):
     import keras
 
     if not zipfile.is_zipfile(path):
         raise FerError(f"{path}: neither an HDF5 file nor a .keras file, or cut short")
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
-    _refuse_code(config, path, unsafe)
+    _refuse_code(config, path)
     for node in _nodes(config):
         if "class_name" in node and not str(node.get("module", "keras")).startswith(("keras", "builtins")):
-            raise FerError(f"{path}: {node['class_name']} {_OWN}")
-    return keras.saving.load_model(path, compile=False, safe_mode=not unsafe), []
+            raise FerError(f"{path}: {node['class_name']} {_UNKNOWN}")
+    return keras.saving.load_model(path, compile=False, safe_mode=True), []
 
 
-def _load_hdf5(path, unsafe):
+def _load_hdf5(path):
     import h5py
 
     with h5py.File(path) as file:
         text = file.attrs.get("model_config")
     if text is None:
         raise FerError(f"{path}: weights without their network: give its model.json, with --weights {path.name}")
-    network, left_out = _build(json.loads(text), path, unsafe)
+    network, left_out = _build(json.loads(text), path)
     _load_weights(network, path)
     return network, left_out
 
 
-def _load_json(path, weights, unsafe):
+def _load_json(path, weights):
     if weights is None:
         raise FerError(f"{path}: a network without its weights: give them with --weights FILE.h5")
     if not Path(weights).is_file():
         raise FerError(f"{weights}: there is no such file")
-    network, left_out = _build(json.loads(path.read_text(encoding="utf-8")), path, unsafe)
+    network, left_out = _build(json.loads(path.read_text(encoding="utf-8")), path)
     _load_weights(network, weights)
     return network, left_out
 
@@ -134,93 +130,23 @@ def _load_weights(network, path):
         network.load_weights(named)
 
 
-def _load_saved_model(path, unsafe):
-    if not (path / "saved_model.pb").is_file():
-        raise FerError(f"{path}: a folder without a saved_model.pb")
-    try:
-        network, left_out = _build(_saved_config(path), path, unsafe=False)
-        _load_checkpoint(network, path / "variables" / "variables")
-        return network, left_out
-    except FerError:
-        if not unsafe:
-            raise
-    return _graph(path), []
-
-
-def _graph(path):
-    """A SavedModel's own graph as a layer: TensorFlow runs it as it stands, and Keras cannot look inside."""
-    import keras
-    import tensorflow as tf
-
-    ((_, taken),) = [tf.saved_model.load(str(path)).signatures["serving_default"].structured_input_signature]
-    (pixels,) = [keras.Input(spec.shape[1:], dtype=spec.dtype.name) for spec in taken.values()]
-    (output,) = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")(pixels).values()
-    return keras.Model(pixels, output)
-
-
-def _saved_config(path):
-    """The description of the network that Keras 2 put into a SavedModel: that of the first object, the whole model."""
-    metadata = path / "keras_metadata.pb"
-    if not metadata.is_file():
-        raise FerError(f"{path}: a graph without layers, which may do anything; if you trust its author: --unsafe")
-    text = metadata.read_bytes().decode("utf-8", "replace")
-    config, _ = json.JSONDecoder(object_hook=_untuple).raw_decode(text[text.index('{"') :])
-    return config
-
-
-def _untuple(node):
-    """SavedModels keep tuples apart from lists; no layer does."""
-    return node["items"] if node.get("class_name") == "__tuple__" and "items" in node else node
-
-
-def _load_checkpoint(network, prefix):
-    """Weights of a SavedModel, by the names under which its objects hold each other: layer_with_weights-0, kernel."""
-    import tensorflow as tf
-    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
-
-    reader = tf.train.load_checkpoint(str(prefix))
-    objects = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")).nodes
-
-    def held(holder, *names):
-        (found,) = [objects[child.node_id] for child in holder.children if child.local_name in names]
-        return found
-
-    def fill(model, holder):
-        for i, layer in enumerate(layer for layer in model.layers if _savable(layer)):
-            inside = held(holder, f"layer_with_weights-{i}")
-            if hasattr(layer, "layers"):
-                fill(layer, inside)
-                continue
-            for variable in _savable(layer):  # Keras 2 said depthwise_kernel where Keras 3 says kernel
-                (value,) = held(inside, variable.name, f"depthwise_{variable.name}").attributes
-                variable.assign(reader.get_tensor(value.checkpoint_key))
-
-    fill(network, objects[0])
-
-
-def _savable(layer):
-    return [variable for variable in layer.weights if "seed" not in variable.name]
-
-
-def _build(config, path, unsafe):
+def _build(config, path):
     """A network without its weights, from a description of any age."""
     import keras
 
-    _refuse_code(config, path, unsafe)
-    if unsafe:
-        keras.config.enable_unsafe_deserialization()
+    _refuse_code(config, path)
     left_out = []
     if "module" not in config or any("batch_input_shape" in node for node in _nodes(config)):
         config = _repair(config, path, left_out)
     return keras.models.model_from_json(json.dumps(config)), left_out
 
 
-def _refuse_code(config, path, unsafe):
-    for node in [] if unsafe else _nodes(config):
+def _refuse_code(config, path):
+    for node in _nodes(config):
         if node.get("class_name") in CODE:
             name = node.get("config", {}).get("name", "") if isinstance(node.get("config"), dict) else ""
             kind = f"{node['class_name'].strip('_')} {name}".strip()
-            raise FerError(f"{path}: {kind}: code inside a model file is not run; if you trust its author: --unsafe")
+            raise FerError(f"{path}: layer {kind} {_CODE}")
 
 
 def _nodes(value):
@@ -263,7 +189,7 @@ def _repair_layer(kind, old, path, left_out):
 
     layer = getattr(keras.layers, kind, None)
     if layer is None:
-        raise FerError(f"{path}: layer {old.get('name')}: {kind} {_OWN}")
+        raise FerError(f"{path}: layer {old.get('name')}: {kind} {_UNKNOWN}")
     takes = {name for base in layer.__mro__ for name in inspect.signature(base.__init__).parameters}
     config = {"kernel_size": [old["nb_row"], old["nb_col"]]} if "nb_row" in old else {}
     for key, value in old.items():

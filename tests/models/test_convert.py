@@ -167,16 +167,6 @@ def test_a_wrong_number_of_labels_is_one_line(tmp_path, capsys):
     assert not (tmp_path / "new.keras").exists()
 
 
-def test_code_never_ends_in_a_keras_file(tmp_path, capsys):
-    code = keras.layers.Lambda(lambda x: x[:, :3], name="code")
-    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), code])
-    model.save(tmp_path / "code.keras")
-    flags = ("--labels", NAMES, "--range", "0,1", "--output", tmp_path / "new.keras")
-    assert "Lambda code: code inside a model file is not run" in refusal(capsys, tmp_path / "code.keras", *flags)
-    message = refusal(capsys, tmp_path / "code.keras", *flags, "--unsafe")
-    assert message.endswith("new.keras: no script runs code from a .keras file: choose a name in .onnx or .tflite")
-
-
 def network(shape, *layers, ends=1):
     pixels = keras.Input(shape)
     x = pixels

@@ -15,7 +15,7 @@ import pytest
 from support import tiny
 
 from fer import FerError
-from fer.cli import common, evaluate, export_model, import_model, predict_folder
+from fer.cli import common, evaluate, export_model, predict_folder
 from fer.core import images
 from fer.core.images import InputSpec
 from fer.models import ensemble, export, runtimes
@@ -203,18 +203,6 @@ def test_export_says_what_it_wrote_and_how_good_it_is(trained, faces, tmp_path, 
     right = [np.mean(known.predict(data.images).argmax(axis=1) == data.targets.argmax(axis=1))
              for known in (trained[0], Classifier.load(path))]  # fmt: skip
     assert third == f"accuracy on faces validation, 24 pictures: {right[0]:.2%} before, {right[1]:.2%} after"
-
-
-def test_a_graph_of_somebody_trusted_becomes_a_file_without_code(trained, exported, tmp_path, capsys):
-    """A SavedModel without layers runs nowhere in this suite, but LiteRT knows no operation that could do harm."""
-    need("litert")
-    folder, _ = exported("saved_model")
-    flags = ("--labels", ",".join(tiny.LABELS), "--range", "0,255", "--ends-in", "softmax")
-    assert script(import_model, folder, *flags, "--output", tmp_path / "new.tflite") == 2
-    assert "a graph without layers" in capsys.readouterr().err
-    assert script(import_model, folder, *flags, "--unsafe", "--output", tmp_path / "new.tflite") == 0
-    found = Classifier.load(tmp_path / "new.tflite").predict(pictures())
-    np.testing.assert_allclose(found, trained[0].predict(pictures()), atol=1e-5)
 
 
 # --- refusals
