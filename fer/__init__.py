@@ -1,5 +1,11 @@
 """Facial-expression recognition with Keras: train, evaluate and run small networks on FER2013, FER+ and class folders.
 
+    import fer
+
+    recognizer = fer.load("fer2013")
+    for prediction in recognizer("photo.jpg"):
+        print(prediction.label, prediction.confidence, prediction.box)
+
 Importing the package loads nothing heavy: the names below are imported when they are first used (PEP 562).
 """
 
@@ -19,6 +25,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 from fer.core.errors import FerError
 
 if TYPE_CHECKING:
+    from fer.api import Recognizer, load, load_dataset
     from fer.data.dataset import Dataset
     from fer.evaluation.metrics import Report
     from fer.evaluation.predictions import evaluate
@@ -33,8 +40,11 @@ __all__ = [
     "Dataset",
     "FerError",
     "Prediction",
+    "Recognizer",
     "Report",
     "evaluate",
+    "load",
+    "load_dataset",
 ]
 
 _HOMES = {
@@ -42,8 +52,11 @@ _HOMES = {
     "Classifier": "fer.models.classifier",
     "Dataset": "fer.data.dataset",
     "Prediction": "fer.inference.recognizer",
+    "Recognizer": "fer.api",
     "Report": "fer.evaluation.metrics",
     "evaluate": "fer.evaluation.predictions",
+    "load": "fer.api",
+    "load_dataset": "fer.api",
 }
 
 
