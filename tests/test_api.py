@@ -1,0 +1,78 @@
+"""`import fer` as a user writes it: one line to load, one to label, and the example file to its end."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from support import tiny
+
+import fer
+
+SAMPLES = tiny.ROOT / "data" / "samples"
+
+
+@pytest.fixture(scope="module")
+def recognizer(light_model):
+    return fer.load(light_model)
+
+
+def test_path_array_and_pil_image_give_the_same_prediction(recognizer):
+    path = SAMPLES / "happy.png"
+    given = (path, str(path), cv2.imread(str(path)), Image.open(path))
+    first, *others = [[prediction.probabilities for prediction in recognizer(image)] for image in given]
+    assert len(first) == 1
+    assert tuple(first[0]) == tiny.LABELS
+    assert sum(first[0].values()) == pytest.approx(1, abs=1e-5)
+    assert all(other == first for other in others)
+
+
+def test_prediction_has_label_confidence_and_box(recognizer):
+    (prediction,) = recognizer(SAMPLES / "sad.png")
+    height, width = cv2.imread(str(SAMPLES / "sad.png")).shape[:2]
+    assert prediction.label in tiny.LABELS
+    assert prediction.confidence == max(prediction.probabilities.values())
+    assert prediction.box == fer.Box(0, 0, width, height)
+
+
+def test_bundled_model_is_loaded_by_name():
+    (prediction,) = fer.load("fer2013-fast")(SAMPLES / "happy.png")
+    assert prediction.label == "happy"
+
+
+def test_unknown_model_is_refused():
+    with pytest.raises(fer.FerError, match="no-such-model"):
+        fer.load("no-such-model")
+
+
+def test_unknown_detector_is_refused(light_model):
+    with pytest.raises(fer.FerError, match="detector"):
+        fer.load(light_model, detector="eyes")
+
+
+def test_track_yields_every_frame(light_model, make_video):
+    tracked = list(fer.load(light_model, detector="none").track(make_video(frames=5)))
+    assert [frame.index for frame, _ in tracked] == [0, 1, 2, 3, 4]
+    assert all(frame.image.dtype == np.uint8 for frame, _ in tracked)
+    assert {prediction.track for _, predictions in tracked for prediction in predictions} == {1}
+
+
+def test_load_dataset_gives_splits_of_the_wanted_size(class_folders):
+    root = class_folders({"train/happy": 6, "train/sad": 6, "validation/happy": 2, "validation/sad": 2})
+    data = fer.load_dataset(root, size=12, channels=3)
+    assert {split: part.images.shape for split, part in data.items()} == {
+        "train": (12, 12, 12, 3),
+        "validation": (4, 12, 12, 3),
+    }
+
+
+@pytest.mark.slow
+def test_example_runs_to_its_end(tmp_path):
+    command = [sys.executable, "-m", "examples.python_api", tmp_path]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tiny.ROOT)
+    assert run.returncode == 0, run.stderr
+    assert "happy, 9" in run.stdout
+    assert "accuracy" in run.stdout
+    assert (tmp_path / "demo.keras").is_file()
