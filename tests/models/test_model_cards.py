@@ -1,0 +1,51 @@
+"""Model cards: one screen each, the same headings, and the numbers of the file."""
+
+import re
+import subprocess
+
+import pytest
+
+from fer.models.bundled import FOLDER, bundled_models
+from fer.models.classifier import Classifier
+
+NAMES = sorted(bundled_models())
+HEADINGS = ("Details", "Intended use", "Data", "Results", "Limits", "Licence")
+
+
+def card(name):
+    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_a_card_of_one_screen_with_the_same_headings(name):
+    text = card(name)
+    assert text.startswith(f"# {name}\n")
+    assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == list(HEADINGS)
+    assert len(text.splitlines()) <= 45
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_has_the_labels_and_numbers_of_the_file(name):
+    model = Classifier.load(name)
+    text = card(name)
+    assert f"| labels | {', '.join(model.labels)} |" in text
+    assert f"{model.model.count_params():,} parameters" in text
+    if temperature := model.metadata.get("temperature"):
+        assert f"temperature {temperature:.2f}" in text
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"{name}.md" for name in NAMES)])
+def test_links_lead_somewhere(name):
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert [link for link in links if not (FOLDER / link).exists()] == []
+
+
+def test_the_table_of_models_is_complete():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"[{name}]({name}.md)" not in text] == []
+    assert len(text.splitlines()) <= 45
+
+
+def test_the_script_that_made_them_is_valid_shell():
+    subprocess.run(["sh", "-n", FOLDER / "reproduce.sh"], check=True)
