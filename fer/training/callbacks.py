@@ -50,7 +50,7 @@ class AveragedWeights(keras.callbacks.Callback):
 
     The average fits no layer's batch-norm statistics, so these are estimated anew (Izmailov et al. 2018): from training
     pictures as they are and without dropout, which is how the network will meet pictures. Augmented ones have other
-    means and variances: without them the NLL was smaller for all four networks measured (models/README.md), and the
+    means and variances: without them the NLL was smaller for all four networks measured (docs/experiments.md), and the
     accuracy up to a point higher. The optimizer keeps the average itself, inside the compiled step.
     """
 
