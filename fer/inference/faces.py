@@ -10,11 +10,30 @@ import numpy as np
 from fer.core.errors import FerError
 
 PIXELS = 2 * 640 * 480  # of the copy that is searched, whatever the picture's size
+# A detector's work grows with the longer side and the aspect ratio, not with the size of the file: a PNG of 20 KB and
+# 100,000 x 250 pixels took 23 s and 0.9 GB.
+LONGEST_SIDE = 32_768  # pixels
+LARGEST_RATIO = 20  # of the longer side to the shorter one ...
+HARMLESS_SIDE = 2_000  # pixels: ... where the longer side exceeds this
 
 
 def check_image(image):
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise FerError(f"a detector takes an image uint8 (H, W, 3), received {image.dtype} {image.shape}")
+    check_size(image.shape[1], image.shape[0])
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuses images that take a detector too long.
+
+    Raises:
+        FerError: a side is longer than `LONGEST_SIDE`, or than `HARMLESS_SIDE` and `LARGEST_RATIO` times the other.
+    """
+    short, long = sorted((width, height))
+    if long > LONGEST_SIDE:
+        raise FerError(f"the image has {width:,} x {height:,} pixels; the limit is {LONGEST_SIDE:,} for a side")
+    if long > max(LARGEST_RATIO * short, HARMLESS_SIDE):
+        raise FerError(f"the image has {width:,} x {height:,} pixels; the limit is {LARGEST_RATIO}:1 for its sides")
 
 
 def search_copy(image, colours=None):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from fer.core.errors import FerError
-from fer.inference.faces import Box, Face, check_image, distinct, search_copy, shrink
+from fer.inference.faces import PIXELS, Box, Face, check_image, distinct, search_copy, shrink
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,8 @@ class Haar:
 
     def _look(self, grey, look, place, shape, sides=None):
         """Faces by one look at the grey copy of that place in a picture of that shape."""
+        if look.angle:  # the canvas of a turned strip is many times larger than the strip
+            grey = shrink(grey, min(1.0, math.sqrt(PIXELS / math.prod(_turned_size(grey.shape, look.angle)))))
         across, down = place.width / grey.shape[1], place.height / grey.shape[0]
         back = np.array([[across, 0, place.x], [0, down, place.y], [0, 0, 1]])  # from the copy to the picture
         if look.mirrored:
@@ -167,9 +169,15 @@ def _cascade(name):
 def _turned(grey, angle):
     """The picture turned counter-clockwise on a canvas that holds all of it, and the 3x3 matrix of the way back."""
     height, width = grey.shape
-    cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
-    size = (math.ceil(width * cos + height * sin), math.ceil(width * sin + height * cos))
+    size = _turned_size(grey.shape, angle)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
     matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
     turned = cv2.warpAffine(grey, matrix, size, borderMode=cv2.BORDER_REPLICATE)
     return turned, np.vstack([cv2.invertAffineTransform(matrix), (0, 0, 1)])
+
+
+def _turned_size(shape, angle):
+    """Width and height of a canvas that holds a turned image of a shape."""
+    height, width = shape
+    cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
+    return math.ceil(width * cos + height * sin), math.ceil(width * sin + height * cos)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 CROPPED_SIDE = 128  # pixels: a square image up to this size is taken as a cropped face ...
-CROPPED_RATIO = 1.05  # ... square up to this ratio of its sides
+CROPPED_RATIO = 1.05  # ... square up to this ratio of its sides ...
+CROPPED_LEAST = 16  # ... and no smaller than this
 UNCERTAIN = "uncertain"  # shown in place of a label
 DECIMALS = 4  # of a probability in JSON and tables
 
@@ -201,7 +202,7 @@ class Recognizer:
 def is_cropped_face(image: np.ndarray) -> bool:
     """True for a small square image, such as data sets of faces hold."""
     short, long = sorted(image.shape[:2])
-    return long <= min(CROPPED_SIDE, CROPPED_RATIO * short)
+    return short >= CROPPED_LEAST and long <= min(CROPPED_SIDE, CROPPED_RATIO * short)
 
 
 def load_image(source: Source) -> np.ndarray:

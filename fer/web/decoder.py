@@ -11,6 +11,7 @@ import numpy as np
 from av.error import FFmpegError, InvalidDataError
 
 from fer.core.errors import FerError
+from fer.inference.faces import check_size
 from fer.web.limits import Limits
 
 FORMATS = "mov,matroska,avi,mpeg,mpegvideo"  # FFmpeg's names; MP4 and MOV are one, so are WebM and Matroska
@@ -40,6 +41,7 @@ class Decoder:
         if not 0 < self.stream.width * self.stream.height <= most_pixels:  # FFmpeg drops sizes beyond its limit
             self.file.close()
             raise FerError(f"the video's frames have more than {most_pixels:,} pixels, or none")
+        check_size(self.stream.width, self.stream.height)
         self.stream.codec_context.options = stream_options
         self.packets = self.file.demux(self.stream)
         self.decoded: list[av.VideoFrame] = []

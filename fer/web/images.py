@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from fer.core import images
 from fer.core.errors import FerError
 from fer.core.system import cores
+from fer.inference.faces import check_size
 from fer.inference.recognizer import Prediction, Recognizer
 from fer.web.limits import Limits
 from fer.web.problems import problem_responses, refuse
@@ -95,7 +96,7 @@ def decode(data: bytes, limits: Limits, *, most_pixels: int, formats: tuple[str,
         uint8 (H, W, 3) BGR, upright.
 
     Raises:
-        HTTPException: 413 for too many pixels, 415 for another kind of file, 422 for a damaged one.
+        HTTPException: 413 for too many pixels, 415 for another kind of file, 422 for a damaged file or a strip.
     """
     if not data:
         refuse(422, "the file is empty (0 bytes)")
@@ -108,6 +109,10 @@ def decode(data: bytes, limits: Limits, *, most_pixels: int, formats: tuple[str,
         raise HTTPException(415, f"not an image in one of these formats: {', '.join(formats)}") from None
     if width * height > most_pixels:
         refuse(413, f"the image has {width:,} x {height:,} pixels; the limit is {most_pixels:,}")
+    try:
+        check_size(width, height)
+    except FerError as error:
+        raise HTTPException(422, str(error)) from None
     if data.startswith(b"\xff\xd8") and _count_scans(data, limits.image_scans) > limits.image_scans:
         refuse(422, f"the JPEG image has more than {limits.image_scans} scans; save it again")
     try:

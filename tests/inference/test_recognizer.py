@@ -117,7 +117,15 @@ def test_small_square_image_is_one_face_where_cropped_is_auto(cropped, faces):
 
 @pytest.mark.parametrize(
     ("shape", "cropped"),
-    [((48, 48), True), ((128, 128), True), ((129, 129), False), ((48, 52), False), ((1, 1), True)],
+    [
+        ((48, 48), True),
+        ((128, 128), True),
+        ((129, 129), False),
+        ((48, 52), False),
+        ((16, 16), True),
+        ((15, 15), False),
+        ((1, 1), False),
+    ],
 )
 def test_size_and_shape_of_a_cropped_face(shape, cropped):
     assert is_cropped_face(np.zeros((*shape, 3), np.uint8)) is cropped
