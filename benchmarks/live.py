@@ -31,7 +31,7 @@ from fer.inference import drawing
 from fer.inference.haar import Haar
 from fer.inference.recognizer import Recognizer
 from fer.models.bundled import live_model
-from fer.video.sources import Frame
+from fer.video.frames import Frame
 
 FPS = 30.0
 STRETCH = 50  # frames that one labels before it is the next one's turn

@@ -11,7 +11,7 @@ from fer.inference.detectors import detector as make_detector
 from fer.inference.recognizer import Prediction
 from fer.models.classifier import Classifier
 from fer.video import session
-from fer.video.sources import Frame
+from fer.video.frames import Frame
 
 
 class Recognizer(recognizer.Recognizer):

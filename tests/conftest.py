@@ -1,5 +1,6 @@
 """Shared fixtures: pictures, class folders and tables written to disk, and the real FER2013 where it lies at hand."""
 
+import logging
 import lzma
 import shutil
 import tarfile
@@ -158,6 +159,23 @@ def light_four_block(tmp_path_factory):
 def make_video(tmp_path):
     """make_video("a.avi", frames=40, fps=20): the path of a video whose frames are numbered from 0."""
     return lambda name="a.avi", **options: numbered.film(tmp_path / name, **options)
+
+
+@pytest.fixture
+def log_lines():
+    """What the package logs at level INFO and above, a list of lines that grows."""
+
+    class Lines(logging.Handler):
+        def emit(self, record):
+            lines.append(record.getMessage())
+
+    lines, logger = [], logging.getLogger("fer")
+    handler, level = Lines(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture

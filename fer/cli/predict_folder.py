@@ -52,7 +52,7 @@ def main(args):
     with ExitStack() as stack:
         ways = {"overwrite": args.overwrite, "resume": args.resume, "uncertain": args.uncertain}
         writer = stack.enter_context(results.Writer(args.output, labels, **ways))
-        copies = args.annotated and stack.enter_context(batch.Copies(args.folder, args.annotated, notify=common.note))
+        copies = args.annotated and stack.enter_context(batch.Copies(args.folder, args.annotated))
         stopped = stack.enter_context(common.stoppable())
         left = (path for path in pictures(args, on_error=common.note) if not writer.holds(path))
         labelled = stack.enter_context(closing(batch.recognize(left, recognizer)))

@@ -49,7 +49,7 @@ def main(args):
     below = common.uncertain_below(args)
     check(args)
     with ExitStack() as stack:
-        source = stack.enter_context(sources.open_source(args.source, notify=common.note))
+        source = stack.enter_context(sources.open_source(args.source))
         screen = None if args.headless else open_screen(source)
         with common.quiet():  # seconds: a camera or display that is missing has shown by now
             model = Classifier.load(args.model)
@@ -58,15 +58,15 @@ def main(args):
         session = Session(recognizer, skip=args.skip, thorough=not source.live, **options)
         columns = {"overwrite": args.overwrite, "uncertain": args.uncertain}
         log = args.log and stack.enter_context(results.Writer(args.log, labels, **columns))
-        fps = None if source.live else source.fps or sources.USUAL_FPS
-        recorder = args.record and stack.enter_context(writer.Recorder(args.record, fps))
+        longest_still = writer.LONGEST_STILL if source.live else None
+        recorder = args.record and stack.enter_context(writer.VideoWriter(args.record, longest_still=longest_still))
         screen = screen and stack.enter_context(screen)
         stopped = stack.enter_context(common.stoppable())
         for frame in source if source.live else common.progress(source, source.total, "frames"):
             if frame:  # None while a camera has nothing new
                 predictions = session.process(frame)
                 if log:
-                    log.write(results.rows(frame.name, predictions, index=frame.index, seconds=frame.seconds))
+                    log.write(session.rows(frame))
                 if recorder:
                     recorder.write(drawing.draw(frame.image, predictions), frame.seconds)
                 if screen:
@@ -108,4 +108,4 @@ def open_screen(source):
     from fer.video.window import HELP, Screen
 
     print(HELP)
-    return Screen(f"expressions: {source.name}", paced=not source.live, notify=common.note)
+    return Screen(f"expressions: {source.name}", paced=not source.live)

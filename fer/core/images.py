@@ -101,6 +101,21 @@ def _first_scan(data: bytes) -> int:
     return at
 
 
+def encode(image: np.ndarray, suffix: str) -> bytes:
+    """The bytes of an image file in the format of the suffix (".jpg", ".png", ...).
+
+    Raises:
+        FerError: OpenCV writes no such format, or not this image in it.
+    """
+    try:
+        done, data = cv2.imencode(suffix, image)
+    except cv2.error as error:
+        raise FerError(f"images cannot be written as {suffix}") from error
+    if not done:
+        raise FerError(f"images cannot be written as {suffix}")
+    return data.tobytes()
+
+
 def prepare(image: np.ndarray, spec: InputSpec) -> np.ndarray:
     """Turns one picture of a face into a row of a network's input. Training and every way of serving pass here.
 

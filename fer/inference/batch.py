@@ -1,11 +1,12 @@
 """The faces of many picture files, in order: reading, decoding and detecting overlap with the network."""
 
 import csv
+import logging
 import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -20,6 +21,8 @@ from fer.core.labels import canonical
 from fer.core.system import cores
 from fer.inference import drawing, results
 from fer.inference.recognizer import UNCERTAIN, Detection, Prediction, Recognizer
+
+logger = logging.getLogger(__name__)
 
 BATCH = 128  # faces a call of the network
 AHEAD = 2 * BATCH  # pictures on their way at most: what bounds the memory
@@ -92,12 +95,11 @@ class Copies:
     Args:
         root: the folder of the pictures, or a single one.
         target: the folder of the copies; they lie in it as the pictures do in `root`.
-        notify: gets a line for each copy that cannot be written.
     """
 
-    def __init__(self, root: Path, target: Path, *, notify: Callable[[str], None]):
+    def __init__(self, root: Path, target: Path):
         self.root = root if os.path.isdir(root) else root.parent
-        self.target, self.notify = target, notify
+        self.target = target
         self.pool = ThreadPoolExecutor(cores(), "copies")
         self.waiting = threading.Semaphore(2 * cores())  # what bounds the memory
 
@@ -117,13 +119,13 @@ class Copies:
             drawn = drawing.annotate(images.read(result.path), result.predictions)
             path = self.target / result.path.relative_to(self.root)
             try:
-                data = drawing.encode(drawn, path.suffix.lower())
+                data = images.encode(drawn, path.suffix.lower())
             except FerError:  # .pgm holds no colours, .webp no panoramas
-                path, data = path.with_name(path.name + ".png"), drawing.encode(drawn, ".png")
+                path, data = path.with_name(path.name + ".png"), images.encode(drawn, ".png")
             with replacing(path, durable=False) as temporary:
                 temporary.write_bytes(data)
         except FerError as error:
-            self.notify(f"no annotated copy: {error}")
+            logger.warning("no annotated copy: %s", error)
         finally:
             self.waiting.release()
 

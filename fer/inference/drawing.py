@@ -6,7 +6,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from fer.core.errors import FerError
 from fer.inference.faces import Box
 from fer.inference.recognizer import Prediction
 
@@ -125,32 +124,3 @@ def _ascii(text):
     """OpenCV's fonts hold ASCII alone: letters lose their accents, what has no such letter becomes "?"."""
     plain = unicodedata.normalize("NFKD", text)
     return "".join(char if char.isascii() else "?" for char in plain if not unicodedata.combining(char))
-
-
-def encode(image: np.ndarray, suffix: str) -> bytes:
-    """A picture file's bytes, in the format of the suffix (".jpg", ".png", ...).
-
-    Raises:
-        FerError: OpenCV writes no such format.
-    """
-    try:
-        done, data = cv2.imencode(suffix, image)
-    except cv2.error as error:
-        raise FerError(f"pictures cannot be written as {suffix}") from error
-    if not done:
-        raise FerError(f"pictures cannot be written as {suffix}")
-    return data.tobytes()
-
-
-def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scales a picture into width x height, with black beside it where the proportions differ."""
-    width, height = size
-    if image.shape[:2] == (height, width):
-        return image
-    scale = min(width / image.shape[1], height / image.shape[0])
-    inner = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    image = cv2.resize(image, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
-    canvas = np.zeros((height, width, 3), np.uint8)
-    canvas[y : y + inner[1], x : x + inner[0]] = image
-    return canvas

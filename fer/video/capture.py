@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from fer.core.errors import FerError
-
-MAX_FPS = 500.0  # files without a rate say 1000 (WebM out of browsers) or 90000
+from fer.video.frames import MAX_FPS
 
 # Opens a numbered series of pictures for "img_001.jpg", and a device for a file name: neither is meant here.
 _NOT_FOR_STREAMS = (cv2.CAP_IMAGES, cv2.CAP_V4L2)
@@ -72,26 +71,6 @@ def open_address(address: str, patience: float) -> Capture:
             f"{without_secrets(address)}: no video can be opened there (tried {tried}, for {patience:g} s at most); "
             "is the camera on, and are host, port, path and login right?"
         )
-    return capture
-
-
-def open_file(path: str) -> Capture:
-    """A video file."""
-    if os.path.isfile(path):  # and no pipe, which would wait for a writer
-        try:
-            with open(path, "rb") as file:
-                empty = not file.read(1)
-        except OSError as error:
-            raise FerError(f"{path}: cannot be opened ({error.strerror or error})") from error
-        if empty:
-            raise FerError(f"{path}: the file is empty (0 bytes)")
-    # With its folder in front, no name looks like an address ("a:b.mp4") to FFmpeg.
-    capture, tried = _try(os.path.abspath(path), _stream_backends())
-    if capture is not None and capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*"ansi"):
-        capture.release()  # FFmpeg draws the letters of a text file
-        capture = None
-    if capture is None:
-        raise FerError(f"{path}: not a video that OpenCV can read (tried {tried}): cut short, or another kind of file")
     return capture
 
 

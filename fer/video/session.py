@@ -1,6 +1,5 @@
 """One video or camera from frame to frame: faces found, labelled and followed, and what came of it in the end."""
 
-import logging
 import math
 import statistics
 import time
@@ -10,12 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fer.inference import results
 from fer.inference.faces import Box, Detector, Face, distinct
 from fer.inference.recognizer import Prediction, Recognizer, opencv_errors
-from fer.video.sources import Frame, open_source
+from fer.video.frames import Frame
+from fer.video.sources import open_source
 from fer.video.tracking import KEEP, SMOOTHING, Tracker
-
-logger = logging.getLogger(__name__)
 
 FULL_LOOK = 0.75  # seconds between two looks over the whole frame while every face known is found near its last box
 FULL_SIZE = 6  # every so many of them is at full size, for small faces
@@ -100,10 +99,14 @@ class Session:
         self.intervals, self.updated = deque(maxlen=5), None
         self.fps, self.found = 0.0, []
         self.times: list[float] = []
+        self.next, self.lost = 0, range(0)  # index of the next frame; indices missing before the last one
         self.history = History(recognizer.classifier.labels)
 
     def process(self, frame: Frame) -> list[Prediction]:
         """The faces of a frame, with track numbers and smoothed probabilities."""
+        self.lost = range(self.next, frame.index)
+        self.next = frame.index + 1
+        self.history.lost += len(self.lost)
         if self.history.frames % self.skip == 0:
             self._allow_for_slowness(frame.seconds)
             with opencv_errors():
@@ -115,6 +118,12 @@ class Session:
         if (passed := self.times[-1] - self.times[0]) > 0:
             self.fps = (len(self.times) - 1) / passed
         return self.found
+
+    def rows(self, frame: Frame) -> Iterator[dict]:
+        """Result rows of the frame just processed, after a row "unreadable" for each frame that was lost before it."""
+        for index in self.lost:
+            yield from results.rows(frame.name, [], index=index, readable=False)
+        yield from results.rows(frame.name, self.found, index=frame.index, seconds=frame.seconds)
 
     def _allow_for_slowness(self, seconds):
         """A face that is missed once must not end: it is kept for two and a half of the usual intervals, if need be."""
@@ -142,7 +151,7 @@ def track(
     Raises:
         FerError: the source cannot be opened.
     """
-    with open_source(source, notify=logger.warning) as frames:
+    with open_source(source) as frames:
         session = Session(recognizer, smoothing=smoothing, skip=skip, thorough=not frames.live)
         for frame in frames:
             if frame is not None:
@@ -157,13 +166,14 @@ class History:
 
     Attributes:
         frames, empty, faces: frames, those without a face, and boxes, in all.
+        lost: frames that could not be decoded.
         shown: track -> label, or "uncertain" -> seconds for which it was shown.
         tracks: track -> its times, seconds, and its probabilities, k a time; at most one every `SAMPLE` seconds.
     """
 
     def __init__(self, labels: tuple[str, ...]):
         self.labels = labels
-        self.frames = self.empty = self.faces = 0
+        self.frames = self.empty = self.faces = self.lost = 0
         self.shown: dict[int, Counter] = {}
         self.tracks: dict[int, tuple[array, array]] = {}
         self.last = None
@@ -190,7 +200,8 @@ class History:
     def summary(self) -> str:
         """Frames, faces, and for each face followed the share of time of each expression."""
         followed = f"{self.faces:,} faces, {len(self.tracks):,} followed"
-        lines = [f"{self.frames:,} frames, {self.empty:,} without a face; {followed}"]
+        unreadable = f", {self.lost:,} more unreadable" if self.lost else ""
+        lines = [f"{self.frames:,} frames, {self.empty:,} without a face{unreadable}; {followed}"]
         longest = sorted(self.shown, key=lambda track: -self.shown[track].total())[:MOST_TRACKS]
         for track in sorted(longest):
             shares, (times, _) = self.shown[track], self.tracks[track]

@@ -1,5 +1,6 @@
 """A window that shows labelled frames, and the keys pressed in it."""
 
+import logging
 import os
 import sys
 import time
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import cv2
 
+from fer.core import images
 from fer.core.errors import FerError
 from fer.core.files import replacing
 from fer.inference import drawing
 from fer.inference.recognizer import Prediction
-from fer.video.sources import Frame
+from fer.video.frames import Frame
+
+logger = logging.getLogger(__name__)
 
 PAUSE = 0.05  # seconds between two looks at the keys while nothing moves
 HELP = "q, Esc: end   space: pause   s: snapshot   m: mirror"
@@ -24,14 +28,13 @@ class Screen:
     Args:
         title: of the window.
         paced: show a file's frames no faster than they were taken.
-        notify: gets a line when a snapshot is saved.
 
     Raises:
         FerError: there is no display, or OpenCV was built without windows.
     """
 
-    def __init__(self, title: str, *, paced: bool, notify: Callable[[str], None]):
-        self.title, self.paced, self.notify = title, paced, notify
+    def __init__(self, title: str, *, paced: bool):
+        self.title, self.paced = title, paced
         self.mirror, self.shown, self.frame, self.content = False, None, None, None
         self.ahead = None  # wall clock less the frame's own time
         # Without a display Qt does not raise: it ends the program.
@@ -103,11 +106,11 @@ class Screen:
             number += 1
         try:
             with replacing(path) as temporary:
-                temporary.write_bytes(drawing.encode(self.shown, ".png"))
+                temporary.write_bytes(images.encode(self.shown, ".png"))
         except FerError as error:
-            self.notify(str(error))
+            logger.warning("%s", error)
         else:
-            self.notify(f"saved {path}")
+            logger.info("saved %s", path)
 
     def _is_open(self):
         try:

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import cv2
 import numpy as np
@@ -13,10 +13,11 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from pydantic import BaseModel
 
 from fer.core.errors import FerError
-from fer.inference import drawing
 from fer.video import sources
+from fer.video.camera import Connection, LiveCamera
+from fer.video.frames import Frame
 from fer.video.session import Session
-from fer.video.sources import Frame, LiveSource, VideoFile
+from fer.video.video_file import VideoFile
 from fer.web.images import labelled
 from fer.web.live import POLICY_VIOLATION, TRY_AGAIN_LATER, Closed, converse, process, receive
 from fer.web.slots import Slots
@@ -141,8 +142,7 @@ class Camera:
     def _work(self) -> None:
         while True:
             try:
-                with ExitStack() as stack:
-                    source = stack.enter_context(sources.open_source(self.address, notify=self._on_notice))
+                with sources.open_source(self.address) as source:
                     self._label(source, self.state.new_session())
             except FerError as error:
                 logger.warning("camera %s: %s", self.name, error)
@@ -158,10 +158,15 @@ class Camera:
                     self.thread, self.latest = None, (0, None, {})  # the next viewer must not see an old frame
                     return
 
-    def _label(self, source: VideoFile | LiveSource, session: Session) -> None:
+    def _label(self, source: VideoFile | LiveCamera, session: Session) -> None:
+        connection = Connection.LIVE
         for frame in source:
             if self._unwatched():
                 return
+            if isinstance(source, LiveCamera) and source.state.connection is not connection:
+                connection = source.state.connection
+                words = "is lost, trying again" if connection is Connection.LOST else "is back"
+                self._publish(None, {"notice": f"camera {self.name} {words}"})
             if frame is None:
                 continue
             image = _reduced(frame.image, self.limits.camera_width)
@@ -174,12 +179,6 @@ class Camera:
         left = time.monotonic() - self.last_left
         return self.closing.is_set() or (not self.viewers and left > self.limits.camera_linger_seconds)
 
-    def _on_notice(self, line: str) -> None:
-        """The camera was lost or is back: the log has the whole line, clients get one without the address."""
-        logger.warning("camera %s: %s", self.name, line)
-        state = "is back" if line.startswith("camera is back") else "is lost, trying again"
-        self._publish(None, {"notice": f"camera {self.name} {state}"})
-
     def _publish(self, jpeg: bytes | None, message: dict) -> None:
         self.latest = (self.latest[0] + 1, jpeg, message)
 
@@ -187,4 +186,5 @@ class Camera:
 def _reduced(image: np.ndarray, width: int) -> np.ndarray:
     if image.shape[1] <= width:
         return image
-    return drawing.fit(image, (width, max(1, round(image.shape[0] * width / image.shape[1]))))
+    size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

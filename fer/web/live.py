@@ -8,8 +8,8 @@ from fastapi import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fer.inference.recognizer import Prediction
+from fer.video.frames import Frame
 from fer.video.session import History, Session
-from fer.video.sources import Frame
 from fer.web.slots import Slots, client_of
 
 POLICY_VIOLATION, TOO_BIG, TRY_AGAIN_LATER = 1008, 1009, 1013  # close codes of RFC 6455

@@ -10,19 +10,16 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-import av
-import cv2
-import numpy as np
-
 from fer.core.errors import FerError
 from fer.inference import drawing, results
-from fer.video import sources, timeline
+from fer.video import timeline
+from fer.video.frames import USUAL_FPS
 from fer.video.session import Session
-from fer.web.decoder import Decoder
+from fer.video.video_file import FileLimits, VideoFile
+from fer.video.writer import VideoWriter
 from fer.web.limits import Limits, megabytes
 from fer.web.private_folder import PrivateFolder
 from fer.web.problems import refuse
@@ -33,6 +30,7 @@ logger = logging.getLogger(__name__)
 HEAD_BYTES = 16  # from which a video's format shows
 LENGTH_MARGIN = 1.1  # headers err: a video counts as too long at once only if its header says so by a tenth
 FORMATS = "MP4, MOV, WebM, MKV, AVI, MPEG"
+CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo"  # the same by FFmpeg's names
 
 JobState = Literal["waiting", "working", "done", "failed", "cancelled"]
 
@@ -210,17 +208,15 @@ class VideoJobs:
                 shutil.rmtree(job.folder, ignore_errors=True)
 
     def _label(self, job: Job) -> None:
-        notices: list[str] = []
         end = time.monotonic() + self.limits.video_work_seconds
         with ExitStack() as stack:
-            video = stack.enter_context(
-                sources.VideoFile("the video", lambda: Decoder(job.upload, self.limits), notify=notices.append)
-            )
-            self._check_length((video.total or 0) / (video.fps or sources.USUAL_FPS) / LENGTH_MARGIN)
+            limits = FileLimits(CONTAINERS, pixels=self.limits.video_pixels, streams=self.limits.video_streams)
+            video = stack.enter_context(VideoFile(job.upload, name="video", limits=limits))
+            self._check_length((video.total or 0) / (video.fps or USUAL_FPS) / LENGTH_MARGIN)
             job.total = video.total
             session = self.new_session()
             table = stack.enter_context(results.Writer(job.folder / "rows.csv", session.history.labels))
-            copy = stack.enter_context(Film(job.folder / "annotated.mp4", video.size, self.limits.video_width))
+            copy = stack.enter_context(VideoWriter(job.folder / "annotated.mp4", max_width=self.limits.video_width))
             for frame in video:
                 if job.cancelled:
                     return
@@ -228,45 +224,12 @@ class VideoJobs:
                 if time.monotonic() > end:
                     raise FerError("labelling this video takes too long on this server; send a shorter or smaller one")
                 predictions = session.process(frame)
-                table.write(results.rows("video", predictions, index=frame.index, seconds=frame.seconds))
+                table.write(session.rows(frame))
                 copy.write(drawing.draw(frame.image, predictions), frame.seconds)
                 job.frames = frame.index + 1
         timeline.timeline(session.history.timeline(), session.history.labels, job.folder / "timeline.png")
-        job.summary, job.detail = session.history.summary(), " ".join(notices)
+        job.summary, job.detail = session.history.summary(), video.damage
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self.limits.video_seconds:
             raise FerError(f"the video is longer than {self.limits.video_seconds / 60:g} minutes")
-
-
-class Film:
-    """An H.264 video that browsers play, each frame at its own time. Use it as a context manager.
-
-    Args:
-        path: of the .mp4 file.
-        size: width and height of the frames, pixels; wider ones are scaled down.
-        widest: pixels.
-    """
-
-    def __init__(self, path: Path, size: tuple[int, int], widest: int):
-        scale = min(1.0, widest / size[0])
-        self.size = tuple(max(2, round(side * scale) // 2 * 2) for side in size)  # H.264 counts in pairs
-        self.file = av.open(str(path), "w", options={"movflags": "+faststart"})
-        self.stream = self.file.add_stream("libx264", options={"preset": "veryfast", "crf": "23"})
-        self.stream.width, self.stream.height, self.stream.pix_fmt = *self.size, "yuv420p"
-        self.stream.codec_context.time_base = Fraction(1, 1000)
-        self.last = -1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.mux(self.stream.encode(None))
-        self.file.close()
-
-    def write(self, image: np.ndarray, seconds: float) -> None:
-        """Adds a frame, uint8 (H, W, 3) BGR."""
-        frame = av.VideoFrame.from_ndarray(cv2.resize(image, self.size, interpolation=cv2.INTER_AREA), format="bgr24")
-        frame.pts = self.last = max(self.last + 1, round(1000 * seconds))
-        frame.time_base = Fraction(1, 1000)
-        self.file.mux(self.stream.encode(frame))

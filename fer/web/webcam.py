@@ -6,8 +6,8 @@ import time
 from fastapi import APIRouter, WebSocket
 
 from fer.core.errors import FerError
+from fer.video.frames import Frame
 from fer.video.session import Session
-from fer.video.sources import Frame
 from fer.web.images import decode, labelled
 from fer.web.live import POLICY_VIOLATION, TOO_BIG, Closed, converse, process, receive
 from fer.web.slots import Slots

@@ -133,11 +133,11 @@ def test_uncertain_is_written_beside_the_label(film, model, tmp_path, monkeypatc
 def test_skip_analyses_every_second_frame_and_writes_all(film, model, tmp_path, monkeypatch):
     calls, answer = [], np.eye(3, dtype=np.float32)[:1]
     monkeypatch.setattr(Classifier, "predict", lambda self, x, **_: calls.append(len(x)) or answer)
-    places = ["--log", tmp_path / "log.csv", "--record", tmp_path / "out.avi"]
+    places = ["--log", tmp_path / "log.csv", "--record", tmp_path / "out.mp4"]
     run("--source", film, "--model", model, "--detector", "none", "--skip", 2, *places)
     assert len(calls) == 13
     assert len(list(results.read(tmp_path / "log.csv"))) == 25
-    assert frames(tmp_path / "out.avi")[0] == 25
+    assert frames(tmp_path / "out.mp4")[0] == 25
 
 
 def test_max_frames(film, model, tmp_path, capsys):
@@ -231,8 +231,8 @@ def test_refused_in_one_line(film, model, tmp_path, capsys):
         ("taken.mp4 exists", "--record", tmp_path / "taken.mp4"),
         ("there is no such model file", "--model", "none.keras"),
         ("--detector-model", "--detector", "yunet"),
-        ("are one file", "--record", film, "--overwrite"),
-        ("are one file", "--record", tmp_path / "x.avi", "--log", tmp_path / "x.avi"),
+        ("are one file", "--record", film.with_suffix(".mp4"), "--overwrite", "--source", film.with_suffix(".mp4")),
+        ("are one file", "--record", tmp_path / "x.mp4", "--log", tmp_path / "x.mp4"),
         ("cannot write a figure", "--timeline", tmp_path / "t.foo"),
         ("cannot be written", "--log", tmp_path / "taken.csv" / "log.csv"),
     ):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fer import FerError
+from fer.core import images
 from fer.core.images import SUFFIXES, InputSpec, decode, prepare, read
 
 LOSSY = {".jpg", ".jpeg", ".jpe", ".webp"}
@@ -280,3 +281,15 @@ class TestPrepare:
         with pytest.raises(FerError, match="expected a picture uint8") as error:
             prepare(array, InputSpec())
         assert f"{array.dtype} {array.shape}" in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tif"])
+def test_encode(image, suffix):
+    decoded = cv2.imdecode(np.frombuffer(images.encode(image, suffix), np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(decoded.astype(int) - image).mean() < 4
+
+
+@pytest.mark.parametrize("suffix", [".gif2", "", ".txt"])
+def test_encode_refuses(image, suffix):
+    with pytest.raises(FerError, match="images cannot be written as"):
+        images.encode(image, suffix)

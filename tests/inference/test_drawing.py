@@ -1,4 +1,4 @@
-"""Boxes, words and bars on a copy; recorded videos play at the speed at which their frames came."""
+"""Boxes, words and bars on a copy."""
 
 import re
 from dataclasses import replace
@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fer import FerError
 from fer.inference import drawing
 from fer.inference.faces import Box, Face
 from fer.inference.recognizer import Prediction
-from fer.video import writer
 
 LABELS = ("angry", "happy", "verwundert ß", "驚き")
 
@@ -104,100 +102,6 @@ class TestDraw:
         assert flipped.face.box == Box(190, 60, 80, 80)
         np.testing.assert_array_equal(turned[60:140, 190:270], image[60:140, 50:130][:, ::-1])
         assert drawing.draw(turned, [flipped]).shape == image.shape  # OpenCV draws on whole arrays only
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tif"])
-def test_encode(image, suffix):
-    decoded = cv2.imdecode(np.frombuffer(drawing.encode(image, suffix), np.uint8), cv2.IMREAD_COLOR)
-    assert np.abs(decoded.astype(int) - image).mean() < 4
-
-
-@pytest.mark.parametrize("suffix", [".gif2", "", ".txt"])
-def test_encode_refuses(image, suffix):
-    with pytest.raises(FerError, match="pictures cannot be written as"):
-        drawing.encode(image, suffix)
-
-
-def levels(path):
-    """Mean grey of every frame of a video, and its frames a second."""
-    capture = cv2.VideoCapture(str(path))
-    found = []
-    while (read := capture.read())[0]:
-        found.append(int(read[1].mean()))
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    capture.release()
-    return found, fps
-
-
-def grey(level, shape=(48, 64)):
-    return np.full((*shape, 3), level, np.uint8)
-
-
-class TestRecorder:
-    @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
-    @pytest.mark.parametrize("fps", [12.5, 29.97, 90.123])
-    def test_evenly_spaced_frames_are_written_once_each(self, tmp_path, suffix, fps):
-        path = tmp_path / f"deeper/out{suffix}"
-        with writer.Recorder(path, fps) as recorder:
-            for i in range(25):
-                recorder.write(grey(10 * i), 7.0 + i / fps)
-        found, written = levels(path)
-        assert written == pytest.approx(fps, rel=1e-3)
-        assert len(found) == 25
-        assert np.abs(np.array(found) - np.arange(0, 250, 10)).max() <= 6
-
-    def test_a_cameras_frames_stand_at_their_time(self, tmp_path):
-        times = [0.0, 0.1, 0.5, 0.54, 1.0]
-        with writer.Recorder(tmp_path / "out.avi", 10) as recorder:
-            for i, seconds in enumerate(times):
-                recorder.write(grey(50 * i), seconds)
-        found, _ = levels(tmp_path / "out.avi")
-        assert [round(level / 50) for level in found] == [0, 1, 1, 1, 1, 2, 3, 3, 3, 3, 4]
-
-    def test_every_frame_is_there_even_when_two_share_a_moment(self, tmp_path):
-        with writer.Recorder(tmp_path / "out.avi", 10) as recorder:
-            for i in range(5):
-                recorder.write(grey(50 * i), i / 1000)
-        assert [round(level / 50) for level in levels(tmp_path / "out.avi")[0]] == [0, 1, 2, 3, 4]
-
-    @pytest.mark.parametrize(("camera", "video"), [(60, 60), (15, 30), (1000, 120)])
-    @pytest.mark.parametrize("count", [4, 40])
-    def test_the_rate_of_a_camera_is_measured(self, tmp_path, camera, video, count):
-        with writer.Recorder(tmp_path / "out.avi") as recorder:
-            for i in range(count):
-                recorder.write(grey(100), i / camera)
-        found, fps = levels(tmp_path / "out.avi")
-        assert fps == pytest.approx(video)
-        assert len(found) == max(count, 1 + round((count - 1) * video / camera))
-
-    @pytest.mark.parametrize("count", [0, 1])
-    def test_hardly_any_frames(self, tmp_path, count):
-        with writer.Recorder(tmp_path / "out.avi") as recorder:
-            for _ in range(count):
-                recorder.write(grey(100), 0.0)
-        assert (tmp_path / "out.avi").exists() == bool(count)
-        assert len(levels(tmp_path / "out.avi")[0]) == count
-
-    def test_an_outage_is_shortened(self, tmp_path):
-        with writer.Recorder(tmp_path / "out.avi", 10) as recorder:
-            for seconds in (0, 3600, 3600.1, 3600.5):
-                recorder.write(grey(100), seconds)
-        assert abs(len(levels(tmp_path / "out.avi")[0]) - 10 * (writer.LONGEST_STILL + 0.5)) <= 3
-
-    def test_a_frame_of_another_size_is_fitted_in(self, tmp_path):
-        with writer.Recorder(tmp_path / "out.avi", 10) as recorder:
-            recorder.write(grey(200), 0.0)
-            recorder.write(grey(200, (96, 96)), 0.1)
-        found, _ = levels(tmp_path / "out.avi")
-        assert found[0] == pytest.approx(200, abs=4)
-        assert found[1] == pytest.approx(150, abs=4)  # three quarters of the width
-
-    def test_refused(self, tmp_path):
-        with pytest.raises(FerError, match=r"out.gif: videos are written as .mp4, .avi, .mkv"):
-            writer.Recorder(tmp_path / "out.gif", 10)
-        (tmp_path / "file").touch()
-        with pytest.raises(FerError, match="cannot be written"):
-            writer.Recorder(tmp_path / "file" / "out.mp4", 10)
 
 
 class TestAnnotate:

@@ -13,6 +13,7 @@ from fer.inference.detectors import WholeImage
 from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
 from fer.video import session, sources
+from fer.video.frames import Frame
 
 
 @pytest.fixture(params=[(48, 48), (230, 180), (30, 42)], ids=["as it is", "shrunk", "enlarged"])
@@ -87,10 +88,10 @@ def test_folders_and_live_video_feed_the_tensor_that_was_trained_on(folders, pic
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MPNG"), 10, picture.shape[1::-1])
     writer.write(picture)
     writer.release()
-    with sources.open_source(str(film), notify=print) as source:
+    with sources.open_source(str(film)) as source:
         for frame in source:
             session.Session(Recognizer(network, WholeImage())).process(frame)
-    session.Session(Recognizer(network, WholeImage())).process(sources.Frame(picture, "camera", 0, 0.0))
+    session.Session(Recognizer(network, WholeImage())).process(Frame(picture, "camera", 0, 0.0))
     assert len(network.seen) == 3
     for served in network.seen:
         np.testing.assert_array_equal(served, trained)

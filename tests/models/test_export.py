@@ -185,7 +185,7 @@ from fer.models.model_file import read_info, update_metadata
 from fer.inference.detectors import WholeImage
 from fer.inference.recognizer import Recognizer
 live = session.Session(Recognizer(Classifier.load({str(exported(format)[0])!r}), WholeImage()))
-(found,) = live.process(sources.Frame(np.zeros((50, 50, 3), np.uint8), "x", 0, 0.0))
+(found,) = live.process(Frame(np.zeros((50, 50, 3), np.uint8), "x", 0, 0.0))
 print(found.label in {tiny.LABELS}, {{"keras", "tensorflow", "onnx"}} & set(sys.modules))
 """
     process = subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, capture_output=True, text=True, check=False)

@@ -3,10 +3,8 @@
 import functools
 import http.client
 import socket
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,20 +115,6 @@ def encode_video(path: Path, frames, fps: float = 10.0, code: str = "MJPG") -> b
 
 def plain_frames(count: int, width: int = 160, height: int = 120) -> Iterator[np.ndarray]:
     return (np.full((height, width, 3), 10 + 7 * i % 200, np.uint8) for i in range(count))
-
-
-def one_colour_png(width: int, height: int) -> bytes:
-    """An image of any size in few bytes."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    packer = zlib.compressobj(9, wbits=-15)
-    piece = packer.compress(bytes((1 + width) * 100)) + packer.flush(zlib.Z_FULL_FLUSH)  # which can be repeated
-    count = (1 + width) * (height + -height % 100)
-    rows = b"\x78\x9c" + piece * -(-height // 100) + b"\x03\x00" + struct.pack(">HH", count % 65521, 1)
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def said(wires):

@@ -31,7 +31,7 @@ class TestWhatCannotBeOpened:
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(FerError, match=said) as error:
-            open_source(str(path), notify=print)
+            open_source(str(path))
         assert str(error.value).startswith(f"{path}: ")
         assert "\n" not in str(error.value)
 
@@ -40,27 +40,27 @@ class TestWhatCannotBeOpened:
         path = make_video("a.mp4", frames=60)
         path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
         with pytest.raises(FerError, match=r"a\.mp4: .*cut short"):
-            open_source(str(path), notify=print)
+            open_source(str(path))
 
     def test_a_folder_and_what_is_nothing(self, tmp_path):
         with pytest.raises(FerError, match="is a folder"):
-            open_source(str(tmp_path), notify=print)
+            open_source(str(tmp_path))
         for text in ("", "none.mp4", "-1", "1.5", "ftp://host/a.mp4"):
             with pytest.raises(FerError, match=r"no camera's number .* no address .* no file"):
-                open_source(text, notify=print)
+                open_source(text)
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may read everything")
     def test_a_file_without_permission(self, make_video):
         path = make_video()
         path.chmod(0)
         with pytest.raises(FerError, match=r"a\.avi: cannot be opened \(Permission"):
-            open_source(str(path), notify=print)
+            open_source(str(path))
 
     @pytest.mark.parametrize("text", ["99", " 99 ", "/dev/video99"])
     def test_a_camera_that_is_not_there(self, text):
         begun = time.monotonic()
         with pytest.raises(FerError, match=r"^camera 99 cannot be opened \(tried [A-Z0-9_, ]+\); .+") as error:
-            open_source(text, notify=print)
+            open_source(text)
         assert time.monotonic() - begun < 5
         if sys.platform == "linux":
             assert "V4L2" in str(error.value)
@@ -68,7 +68,7 @@ class TestWhatCannotBeOpened:
 
     def test_a_number_that_opencv_would_take_for_a_driver(self):
         with pytest.raises(FerError, match="from 0 to 99, not 200"):
-            open_source("200", notify=print)
+            open_source("200")
 
     def test_what_is_said_of_the_devices(self, tmp_path, monkeypatch):
         def said():
@@ -107,7 +107,7 @@ from fer import FerError
 from fer.video.sources import open_source
 for text in sys.argv[1:]:
     try:
-        open_source(text, notify=print)
+        open_source(text)
     except FerError as error:
         print("error:", error)
 """

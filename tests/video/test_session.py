@@ -9,8 +9,8 @@ from fer.inference.faces import Box, Face
 from fer.inference.recognizer import Prediction, Recognizer
 from fer.models.classifier import Classifier
 from fer.video import session as live
+from fer.video.frames import Frame
 from fer.video.session import Session, track
-from fer.video.sources import Frame
 
 LABELS = ("happy", "sad")
 FPS = 30

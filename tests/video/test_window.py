@@ -172,8 +172,8 @@ def test_a_window_that_is_closed_ends_the_loop(display):
     code = """
 import cv2, numpy as np
 from fer.video.window import Screen
-from fer.video.sources import Frame
-with Screen("closing", paced=False, notify=print) as screen:
+from fer.video.frames import Frame
+with Screen("closing", paced=False) as screen:
     screen.show(Frame(np.zeros((60, 80, 3), np.uint8), "x", 0, 0.0), [], "")
     assert screen.attend()
     cv2.destroyWindow("closing")
@@ -193,4 +193,4 @@ def test_without_a_screen_there_is_a_clear_error(monkeypatch, address):
     if address:
         monkeypatch.setenv("DISPLAY", address)
     with pytest.raises(FerError, match="no display to open a window on; use --headless"):
-        window.Screen("x", paced=False, notify=print)
+        window.Screen("x", paced=False)

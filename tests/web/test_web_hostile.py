@@ -16,8 +16,9 @@ from support import portrait
 pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
 import httpx2
+from support.hostile import one_colour_png
 from support.serving import get, serving
-from support.web import encode, line, one_colour_png
+from support.web import encode, line
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 

@@ -12,7 +12,8 @@ pytest.importorskip("support.web", reason="requirements-app.txt is not installed
 
 from PIL import Image
 from support import web
-from support.web import connect, line, one_colour_png, predict
+from support.hostile import one_colour_png
+from support.web import connect, line, predict
 
 
 @pytest.fixture(scope="module")

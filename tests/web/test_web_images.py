@@ -15,6 +15,7 @@ pytest.importorskip("support.web", reason="requirements-app.txt is not installed
 
 from PIL import Image
 from support import web
+from support.hostile import one_colour_png
 from support.web import BOX, encode, line, predict
 
 from fer.core import images
@@ -146,8 +147,8 @@ Image.new("P", (8, 8)).save(GIF, "GIF", save_all=True, append_images=[Image.new(
         (encode(np.zeros((200, 200, 3), np.uint8), ".png")[:60], 422, "cut short"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), 415, "not an image"),
         (b"BM" + b"\xff" * 60, 415, "not an image"),
-        (web.one_colour_png(9000, 9000), 413, "9,000 x 9,000 pixels; the limit is 25,000,000"),
-        (web.one_colour_png(30000, 30000), 413, "more than 25,000,000 pixels"),
+        (one_colour_png(9000, 9000), 413, "9,000 x 9,000 pixels; the limit is 25,000,000"),
+        (one_colour_png(30000, 30000), 413, "more than 25,000,000 pixels"),
     ],
     ids=["nothing", "html", "svg", "zip", "gif", "tiff", "jpeg", "png", "head", "bmp", "large", "bomb"],
 )
