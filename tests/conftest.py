@@ -134,7 +134,7 @@ def learnt(tmp_path_factory):
 def _light(known: Classifier, path: Path) -> Path:
     """A model for programs in processes of their own: with LiteRT, where it is there, none waits for TensorFlow."""
     try:
-        export.export(known, path, format="litert", pictures=export.drawn(known.spec, 8))
+        export.export(known, path, format="litert", images=export.synthetic_images(known.spec, 8))
     except FerError:
         path = path.with_suffix(".keras")
         known.save(path)

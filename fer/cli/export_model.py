@@ -1,10 +1,9 @@
-"""Write a trained model as ONNX, LiteRT (TFLite) or SavedModel, or as a smaller .keras; compare it with the original.
+"""Export a model to ONNX, LiteRT (TFLite) or SavedModel, or to a smaller .keras file, and compare it with the original.
 
-    python export_model.py models/four-block.keras --format onnx --output f.onnx
-    python export_model.py models/four-block.keras --format litert --precision int8 --data fer2013/ --output f.tflite
-    python export_model.py models/four-block.keras --precision float16 --output half-the-size.keras
+    python export_model.py four-block --format onnx --output four-block.onnx
+    python export_model.py four-block --format litert --precision int8 --data fer2013/ --output four-block.tflite
 
-predict_folder.py, predict_webcam.py and evaluate.py take an .onnx or .tflite file wherever they take a .keras.
+predict_folder.py, predict_webcam.py, app.py and evaluate.py accept .onnx and .tflite files for --model.
 """
 
 from pathlib import Path
@@ -17,21 +16,19 @@ from fer.models import export
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
-CHECKED = 256  # pictures on which both must say the same
-CALIBRATED = 512  # training pictures that set the ranges of int8
+N_COMPARED = 256  # images on which the export is compared with the original
+N_CALIBRATION = 512  # training images that set the int8 ranges
 
 
 def parse_args(argv=None):
     parser = common.parser(__doc__)
-    parser.add_argument(
-        "model", type=common.model_path, metavar="MODEL", help="a .keras file of this suite, or a bundled model"
-    )
+    parser.add_argument("model", type=common.model_path, metavar="MODEL", help="a .keras file, or a bundled model")
     parser.add_argument("--format", choices=export.FORMATS, help="(by the suffix of --output)")
     parser.add_argument("--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER")
     precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
     parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
     common.add_data_arguments(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
     return parser.parse_args(argv)
 
 
@@ -39,47 +36,48 @@ def main(args):
     suffixes = {suffix: name for name, suffix in export.FORMATS.items()}
     format = args.format or suffixes.get(Path(args.output).suffix)
     if not format:
-        raise FerError(f"{args.output}: the name must end in .onnx, .tflite or .keras, or be a folder's")
-    export.check(args.output, format, args.precision, overwrite=args.overwrite)
+        raise FerError(f"{args.output}: the name must end in .onnx, .tflite or .keras, or be that of a folder")
+    export.check_output(args.output, format, args.precision, overwrite=args.overwrite)
     if Path(args.model).suffix != ".keras":
         raise FerError(f"{args.model}: only a .keras file can be exported")
     info = read_info(args.model)
     if args.precision == "int8" and not args.data:
-        raise FerError("--precision int8 takes the ranges of its numbers from pictures: give some with --data")
+        raise FerError("int8 needs calibration images: give some with --data")
     train = validation = None
     if args.data:
         common.take_split(args, [info.metadata])
         data = common.load_data(args, info.spec, ("train", "validation"))
         train, validation = data["train"].images, data["validation"].align(info.labels)
-    pictures = chosen(validation.images, CHECKED) if args.data else export.drawn(info.spec, CHECKED)
+    images = subset(validation.images, N_COMPARED) if args.data else export.synthetic_images(info.spec, N_COMPARED)
     with common.quiet():
         model = Classifier.load(args.model)
         agreement = export.export(
             model,
             args.output,
             format=format,
-            pictures=pictures,
+            images=images,
             precision=args.precision,
-            calibration=None if train is None else chosen(train, CALIBRATED),
+            calibration=None if train is None else subset(train, N_CALIBRATION),
         )
     print(f"{args.output}: {format}, {args.precision}, {size(Path(args.output)) / 2**20:.1f} MB")
-    print(f"against {args.model}: {agreement}")
+    print(f"compared with {args.model}: {agreement}")
     if args.data:
-        right = validation.targets.argmax(axis=1)
+        y_true = validation.targets.argmax(axis=1)
         with common.quiet():
             before, after = (
-                np.mean(found.argmax(axis=1) == right)
-                for found in (model.predict(validation.images), export.predict(args.output, validation.images))
+                np.mean(probabilities.argmax(axis=1) == y_true)
+                for probabilities in (model.predict(validation.images), export.predict(args.output, validation.images))
             )
-        name = f"{Path(args.data).name} validation, {len(right):,} pictures"
+        name = f"{Path(args.data).name} validation, {len(y_true):,} images"
         print(f"accuracy on {name}: {before:.2%} before, {after:.2%} after")
     return 0
 
 
-def chosen(pictures, most):
-    """At most so many, drawn evenly from all of them."""
-    return pictures[np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)]
+def subset(images, n_images):
+    """At most so many images, evenly spaced over all of them."""
+    return images[np.linspace(0, len(images) - 1, min(n_images, len(images))).astype(int)]
 
 
 def size(path):
+    """Bytes of a file or folder."""
     return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")))

@@ -80,18 +80,22 @@ class Classifier:
         n = len(images)
         padded = np.zeros((1 << (n - 1).bit_length(), *images.shape[1:]), images.dtype)
         padded[:n] = images
-        total = sum(self.model.predict_on_batch(view)[:n] for view in views(padded, tta))
-        return (total / view_count(tta)).astype(np.float32)
+        total = np.zeros((n, len(self.labels)), np.float32)
+        for view in views(padded, tta):
+            total += self.model.predict_on_batch(view)[:n]
+        return total / view_count(tta)
 
     def save(self, path: str | Path) -> None:
         """Writes one .keras file that also holds the labels, the InputSpec and the metadata; whole or not at all.
 
         Raises:
-            FerError: the name does not end in .keras, or the file cannot be written.
+            FerError: the name does not end in .keras, the network is an exported one, or the file cannot be written.
         """
         path = Path(path)
         if path.suffix != ".keras":
             raise FerError(f"{path}: a model file must end in .keras")
+        if isinstance(self.model, runtimes.Onnx | runtimes.LiteRt):
+            raise FerError(f"{path}: an exported network cannot be saved as .keras")
         with replacing(path) as temporary:
             self.model.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:
@@ -110,7 +114,7 @@ class Classifier:
         """
         path = find_model(path)
         info = read_info(path)
-        model = runtimes.load(path) if path.suffix in runtimes.RUNTIMES else _load_keras(path)
+        model = runtimes.load(path) if path.suffix in runtimes.SUFFIXES else _load_keras(path)
         try:
             return cls(model, info.labels, info.spec, info.metadata)
         except FerError as error:

@@ -1,4 +1,4 @@
-"""What the training runs on: the device, and the arithmetic that suits it."""
+"""The device that Keras uses, and the dtype policy that suits it."""
 
 import shutil
 import subprocess
@@ -11,8 +11,8 @@ from fer.core.errors import FerError
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
-# XLA makes JAX what it is; under TensorFlow on a CPU it trained the four-block network 5 times slower than without
-# (36 against 215 pictures/s), and TensorFlow has no XLA kernel for the affine map of the augmentation.
+# JAX depends on XLA. Under TensorFlow on a CPU, XLA trained the four-block network 5 times slower (36 against 215
+# images/s), and TensorFlow has no XLA kernel for the affine transform of the augmentation.
 JIT_COMPILE = keras.backend.backend() == "jax"
 
 
@@ -28,13 +28,13 @@ def has_gpu() -> bool:
 def _knows_gpu():
     try:
         keras.distribution.list_devices("gpu")
-    except RuntimeError:  # how JAX says that it has no such device
+    except RuntimeError:  # JAX has no GPU
         return False
     return True
 
 
 def nvidia_card() -> str | None:
-    """Name of the machine's first NVIDIA card, whether or not the backend can use it; None without one."""
+    """Name of the first NVIDIA card of this machine, usable by the backend or not; None without one."""
     if not shutil.which("nvidia-smi"):
         return None
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
@@ -43,20 +43,20 @@ def nvidia_card() -> str | None:
 
 
 def describe() -> str:
-    """One line for people: the device and the versions, such as "CPU, tensorflow 2.21.0, keras 3.15.1"."""
+    """The device and the versions in one line, such as "CPU, tensorflow 2.21.0, keras 3.15.1"."""
     backend = keras.backend.backend()
     device = f"GPU ({nvidia_card() or 'unnamed'})" if has_gpu() else f"CPU ({_cpu_name()})"
     return f"{device}, {backend} {sys.modules[backend].__version__}, keras {keras.__version__}"
 
 
 def warning() -> str | None:
-    """What to tell a person whose NVIDIA card lies idle; None if all is well."""
+    """A warning if the machine has an NVIDIA card that the backend cannot use; else None."""
     card = nvidia_card()
     if not card or has_gpu():
         return None
     return (
         f"this machine has an NVIDIA card ({card}) that {keras.backend.backend()} cannot use: "
-        'training runs on the CPU. On Linux and WSL2: pip install "tensorflow[and-cuda]" (the README says more)'
+        'training runs on the CPU. On Linux and WSL2: pip install "tensorflow[and-cuda]" (see docs/install-gpu.md)'
     )
 
 
@@ -64,14 +64,14 @@ def dtype_policy(precision: str) -> str:
     """The Keras dtype policy for `--precision`.
 
     Args:
-        precision: "float32", "bfloat16", "float16", or "auto": bfloat16 on a GPU and on a CPU that multiplies it
-            natively, else float32.
+        precision: "float32", "bfloat16", "float16", or "auto": bfloat16 on a GPU and on a CPU with bfloat16
+            instructions, else float32.
 
     Raises:
-        FerError: another word.
+        FerError: an unknown precision.
     """
     if precision == "auto":
-        precision = "bfloat16" if has_gpu() or _cpu_multiplies_bfloat16() else "float32"
+        precision = "bfloat16" if has_gpu() or _cpu_has_bfloat16() else "float32"
     if precision not in PRECISIONS:
         raise FerError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
     return PRECISIONS[precision]
@@ -89,5 +89,5 @@ def _cpu_name() -> str:
     return f"{_cpu_info('model name') or 'unnamed'}, {os.cpu_count()} cores"
 
 
-def _cpu_multiplies_bfloat16() -> bool:
+def _cpu_has_bfloat16() -> bool:
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_cpu_info("flags").split())

@@ -1,4 +1,6 @@
-"""Several classifiers as one: the mean of their probabilities."""
+"""Ensembles: the mean of the probabilities of several classifiers."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -6,12 +8,12 @@ from fer.core.errors import FerError
 from fer.models.classifier import Classifier
 
 
-def average(classifiers: list[Classifier], images: list[np.ndarray], *, tta: str = "none") -> np.ndarray:
-    """Mean probabilities of an ensemble, outputs matched by label name.
+def average(classifiers: Sequence[Classifier], images: Sequence[np.ndarray], *, tta: str = "none") -> np.ndarray:
+    """Mean probabilities of an ensemble. Outputs are matched by label name.
 
     Args:
         classifiers: at least one; all with the same labels, in any order.
-        images: for each classifier the same pictures as its own spec wants them.
+        images: for each classifier, the same images prepared for its own spec, uint8 (n, size, size, channels).
         tta: see `Classifier.predict`.
 
     Returns:
@@ -21,11 +23,11 @@ def average(classifiers: list[Classifier], images: list[np.ndarray], *, tta: str
         FerError: the classifiers do not share one set of labels.
     """
     first = classifiers[0]
-    total = 0
-    for classifier, pictures in zip(classifiers, images, strict=True):
+    total = np.zeros((len(images[0]), len(first.labels)), np.float32)
+    for classifier, prepared in zip(classifiers, images, strict=True):
         if set(classifier.labels) != set(first.labels):
             both = f"{', '.join(first.labels)} and {', '.join(classifier.labels)}"
             raise FerError(f"models with different labels cannot be averaged: {both}")
         order = [classifier.labels.index(label) for label in first.labels]
-        total = total + classifier.predict(pictures, tta=tta)[:, order]
-    return (total / len(classifiers)).astype(np.float32)
+        total += classifier.predict(prepared, tta=tta)[:, order]
+    return total / len(classifiers)

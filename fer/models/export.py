@@ -1,4 +1,4 @@
-"""Trained networks as ONNX, LiteRT and SavedModel, or as a smaller .keras, each compared with the Keras model."""
+"""Export to ONNX, LiteRT, SavedModel and smaller .keras files, each compared with the Keras model."""
 
 import io
 import shutil
@@ -16,7 +16,7 @@ from fer.core.files import replacing
 from fer.core.images import InputSpec, prepare
 from fer.data import synthetic_faces
 from fer.models import runtimes
-from fer.models.classifier import Classifier
+from fer.models.classifier import BATCH_SIZE, Classifier
 
 FORMATS = {"onnx": ".onnx", "litert": ".tflite", "keras": ".keras", "saved_model": ""}
 PRECISIONS = {
@@ -34,39 +34,38 @@ class Agreement:
     """How an exported network compares with its Keras model.
 
     Attributes:
-        pictures: how many both have seen.
-        same: how many got the same label from both.
-        difference: the largest one between two probabilities.
+        n_images: number of images compared.
+        same: number of images with the same label from both.
+        difference: largest difference between two probabilities.
     """
 
-    pictures: int
+    n_images: int
     same: int
     difference: float
 
     def __str__(self):
-        labels = f"same label on {self.same} of {self.pictures} pictures"
-        return f"{labels}, probabilities differ by {self.difference:.2g} at most"
+        labels = f"same label on {self.same} of {self.n_images} images"
+        return f"{labels}, probabilities differ by at most {self.difference:.2g}"
 
 
-def check(path: str | Path, format: str, precision: str = "float32", *, overwrite: bool = False) -> None:
-    """Refuses what cannot be written, before anything is loaded.
+def check_output(path: str | Path, format: str, precision: str = "float32", *, overwrite: bool = False) -> None:
+    """Refuses an output that cannot be written, before anything is loaded.
 
     Raises:
-        FerError: a name that does not fit the format, a precision that the format has not, a missing converter, or
-            something that is there already.
+        FerError: the name does not fit the format, the format does not have the precision, or the output exists.
     """
     path = Path(path)
     if path.suffix != FORMATS[format]:
-        wanted = f"end in {FORMATS[format]}" if FORMATS[format] else "be a folder's, without a suffix"
-        raise FerError(f"{path}: the name must {wanted} for --format {format}")
+        expected = f"end in {FORMATS[format]}" if FORMATS[format] else "be that of a folder, without a suffix,"
+        raise FerError(f"{path}: the name must {expected} for --format {format}")
     if precision not in PRECISIONS[format]:
-        raise FerError(f"{format} is written in {' or '.join(PRECISIONS[format])}, not in {precision}")
+        raise FerError(f"{format} supports {' or '.join(PRECISIONS[format])}, not {precision}")
     if path.exists() and not overwrite:
         raise FerError(f"{path} exists: replace it with --overwrite, or choose another name")
     if path.exists() and path.is_dir() != (format == "saved_model"):
-        raise FerError(f"{path} is a {'folder' if path.is_dir() else 'file'} and not replaced; choose another name")
+        raise FerError(f"{path} is a {'folder' if path.is_dir() else 'file'} and is not replaced; choose another name")
     if path.is_dir() and not (path / "saved_model.pb").exists():
-        raise FerError(f"{path} is a folder that holds no SavedModel, and not replaced; choose another name")
+        raise FerError(f"{path} is a folder that holds no SavedModel and is not replaced; choose another name")
 
 
 def export(
@@ -74,79 +73,79 @@ def export(
     path: str | Path,
     *,
     format: str,
-    pictures: np.ndarray,
+    images: np.ndarray,
     precision: str = "float32",
     calibration: np.ndarray | None = None,
 ) -> Agreement:
-    """Writes a trained network in another format, with labels, InputSpec and metadata inside; whole or not at all.
+    """Writes a trained network in another format, with labels, InputSpec and metadata; whole or not at all.
 
     Args:
-        classifier: what to write; its model is a Keras model.
-        path: the file, or for a SavedModel the folder; one that is there is replaced.
+        classifier: a classifier with a Keras model.
+        path: the file, or the folder of a SavedModel; an existing one is replaced.
         format: a key of `FORMATS`.
-        pictures: uint8 (n, size, size, channels) on which what was written is compared with the Keras model.
-        precision: one of `PRECISIONS[format]`: "float16" halves the file, "int8" quarters it and computes in whole
-            numbers, "int8-dynamic" does the same but takes the range of the activations from each picture. A .keras
-            file in float16 is only stored so: read again, its network computes in float32 and can be trained on.
-        calibration: uint8 (n, size, size, channels) for "int8": pictures whose activations set its ranges.
+        images: uint8 (n, size, size, channels) on which the exported network is compared with the Keras model.
+        precision: one of `PRECISIONS[format]`. "float16" halves the file. "int8" quarters it and computes in int8.
+            "int8-dynamic" does the same with the range of the activations taken from each image. A float16 .keras file
+            stores float16 weights only: when loaded, its network computes in float32 and can be trained.
+        calibration: uint8 (n, size, size, channels) for "int8": images whose activations set the quantization ranges.
 
     Returns:
-        How the two compare.
+        How the two networks compare.
 
     Raises:
-        FerError: a package is missing, "int8" without pictures to calibrate on, a network that cannot be converted or
-            has weights too large for float16, or one in float32 that does not agree with its Keras model afterwards.
+        FerError: a package is missing, "int8" without calibration images, a network that cannot be converted, weights
+            too large for float16, or a float32 export that disagrees with its Keras model.
     """
     import keras  # takes seconds
 
     if precision == "int8" and calibration is None:
-        raise FerError("int8 takes the ranges of its numbers from pictures: give some with --data")
+        raise FerError("int8 needs calibration images: give some with --data")
     metadata = classifier.metadata | {"exported": {"format": format, "precision": precision}}
     if format != "keras" and (backend := keras.backend.backend()) != "tensorflow":
-        raise FerError(f"exporting needs Keras' TensorFlow backend, not {backend}: unset KERAS_BACKEND")
+        raise FerError(f"export needs the TensorFlow backend of Keras, not {backend}: unset KERAS_BACKEND")
     network = replace(classifier, model=_in_float32(classifier.model), metadata=metadata)
-    exact = network.predict(pictures)  # before writing: Keras writes ONNX only of a model that has been called
+    exact = network.predict(images)  # before writing: Keras exports ONNX only from a model that has been called
     with _replacing_any(Path(path)) as temporary:
         try:
             _WRITERS[format](network, temporary, precision, calibration)
         except ImportError as error:
             raise FerError(f"{path}: {error}; pip install -r requirements-export.txt") from error
-        found = predict(temporary, pictures)
-        agreement = compare(classifier.predict(pictures), found)
+        found = predict(temporary, images)
+        agreement = compare(classifier.predict(images), found)
         if precision == "float32" and not _agree(exact, found):
-            raise FerError(f"{path}: not written, for it disagrees with the Keras model: {agreement}")
+            raise FerError(f"{path}: not written, because it disagrees with the Keras model: {agreement}")
     return agreement
 
 
-def predict(path: str | Path, pictures: np.ndarray) -> np.ndarray:
-    """Probabilities float32 (n, k) from what `export` wrote, in whichever format."""
+def predict(path: str | Path, images: np.ndarray) -> np.ndarray:
+    """Probabilities float32 (n, k) from a file or folder that `export` wrote, for uint8 (n, size, size, channels)."""
     if not Path(path).is_dir():
-        return Classifier.load(path).predict(pictures)
+        return Classifier.load(path).predict(images)
     import tensorflow as tf
 
-    network = tf.saved_model.load(str(path))  # kept while it works, or its variables go
-    parts = [network.serve(pictures[i : i + 256].astype(np.float32)).numpy() for i in range(0, len(pictures), 256)]
-    return np.concatenate(parts)
+    network = tf.saved_model.load(str(path))  # a reference is needed, or its variables are deleted
+    batches = (images[i : i + BATCH_SIZE].astype(np.float32) for i in range(0, len(images), BATCH_SIZE))
+    return np.concatenate([network.serve(batch).numpy() for batch in batches])
 
 
-def drawn(spec: InputSpec, count: int = 256) -> np.ndarray:
-    """Drawn faces to compare two networks on, uint8 (count, size, size, channels)."""
-    return np.stack([prepare(face, spec) for face in synthetic_faces.faces(count, seed=0)[0]])
+def synthetic_images(spec: InputSpec, n_images: int = 256) -> np.ndarray:
+    """Synthetic faces to compare two networks on, uint8 (n_images, size, size, channels)."""
+    return np.stack([prepare(face, spec) for face in synthetic_faces.faces(n_images, seed=0)[0]])
 
 
 def compare(expected: np.ndarray, found: np.ndarray) -> Agreement:
-    """Two arrays of probabilities (n, k) for the same pictures."""
+    """Compares two arrays of probabilities (n, k) for the same images."""
     same = int((expected.argmax(axis=1) == found.argmax(axis=1)).sum())
     return Agreement(len(expected), same, float(np.abs(expected - found).max(initial=0)))
 
 
 def _agree(expected, found):
-    """True if all is the same to rounding; where two labels are as probable to rounding, either may win."""
+    """True if the probabilities are equal up to rounding. The labels may differ where two are equally probable."""
     return bool(np.isfinite(found).all()) and compare(expected, found).difference <= TOLERANCE
 
 
 def _in_float32(model):
-    """The same network with float32 arithmetic: one trained with mixed precision computes in half of it."""
+    """The same network in float32: one trained with mixed precision computes partly in 16 bits."""
     if all(layer.compute_dtype in ("float32", None) for layer in model.layers):
         return model
     from fer.models import networks
@@ -180,9 +179,9 @@ def _quantize_onnx(path, calibration):
             return next(self.batches, None)
 
     with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder, "prepared.onnx")  # batch normalization folded into the convolutions
+        prepared = Path(folder, "prepared.onnx")  # with batch normalization folded into the convolutions
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
-        # The softmax stays in float32: it is small, and its result should be fine-grained.
+        # The softmax stays in float32: int8 probabilities would be multiples of 1/256.
         kinds = sorted({node.op_type for node in _nodes(prepared)} - {"Softmax"})
         quantization.quantize_static(prepared, path, Reader(), per_channel=True, op_types_to_quantize=kinds)
 
@@ -204,7 +203,7 @@ def _write_litert(classifier, path, precision, calibration):
     classifier.model.export(path, format="litert", verbose=False, **options)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(runtimes.MEMBER, classifier.info.to_json())
-        archive.writestr("labels.txt", "\n".join(classifier.labels) + "\n")  # as TFLite's own metadata has it
+        archive.writestr("labels.txt", "\n".join(classifier.labels) + "\n")  # where TFLite metadata has it
 
 
 def _write_keras(classifier, path, precision, calibration):
@@ -220,7 +219,7 @@ def _write_keras(classifier, path, precision, calibration):
 
 
 def _halved(content):
-    """An HDF5 file, bytes, with float16 numbers in place of float32; Keras reads them into float32 weights."""
+    """An HDF5 file, as bytes, with float32 arrays stored as float16; Keras reads them into float32 weights."""
     import h5py
 
     written = io.BytesIO()
@@ -233,8 +232,8 @@ def _halved(content):
                     with np.errstate(over="ignore"):
                         array = array.astype(np.float16)
                     if not np.isfinite(array).all():
-                        most = np.finfo(np.float16).max
-                        raise FerError(f"weights beyond {most:,.0f}, or not finite, cannot be written as float16")
+                        limit = np.finfo(np.float16).max
+                        raise FerError(f"weights beyond {limit:,.0f}, or not finite, cannot be stored as float16")
                 new[name] = array
             else:
                 new.require_group(name)
@@ -246,7 +245,7 @@ def _halved(content):
 
 def _write_saved_model(classifier, path, precision, calibration):
     classifier.model.export(path, format="tf_saved_model", verbose=False)
-    extra = path / "assets.extra"  # for what travels with a SavedModel and is not part of its graph
+    extra = path / "assets.extra"  # for files that are not part of the graph
     extra.mkdir()
     (extra / runtimes.MEMBER).write_text(classifier.info.to_json(), encoding="utf-8")
 
@@ -254,14 +253,14 @@ def _write_saved_model(classifier, path, precision, calibration):
 _WRITERS = {"onnx": _write_onnx, "litert": _write_litert, "keras": _write_keras, "saved_model": _write_saved_model}
 
 
-def _batches(pictures, size) -> Iterator[np.ndarray]:
-    for i in range(0, len(pictures), size):
-        yield pictures[i : i + size].astype(np.float32)
+def _batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for i in range(0, len(images), size):
+        yield images[i : i + size].astype(np.float32)
 
 
 @contextmanager
 def _replacing_any(path: Path) -> Iterator[Path]:
-    """`files.replacing`, for a folder as well."""
+    """`files.replacing`, for folders too."""
     if path.suffix:
         with replacing(path) as temporary:
             yield temporary

@@ -74,7 +74,7 @@ def read_info(path: str | Path) -> ModelInfo:
     if not path.is_file():
         bare = len(path.parts) == 1 and not path.suffix
         raise FerError(f"{path}: there is no such model file" + bare * f"; bundled: {', '.join(bundled_models())}")
-    text = _read_exported(path) if path.suffix in runtimes.RUNTIMES else _read_keras(path)
+    text = _read_exported(path) if path.suffix in runtimes.SUFFIXES else _read_keras(path)
     try:
         return ModelInfo.from_json(text)
     except FerError as error:

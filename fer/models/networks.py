@@ -1,7 +1,7 @@
-"""Keras builders: one plain function for each network, and one dict of them.
+"""Network builders: one function for each network, and a dict of them.
 
-Every network takes uint8-valued pixels `(n, size, size, channels)` and gives probabilities float32 `(n, k)`;
-scaling is its first layer, so that a saved model needs no scaling from outside.
+Every network takes uint8-valued pixels (n, size, size, channels) and returns probabilities float32 (n, k). Scaling is
+its first layer, so a saved model needs no preprocessing code.
 """
 
 import inspect
@@ -24,7 +24,7 @@ def plain(pixels, *, dropout=0.4, dense_dropout=(0.4, 0.3)):
 
 
 def four_block(pixels, *, dropout=0.25, dense_dropout=0.25):
-    """The classroom network: 64/3, 128/5, 256/3, 512/3 with batch normalization, dense 256-512-1024."""
+    """Four convolution blocks 64/3, 128/5, 256/3, 512/3 with batch normalization, dense 256-512-1024."""
     x = pixels
     for i, (filters, kernel) in enumerate(((64, 3), (128, 5), (256, 3), (512, 3))):
         x = _conv_block(x, f"block{i + 1}", filters, kernel=kernel, dropout=_rate(dropout, i))
@@ -107,13 +107,13 @@ def build(
 
     Args:
         name: a key of `NETWORKS`.
-        labels: names of the outputs, in order; k = their number.
+        labels: k names, in the order of the outputs.
         spec: size and channels of the input.
-        crop: side in pixels of the centre that the network looks at; None for the whole picture. Shifted pictures
-            then give exactly the classic corner crops (see `classifier.views`).
-        width: channels of the first block, for a network that has a choice; None for its own.
-        any_size: leave height and width of the input open, for a network that ends in global pooling.
-        dropout: rate after every convolution block, or one rate a block; None for the network's own.
+        crop: side of the central crop that the network sees, in pixels; None for the whole image. Shifted images
+            then give exactly the classic corner crops (see `tta.views`).
+        width: channels of the first block, for networks that have this parameter; None for the default.
+        any_size: leave height and width of the input undefined, for networks that end in global pooling.
+        dropout: rate after each convolution block, or one rate per block; None for the default.
         dense_dropout: the same for the dense layers.
         dtype: Keras dtype policy, such as "float32" or "mixed_bfloat16"; the output is always float32.
 
@@ -121,19 +121,19 @@ def build(
         A Keras model from uint8-valued pixels (n, size, size, channels) to probabilities float32 (n, k).
 
     Raises:
-        FerError: an unknown name, a width or an open size for a network without a choice, or a picture too small for
-            the network's pooling.
+        FerError: an unknown name, a width or `any_size` for a network that does not support it, or an image too small
+            for the network's pooling.
     """
     if name not in NETWORKS:
         raise FerError(f"unknown network {name!r}; there are: {', '.join(NETWORKS)}")
     if crop is not None and not 0 < crop <= spec.size:
-        raise FerError(f"crop must lie between 1 and the picture size {spec.size}, not {crop}")
+        raise FerError(f"crop must lie between 1 and the image size {spec.size}, not {crop}")
     options = {"width": width, "dropout": dropout, "dense_dropout": dense_dropout}
     options = {key: option for key, option in options.items() if option is not None}
     if width is not None and "width" not in inspect.signature(NETWORKS[name]).parameters:
-        raise FerError(f"the network {name!r} has no width to choose")
+        raise FerError(f"the network {name!r} has no width parameter")
     if any_size and crop is not None:
-        raise FerError("a network with a crop takes pictures of one size only")
+        raise FerError("a network with a crop takes images of one size only")
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
@@ -146,10 +146,10 @@ def build(
         x = keras.layers.Dense(len(labels), name="logits", dtype="float32")(x)
         probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(x)
     except ValueError as error:
-        if any_size:  # dense layers must know how many numbers they get
-            raise FerError(f"the network {name!r} takes pictures of one size only") from error
+        if any_size:  # dense layers need a fixed number of inputs
+            raise FerError(f"the network {name!r} takes images of one size only") from error
         if "negative dimension" in str(error).lower() or "computed output size" in str(error).lower():
-            raise FerError(f"a picture of {crop or spec.size} pixels is too small for the network {name!r}") from error
+            raise FerError(f"an image of {crop or spec.size} pixels is too small for the network {name!r}") from error
         raise
     finally:
         keras.config.set_dtype_policy(previous)
@@ -157,14 +157,14 @@ def build(
 
 
 def recast(model: keras.Model, dtype: str) -> keras.Model:
-    """The same network with the same weights, computing under another Keras dtype policy.
+    """The same network with the same weights under another Keras dtype policy.
 
-    As in `build`, the scaling, the logits and the last layer stay in float32 whatever the policy.
+    As in `build`, the scaling, the logits and the last layer stay in float32.
     """
     exact = {keras.layers.InputLayer, keras.layers.CenterCrop, keras.layers.Rescaling}
 
     def clone(layer):
-        if not isinstance(layer, keras.Layer):  # an operation of keras.ops: no weights, and no policy
+        if not isinstance(layer, keras.Layer):  # an operation of keras.ops has no weights and no policy
             return layer
         policy = "float32" if type(layer) in exact or layer.name == "logits" or layer is model.layers[-1] else dtype
         return layer.__class__.from_config(layer.get_config() | {"dtype": policy})
@@ -175,10 +175,13 @@ def recast(model: keras.Model, dtype: str) -> keras.Model:
 
 
 def diagram(model: keras.Model, path: str | Path) -> None:
-    """Draws the network's layers and shapes.
+    """Draws the layers and shapes of a network.
+
+    Args:
+        path: a .png, .svg, .pdf or .jpg file.
 
     Raises:
-        FerError: Graphviz or pydot is not installed, or the file cannot be written as asked.
+        FerError: Graphviz or pydot is not installed, another suffix, or the file cannot be written.
     """
     formats = (".png", ".svg", ".pdf", ".jpg")
     if Path(path).suffix.lower() not in formats:
@@ -192,7 +195,7 @@ def diagram(model: keras.Model, path: str | Path) -> None:
 
 
 def _conv_block(x, name, filters, *, kernel=3, pool=2, padding="same", batch_norm="before", dropout):
-    """Conv -> (BN) -> ReLU -> MaxPool -> Dropout; `batch_norm` stands "before" or "after" ReLU, or is None."""
+    """Conv -> (BN) -> ReLU -> MaxPool -> Dropout; `batch_norm` is "before" or "after" ReLU, or None."""
     x = keras.layers.Conv2D(filters, kernel, padding=padding, name=f"{name}_conv")(x)
     x = _relu(x, name, batch_norm)
     x = keras.layers.MaxPooling2D(pool, name=f"{name}_pool")(x)
@@ -200,7 +203,7 @@ def _conv_block(x, name, filters, *, kernel=3, pool=2, padding="same", batch_nor
 
 
 def _normed_conv(x, name, filters, *, kernel=3, strides=1):
-    """Conv -> BN; the batch normalization's offset makes a bias needless."""
+    """Conv -> BN. The convolution has no bias: batch normalization adds an offset."""
     x = keras.layers.Conv2D(
         filters, kernel, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal",
         name=f"{name}_conv",
@@ -209,7 +212,7 @@ def _normed_conv(x, name, filters, *, kernel=3, strides=1):
 
 
 def _residual(x, name, filters, *, strides, ratio=16):
-    """Two 3x3 convolutions beside a short cut; before they meet, each channel is weighed (Hu et al. 2018)."""
+    """Two 3x3 convolutions with squeeze-and-excitation (Hu et al. 2018), and a shortcut."""
     shortcut = x
     if strides > 1 or x.shape[-1] != filters:
         shortcut = _normed_conv(x, f"{name}_short", filters, kernel=1, strides=strides)
@@ -246,7 +249,7 @@ def _relu(x, name, batch_norm):
 
 
 def _rate(dropout, index):
-    """The rate of block `index`: one number serves all blocks, a shorter tuple's last number the remaining ones."""
+    """The rate of block `index`. One number applies to all blocks; the last of a shorter tuple is repeated."""
     if isinstance(dropout, (int, float)):
         return dropout
     return dropout[min(index, len(dropout) - 1)]

@@ -38,7 +38,8 @@ class LiteRt:
     """A network in a .tflite file, run by ai-edge-litert on the CPU."""
 
     def __init__(self, path: str | Path):
-        self._path, self._interpreters, self._lock = path, {}, threading.Lock()
+        self._path, self._lock = path, threading.Lock()
+        self._interpreters: dict[int, tuple] = {}  # by batch size
         pixels, output = self._interpreter(1)[1:]
         self.input_shape = (None, *pixels["shape"][1:].tolist())
         self.output_shape = (None, *output["shape"][1:].tolist())
@@ -70,7 +71,7 @@ class LiteRt:
         return self._interpreters[n]
 
 
-RUNTIMES = {".onnx": Onnx, ".tflite": LiteRt}
+SUFFIXES = (".onnx", ".tflite")
 
 
 def load(path: str | Path) -> Onnx | LiteRt:
@@ -79,7 +80,7 @@ def load(path: str | Path) -> Onnx | LiteRt:
     Raises:
         FerError: the runtime is not installed, or it cannot read the file.
     """
-    return RUNTIMES[Path(path).suffix](path)
+    return Onnx(path) if Path(path).suffix == ".onnx" else LiteRt(path)
 
 
 def read_info_text(path: str | Path) -> str | None:

@@ -146,8 +146,8 @@ def test_help_begins_with_the_purpose_and_two_commands(name):
     ("flags", "message"),
     [
         (["--network", "lenet"], "unknown network 'lenet'; there are: plain, four-block"),
-        (["--network", "five-conv"], "a picture of 12 pixels is too small for the network 'five-conv'"),
-        (["--crop", "13"], "crop must lie between 1 and the picture size 12, not 13"),
+        (["--network", "five-conv"], "an image of 12 pixels is too small for the network 'five-conv'"),
+        (["--crop", "13"], "crop must lie between 1 and the image size 12, not 13"),
         (["--init", "none.keras"], "none.keras: there is no such model file"),
         (["--data", "nowhere"], "nowhere: there is no such file or folder"),
         (["--votes", "v.csv"], "votes belong to the rows of a fer2013.csv"),

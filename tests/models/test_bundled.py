@@ -57,7 +57,7 @@ def test_a_smiling_astronaut_is_happy(name):
 @pytest.mark.parametrize("name", ["fer2013", "fer2013-fast"])
 def test_the_int8_file_agrees_with_the_keras_file(name):
     pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
-    faces = export.drawn(InputSpec(48, 1), 64)
+    faces = export.synthetic_images(InputSpec(48, 1), 64)
     one, other = Classifier.load(name), Classifier.load(f"{name}.tflite")
     assert one.labels == other.labels
     for key in ("temperature", "uncertain_below"):

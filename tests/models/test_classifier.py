@@ -15,32 +15,17 @@ from support import tiny
 from fer import FerError
 from fer.core.images import InputSpec
 from fer.models.classifier import BATCH_SIZE, Classifier
-from fer.models.ensemble import average
 from fer.models.model_file import ModelInfo, read_info
 from fer.models.runtimes import MEMBER
-from fer.models.tta import TTA, view_count, views
 
 SPEC = InputSpec(tiny.SIZE, 1)
 METADATA = {"data": "Gesichter für Tests", "scores": {"accuracy": 0.5}, "list": [1, None, True]}
 
 
-def network(labels=tiny.LABELS, seed=1, **changes):
-    """Biases and statistics, too, are away from their start values."""
-    keras.utils.set_random_seed(seed)
-    model = tiny.build(labels, **changes)
-    rng = np.random.default_rng(seed)
-    model.set_weights([array + (array.ndim == 1) * rng.uniform(0.1, 0.3, array.shape) for array in model.get_weights()])
-    return model
-
-
-def pictures(n, seed=0, size=tiny.SIZE, channels=1):
-    return np.random.default_rng(seed).integers(0, 256, (n, size, size, channels), np.uint8)
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    original = Classifier(network(), tiny.LABELS, SPEC, METADATA)
+    original = Classifier(tiny.varied(), tiny.LABELS, SPEC, METADATA)
     original.save(path)
     return original, path
 
@@ -52,15 +37,15 @@ def test_a_file_gives_back_what_was_saved(saved):
     original, path = saved
     loaded = Classifier.load(path)
     assert (loaded.labels, loaded.spec, loaded.metadata) == (tiny.LABELS, SPEC, METADATA)
-    np.testing.assert_array_equal(loaded.predict(pictures(9)), original.predict(pictures(9)))
+    np.testing.assert_array_equal(loaded.predict(tiny.noise(9)), original.predict(tiny.noise(9)))
 
 
 def test_plain_keras_opens_it_and_gives_the_same_output(saved):
     """Keras ignores the member that we add to its zip: rule 1 of the house stands on this."""
     original, path = saved
     model = keras.models.load_model(path)
-    found = keras.ops.convert_to_numpy(model(pictures(9).astype(np.float32)))
-    np.testing.assert_allclose(found, original.predict(pictures(9)), atol=1e-6)
+    found = keras.ops.convert_to_numpy(model(tiny.noise(9).astype(np.float32)))
+    np.testing.assert_allclose(found, original.predict(tiny.noise(9)), atol=1e-6)
 
 
 def test_it_describes_itself_without_keras(saved):
@@ -81,7 +66,7 @@ def test_an_earlier_file_with_a_margin_of_zero_loads(saved, tmp_path):
 
 def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(saved, tmp_path):
     path = tmp_path / "new folder" / "model.keras"
-    Classifier(network(), tiny.LABELS, SPEC).save(path)
+    Classifier(tiny.varied(), tiny.LABELS, SPEC).save(path)
     saved[0].save(path)
     assert Classifier.load(path).metadata == METADATA
     assert list(path.parent.iterdir()) == [path]
@@ -91,7 +76,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_other(saved, tmp_path):
     path = tmp_path / "model.keras"
     saved[0].save(path)
     before = path.read_bytes()
-    unwritable = Classifier(network(), tiny.LABELS, SPEC, {"oops": object()})
+    unwritable = Classifier(tiny.varied(), tiny.LABELS, SPEC, {"oops": object()})
     with pytest.raises(TypeError, match="not JSON serializable"):
         unwritable.save(path)
     full = mock.patch.object(keras.Model, "save", side_effect=OSError(28, "No space left on device"))
@@ -130,9 +115,9 @@ def test_a_place_that_cannot_be_written_is_named(saved, tmp_path):
         ),
     ],
 )
-def test_labels_and_input_must_fit_the_network(labels, spec, message):
+def test_labels_and_input_must_fit_the_tiny.varied(labels, spec, message):
     with pytest.raises(FerError, match=message):
-        Classifier(network(), labels, spec)
+        Classifier(tiny.varied(), labels, spec)
 
 
 # --- files that are refused
@@ -275,7 +260,7 @@ def test_code_inside_a_file_does_not_run(tmp_path):
 @pytest.fixture(scope="module")
 def single(saved):
     """513 pictures, and the probabilities of each computed alone."""
-    images = pictures(513)
+    images = tiny.noise(513)
     one_by_one = keras.ops.convert_to_numpy(saved[0].model.predict(images, batch_size=1, verbose=0))
     return images, one_by_one
 
@@ -295,7 +280,7 @@ def test_rows_are_probabilities(saved, single):
     assert len(np.unique(found.round(5), axis=0)) > 400
 
 
-def test_a_handful_of_shapes_reaches_the_network():
+def test_a_handful_of_shapes_reaches_the_tiny.varied():
     """Every new shape is compiled anew, which takes seconds: a stream of changing numbers of faces must not stutter."""
     seen = set()
     model = mock.Mock(output_shape=(None, 3), input_shape=(None, 12, 12, 1))
@@ -321,84 +306,3 @@ def test_pictures_of_another_shape_or_type_are_refused(saved, images, received):
         FerError, match=re.escape(f"the network takes images uint8 (n, 12, 12, 1), received {received}")
     ):
         saved[0].predict(images)
-
-
-# --- test-time augmentation
-
-
-@pytest.mark.parametrize(("tta", "count"), [("none", 1), ("flip", 2), ("ten-crop", 10)])
-def test_the_view_count_is_what_is_seen(tta, count):
-    images = pictures(3, size=24, channels=3)
-    found = [np.array(view) for view in views(images, tta)]
-    assert len(found) == view_count(tta) == count
-    assert {(view.shape, view.dtype.name) for view in found} == {((3, 24, 24, 3), "uint8")}
-    assert len({view.tobytes() for view in found}) == count
-    np.testing.assert_array_equal(found[0], images)
-    for straight, mirrored in zip(found[::2], found[1::2], strict=False):
-        np.testing.assert_array_equal(mirrored, straight[:, :, ::-1])
-
-
-def test_ten_views_through_a_central_crop_are_the_classic_ten_crops(tmp_path):
-    """48 pixels and a crop of 44: centre, four corners, and each mirrored, cut out by hand."""
-    cropping = network(size=48, crop=44)
-    plain = network(size=44)
-    plain.set_weights(cropping.get_weights())
-    images = pictures(5, size=48)
-    corners = [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]
-    crops = [images[:, y : y + 44, x : x + 44] for y, x in corners]
-    crops += [crop[:, :, ::-1] for crop in crops]
-    expected = np.mean([plain.predict_on_batch(np.ascontiguousarray(crop)) for crop in crops], axis=0)
-    found = Classifier(cropping, tiny.LABELS, InputSpec(48)).predict(images, tta="ten-crop")
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_flip_is_the_mean_of_both_sides(saved):
-    images = pictures(5)
-    expected = (saved[0].predict(images) + saved[0].predict(images[:, :, ::-1])) / 2
-    np.testing.assert_allclose(saved[0].predict(images, tta="flip"), expected, atol=1e-6)
-
-
-def test_small_pictures_shift_by_one_pixel_and_repeat_their_edge():
-    image = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1)
-    up_left = list(views(image, "ten-crop"))[2][0, :, :, 0]
-    np.testing.assert_array_equal(up_left, [[0, 0, 1, 2], [0, 0, 1, 2], [4, 4, 5, 6], [8, 8, 9, 10]])
-
-
-@pytest.mark.parametrize("tta", TTA)
-def test_no_pictures_have_no_views_to_fail_on(saved, tta):
-    assert saved[0].predict(pictures(0), tta=tta).shape == (0, 3)
-
-
-def test_an_unknown_augmentation_is_refused(saved):
-    with pytest.raises(FerError, match="test-time augmentation must be one of none, flip, ten-crop, not 'five-crop'"):
-        saved[0].predict(pictures(1), tta="five-crop")
-
-
-# --- ensembles
-
-
-def test_an_ensemble_matches_outputs_by_name():
-    images = pictures(7)
-    first = Classifier(network(seed=1), ("angry", "happy", "sad"), SPEC)
-    second = Classifier(network(seed=2), ("sad", "angry", "happy"), SPEC)
-    expected = (first.predict(images) + second.predict(images)[:, [1, 2, 0]]) / 2
-    np.testing.assert_allclose(average([first, second], [images, images]), expected, atol=1e-6)
-
-
-def test_an_ensemble_may_take_pictures_of_different_sizes():
-    first, second = Classifier(network(), tiny.LABELS, SPEC), Classifier(network(size=16), tiny.LABELS, InputSpec(16))
-    images = [pictures(4), pictures(4, size=16)]
-    expected = (first.predict(images[0], tta="flip") + second.predict(images[1], tta="flip")) / 2
-    found = average([first, second], images, tta="flip")
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert found.dtype == np.float32
-
-
-def test_one_model_is_an_ensemble_of_itself(saved):
-    np.testing.assert_array_equal(average([saved[0]], [pictures(3)]), saved[0].predict(pictures(3)))
-
-
-def test_models_with_different_labels_are_not_averaged(saved):
-    other = Classifier(network(("angry", "happy", "fear")), ("angry", "happy", "fear"), SPEC)
-    with pytest.raises(FerError, match="different labels cannot be averaged: angry, happy, sad and angry, happy, fear"):
-        average([saved[0], other], [pictures(1)] * 2)

@@ -59,7 +59,7 @@ def test_an_old_file_becomes_a_model_of_ours(tmp_path, capsys, range, activation
     assert f"outputs: {'logits' if activation == 'linear' else activation}, its last layer, dense, is" in printed
     assert ("softmax added" in printed) == (activation == "linear")
     assert ("divided by their sum" in printed) == (activation == "sigmoid")
-    assert "left out, for Keras 3 does not know it: norm: virtual_batch_size=8" in printed
+    assert "dropped, not supported by Keras 3: norm: virtual_batch_size=8" in printed
     loaded = Classifier.load(new)
     assert (loaded.labels, loaded.spec) == (("angry", "happy", "sad"), InputSpec(old.SIDE))
     assert loaded.metadata["imported"] == "old.h5"
@@ -121,7 +121,7 @@ def ends(*layers):
     ],
 )
 def test_the_ending_is_seen_or_probed(layers, expected, why):
-    found, reason = convert.ending(ends(*layers()), InputSpec(4))
+    found, reason = convert.output_kind(ends(*layers()), InputSpec(4))
     assert found == expected
     assert why in reason
 
@@ -147,10 +147,10 @@ def refusal(capsys, *arguments):
 
 def test_what_was_not_said_is_asked_for(tmp_path, capsys):
     path, output = tmp_path / "old.h5", ("--output", tmp_path / "new.keras")
-    assert "say the labels with --labels A,B,C, or have them guessed" in refusal(capsys, path, *output)
+    assert "give the labels with --labels A,B,C, or have them guessed" in refusal(capsys, path, *output)
     both = ("--labels", NAMES, "--guess-labels", "demo")
-    assert "say the labels with --labels" in refusal(capsys, path, *both, *output)
-    assert "say with --range on which pixels" in refusal(capsys, path, "--labels", NAMES, *output)
+    assert "give the labels with --labels" in refusal(capsys, path, *both, *output)
+    assert "give the pixel range of its training with --range" in refusal(capsys, path, "--labels", NAMES, *output)
     flags = ("--labels", NAMES, "--range", "0,1", "--output")
     assert "must end in .keras, .onnx, .tflite" in refusal(capsys, path, *flags, tmp_path / "new.h5")
     (tmp_path / "new.keras").write_text("precious")
@@ -181,12 +181,18 @@ LAYERS = keras.layers
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: network((4, 4, 1), LAYERS.Conv2D(3, 3)), "not one vector for each picture"),
-        (lambda: network((16,), LAYERS.Dense(3)), r"takes \(None, 16\), not pictures"),
-        (lambda: network((4, 4, 2), LAYERS.Flatten(), LAYERS.Dense(3)), r"takes \(None, 4, 4, 2\), not pictures"),
-        (lambda: network((1, 4, 4), LAYERS.Flatten(), LAYERS.Dense(3)), r"not pictures .*Theano"),
-        (lambda: network((4, 6, 1), LAYERS.Flatten(), LAYERS.Dense(3)), "pictures of 4x6 pixels, not square ones"),
-        (lambda: network((None, None, 1), LAYERS.GlobalMaxPool2D(), LAYERS.Dense(3)), "of any size: say with --size"),
+        (lambda: network((4, 4, 1), LAYERS.Conv2D(3, 3)), "not one vector for each image"),
+        (lambda: network((16,), LAYERS.Dense(3)), r"input shape is \(None, 16\), not images"),
+        (
+            lambda: network((4, 4, 2), LAYERS.Flatten(), LAYERS.Dense(3)),
+            r"input shape is \(None, 4, 4, 2\), not images",
+        ),
+        (lambda: network((1, 4, 4), LAYERS.Flatten(), LAYERS.Dense(3)), r"not images .*channels-first"),
+        (lambda: network((4, 6, 1), LAYERS.Flatten(), LAYERS.Dense(3)), "images of 4x6 pixels, not square images"),
+        (
+            lambda: network((None, None, 1), LAYERS.GlobalMaxPool2D(), LAYERS.Dense(3)),
+            "of any size: give the size of its training images with --size",
+        ),
         (lambda: keras.Model([a := keras.Input((4, 4, 1)), b := keras.Input((4, 4, 1))], a + b), "it has 2 inputs"),
         (lambda: keras.Model(a := keras.Input((4, 4, 1)), [a + 1, a + 2]), "it has 2 outputs"),
     ],
@@ -200,13 +206,13 @@ def test_the_size_of_a_network_for_any_size():
     model = network((None, None, 3), LAYERS.GlobalMaxPool2D(), LAYERS.Dense(3, "softmax"))
     spec = convert.input_spec(model, "old.h5", 20)
     assert spec == InputSpec(20, 3)
-    new = convert.classifier(model, ("a", "b", "c"), spec, range="0,1", ends_in="softmax")
+    new = convert.to_classifier(model, ("a", "b", "c"), spec, range="0,1", outputs="softmax")
     assert new.predict(np.zeros((2, 20, 20, 3), np.uint8)).shape == (2, 3)
-    with pytest.raises(FerError, match="4x4 pixels, not pictures of 20 pixels"):
+    with pytest.raises(FerError, match="4x4 pixels, not images of 20 pixels"):
         convert.input_spec(network((4, 4, 1), LAYERS.Flatten(), LAYERS.Dense(3)), "old.h5", 20)
 
 
-# --- guesses
+# --- candidates
 
 
 def knowing(order, limits, channels=1):
@@ -235,32 +241,32 @@ def knowing(order, limits, channels=1):
 @pytest.mark.parametrize("range", LIMITS)
 def test_the_order_is_found_again(order, range):
     model, data = knowing(labels.ORDERS[order], LIMITS[range])
-    guesses = convert.guess(model, data)
-    assert guesses[0].order == order
-    assert guesses[0].score > 0.9
-    assert convert.settled(guesses, len(data))
+    candidates = convert.rank_candidates(model, data)
+    assert candidates[0].order == order
+    assert candidates[0].score > 0.9
+    assert convert.is_clear(candidates, len(data))
     # A second way: the recall of each label, from the confusion counted by hand.
-    low, high = LIMITS[guesses[0].range]
+    low, high = LIMITS[candidates[0].range]
     chosen = model.predict(low + data.images / 255 * (high - low), verbose=0).argmax(axis=1)
     true = data.targets.argmax(axis=1)
     named = np.array([labels.FER2013.index(labels.ORDERS[order][i]) for i in chosen])
-    assert guesses[0].score == pytest.approx(np.mean([(named[true == i] == i).mean() for i in np.unique(true)]))
-    runner_up = max(guess.score for guess in guesses if guess.order != order)
-    assert convert.margin(guesses) == pytest.approx(guesses[0].score - runner_up)
+    assert candidates[0].score == pytest.approx(np.mean([(named[true == i] == i).mean() for i in np.unique(true)]))
+    runner_up = max(other.score for other in candidates if other.order != order)
+    assert convert.lead(candidates) == pytest.approx(candidates[0].score - runner_up)
 
 
 def test_what_is_known_is_not_guessed():
     model, data = knowing(labels.FER2013, (0, 1), channels=3)
-    guesses = convert.guess(model, data, range="-1,1", colours="bgr")
-    assert {(one.range, one.colours) for one in guesses} == {("-1,1", "bgr")}
-    assert {one.order for one in guesses} == {name for name, order in labels.ORDERS.items() if len(order) == 7}
-    assert len(convert.guess(model, data)) == len(guesses) * len(convert.RANGES) * len(convert.COLOURS)
+    candidates = convert.rank_candidates(model, data, range="-1,1", colours="bgr")
+    assert {(one.range, one.colours) for one in candidates} == {("-1,1", "bgr")}
+    assert {one.order for one in candidates} == {name for name, order in labels.ORDERS.items() if len(order) == 7}
+    assert len(convert.rank_candidates(model, data)) == len(candidates) * len(convert.RANGES) * len(convert.COLOURS)
 
 
 def test_a_sample_holds_pictures_of_all(monkeypatch):
     _, data = knowing(labels.FER2013, (0, 1))
     monkeypatch.setattr(convert, "SAMPLE", 50)
-    chosen = convert.sample(data)
+    chosen = convert.draw_sample(data)
     assert len(set(chosen.names)) == 50
     assert set(chosen.names) < set(data.names)
     assert chosen.targets.any(axis=0).all()
@@ -272,7 +278,7 @@ def test_a_guess_is_marked_as_one(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fer.data.dataset.load", lambda *_, splits, **__: {splits[0]: data})
     assert script(tmp_path / "old.h5", "--guess-labels", "faces", "--output", tmp_path / "new.keras") == 0
     printed = capsys.readouterr().out
-    assert "a GUESS, for it leads the next order by" in printed
+    assert "GUESSED, it leads the next order by" in printed
     assert "labels, GUESSED: neutral, happy, sad, surprise, fear, disgust, angry" in printed
     notes = Classifier.load(tmp_path / "new.keras").metadata
     assert notes["labels_guessed"]["order"] == "AffectNet's"
@@ -286,15 +292,15 @@ def test_a_network_that_knows_nothing_is_not_given_labels(tmp_path, capsys, monk
     model.save(tmp_path / "old.h5")
     monkeypatch.setattr("fer.data.dataset.load", lambda *_, splits, **__: {splits[0]: data})
     message = refusal(capsys, tmp_path / "old.h5", "--guess-labels", "faces", "--output", tmp_path / "new.keras")
-    assert message.startswith("no order stands out: the best leads the next by ")
+    assert message.startswith("no label order stands out: the best leads the next by ")
     assert not (tmp_path / "new.keras").exists()
 
 
 def test_labels_that_no_published_order_has_are_refused():
     _, data = knowing(labels.FER2013, (0, 1))
     five = keras.Sequential([keras.Input((14, 14, 1)), keras.layers.Flatten(), keras.layers.Dense(5)])
-    with pytest.raises(FerError, match="no published order has 5 labels, and angry, disgust"):
-        convert.guess(five, data)
+    with pytest.raises(FerError, match="no published order has 5 labels that include angry, disgust"):
+        convert.rank_candidates(five, data)
 
 
 def test_every_published_order_has_other_names_or_another_order():

@@ -16,8 +16,7 @@ from support import tiny
 
 from fer import FerError
 from fer.cli import common, evaluate, export_model, predict_folder
-from fer.core import images
-from fer.core.images import InputSpec
+from fer.core.images import InputSpec, prepare
 from fer.models import ensemble, export, runtimes
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info, update_metadata
@@ -39,7 +38,7 @@ def script(module, *arguments):
     return ended.value.code
 
 
-def pictures(n=300, channels=1):
+def images(n=300, channels=1):
     return tiny.data(n, seed=4, channels=channels).images
 
 
@@ -61,10 +60,10 @@ def exported(trained, tmp_path_factory):
         need(format)
         if (format, precision) not in made:
             path = tmp_path_factory.mktemp("exported") / f"model{SUFFIXES[format]}"
-            options = {"precision": precision, "calibration": pictures(64)}
+            options = {"precision": precision, "calibration": images(64)}
             made[format, precision] = (
                 path,
-                export.export(trained[0], path, format=format, pictures=pictures(256), **options),
+                export.export(trained[0], path, format=format, images=images(256), **options),
             )
         return made[format, precision]
 
@@ -78,14 +77,14 @@ RUNNING = [case for case in CASES if case[0] != "saved_model"]
 @pytest.mark.parametrize(("format", "precision"), CASES)
 def test_what_is_written_gives_what_keras_gives(trained, exported, format, precision):
     path, agreement = exported(format, precision)
-    expected, found = trained[0].predict(pictures()), export.predict(path, pictures())
+    expected, found = trained[0].predict(images()), export.predict(path, images())
     assert np.ptp(expected, axis=0).min() > 0.5
     off = {"float32": 1e-5, "float16": 0.01, "int8": 0.1, "int8-dynamic": 0.1}[precision]
     np.testing.assert_allclose(found, expected, atol=off)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
-    assert agreement.pictures == 256
+    assert agreement.n_images == 256
     assert agreement.same >= 250
-    first = np.abs(trained[0].predict(pictures(256)) - export.predict(path, pictures(256)))
+    first = np.abs(trained[0].predict(images(256)) - export.predict(path, images(256)))
     assert agreement.difference == pytest.approx(first.max(), abs=1e-6)
     if precision != "float32":
         assert agreement.difference > 0
@@ -116,19 +115,19 @@ def test_the_metadata_stand_where_other_tools_look(exported):
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 9, 257])
 def test_the_number_of_pictures_changes_no_row(exported, format, n):
     loaded = Classifier.load(exported(format)[0])
-    everything = loaded.predict(pictures())
-    found = loaded.predict(pictures()[:n])
+    everything = loaded.predict(images())
+    found = loaded.predict(images()[:n])
     assert (found.dtype, found.shape) == (np.float32, (n, 3))
     np.testing.assert_allclose(found, everything[:n], atol=1e-6)
 
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])
-def test_threads_do_not_mix_their_pictures(exported, format):
+def test_threads_do_not_mix_their_images(exported, format):
     loaded = Classifier.load(exported(format)[0])
-    parts = np.array_split(pictures(), 30)
+    parts = np.array_split(images(), 30)
     with ThreadPoolExecutor(4) as pool:
         found = np.concatenate(list(pool.map(loaded.predict, parts)))
-    np.testing.assert_allclose(found, loaded.predict(pictures()), atol=1e-6)
+    np.testing.assert_allclose(found, loaded.predict(images()), atol=1e-6)
 
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])
@@ -138,12 +137,12 @@ def test_three_channels_and_mixed_precision(tmp_path, format):
     network = tiny.build(channels=3, dtype="mixed_bfloat16")
     known = Classifier(network, tiny.LABELS, InputSpec(tiny.SIZE, 3))
     path = tmp_path / f"colour{SUFFIXES[format]}"
-    agreement = export.export(known, path, format=format, pictures=pictures(20, channels=3))
+    agreement = export.export(known, path, format=format, images=images(20, channels=3))
     assert agreement.difference < 0.05
     exact = tiny.build(channels=3)
     exact.set_weights(network.get_weights())
-    expected = exact.predict_on_batch(pictures(20, channels=3))
-    np.testing.assert_allclose(Classifier.load(path).predict(pictures(20, channels=3)), expected, atol=1e-5)
+    expected = exact.predict_on_batch(images(20, channels=3))
+    np.testing.assert_allclose(Classifier.load(path).predict(images(20, channels=3)), expected, atol=1e-5)
 
 
 # --- the scripts take them
@@ -170,8 +169,8 @@ def test_scripts_label_with_it_as_with_keras(trained, exported, faces, tmp_path,
 
 def test_a_model_of_keras_and_an_exported_one_are_averaged(trained, exported):
     known, other = trained[0], Classifier.load(exported("onnx")[0])
-    found = ensemble.average([known, other], [pictures(), pictures()])
-    np.testing.assert_allclose(found, known.predict(pictures()), atol=1e-5)
+    found = ensemble.average([known, other], [images(), images()])
+    np.testing.assert_allclose(found, known.predict(images()), atol=1e-5)
 
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])
@@ -198,11 +197,11 @@ def test_export_says_what_it_wrote_and_how_good_it_is(trained, faces, tmp_path, 
     assert script(export_model, trained[1], "--precision", "int8", "--data", faces, "--output", path) == 0
     first, second, third = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{path}: litert, int8, ")
-    assert second.startswith(f"against {trained[1]}: same label on ")
+    assert second.startswith(f"compared with {trained[1]}: same label on ")
     data = tiny.data(24, seed=1)
     right = [np.mean(known.predict(data.images).argmax(axis=1) == data.targets.argmax(axis=1))
              for known in (trained[0], Classifier.load(path))]  # fmt: skip
-    assert third == f"accuracy on faces validation, 24 pictures: {right[0]:.2%} before, {right[1]:.2%} after"
+    assert third == f"accuracy on faces validation, 24 images: {right[0]:.2%} before, {right[1]:.2%} after"
 
 
 # --- refusals
@@ -211,15 +210,18 @@ def test_export_says_what_it_wrote_and_how_good_it_is(trained, faces, tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--output", "x.h5"], "x.h5: the name must end in .onnx, .tflite or .keras, or be a folder's"),
+        (["--output", "x.h5"], "x.h5: the name must end in .onnx, .tflite or .keras, or be that of a folder"),
         (["--output", "x.tflite", "--format", "onnx"], "x.tflite: the name must end in .onnx for --format onnx"),
-        (["--output", "x.onnx", "--format", "saved_model"], "the name must be a folder's, without a suffix"),
-        (["--output", "x", "--precision", "float16"], "saved_model is written in float32, not in float16"),
-        (["--output", "x.onnx", "--precision", "int8-dynamic"], "onnx is written in float32 or float16 or int8, not"),
-        (["--output", "x.tflite", "--precision", "int8"], "takes the ranges of its numbers from pictures: give some"),
+        (["--output", "x.onnx", "--format", "saved_model"], "the name must be that of a folder, without a suffix"),
+        (["--output", "x", "--precision", "float16"], "saved_model supports float32, not float16"),
+        (
+            ["--output", "x.onnx", "--precision", "int8-dynamic"],
+            "onnx supports float32 or float16 or int8, not int8-dynamic",
+        ),
+        (["--output", "x.tflite", "--precision", "int8"], "int8 needs calibration images: give some with --data"),
         (["--output", "there.onnx"], "there.onnx exists: replace it with --overwrite"),
-        (["--output", "folder", "--overwrite"], "folder is a folder that holds no SavedModel, and not replaced"),
-        (["--output", "file", "--overwrite"], "file is a file and not replaced; choose another name"),
+        (["--output", "folder", "--overwrite"], "folder is a folder that holds no SavedModel and is not replaced"),
+        (["--output", "file", "--overwrite"], "file is a file and is not replaced; choose another name"),
     ],
 )
 def test_what_cannot_be_written_is_refused_at_once(trained, tmp_path, monkeypatch, capsys, arguments, message):
@@ -265,10 +267,10 @@ def test_metadata_is_added_to_a_keras_file_in_float16_without_touching_its_weigh
 def test_weights_too_large_for_float16_are_refused(trained, tmp_path):
     network = tiny.build()
     network.set_weights([np.full_like(array, 1e5) for array in network.get_weights()])
-    with pytest.raises(FerError, match="weights beyond 65,504, or not finite, cannot be written as float16"):
+    with pytest.raises(FerError, match="weights beyond 65,504, or not finite, cannot be stored as float16"):
         export.export(
             dataclasses.replace(trained[0], model=network), tmp_path / "x.keras", format="keras",
-            pictures=pictures(4), precision="float16",
+            images=images(4), precision="float16",
         )  # fmt: skip
     assert not list(tmp_path.iterdir())
 
@@ -276,8 +278,8 @@ def test_weights_too_large_for_float16_are_refused(trained, tmp_path):
 def test_a_saved_model_replaces_another(trained, exported, tmp_path):
     saved = shutil.copytree(exported("saved_model")[0], tmp_path / "saved")
     (saved / "old").write_text("of the other")
-    export.check(saved, "saved_model", overwrite=True)
-    export.export(trained[0], saved, format="saved_model", pictures=pictures(5))
+    export.check_output(saved, "saved_model", overwrite=True)
+    export.export(trained[0], saved, format="saved_model", images=images(5))
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
     assert (saved / "saved_model.pb").exists()
     assert not (saved / "old").exists()
@@ -286,8 +288,8 @@ def test_a_saved_model_replaces_another(trained, exported, tmp_path):
 def test_a_file_that_disagrees_is_not_kept(trained, tmp_path, monkeypatch):
     need("litert")
     monkeypatch.setattr(export, "predict", lambda path, images: np.full((len(images), 3), 1 / 3, np.float32))
-    with pytest.raises(FerError, match=r"new.tflite: not written, for it disagrees with the Keras model"):
-        export.export(trained[0], tmp_path / "new.tflite", format="litert", pictures=pictures(5))
+    with pytest.raises(FerError, match=r"new.tflite: not written, because it disagrees with the Keras model"):
+        export.export(trained[0], tmp_path / "new.tflite", format="litert", images=images(5))
     assert not list(tmp_path.iterdir())
 
 
@@ -304,7 +306,7 @@ def test_without_its_runtime_a_file_is_refused_with_what_to_install(exported, mo
 def test_without_the_converter_it_is_named(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(FerError, match=r"pip install -r requirements-export.txt"):
-        export.export(trained[0], tmp_path / "x.onnx", format="onnx", pictures=pictures(2))
+        export.export(trained[0], tmp_path / "x.onnx", format="onnx", images=images(2))
     assert not list(tmp_path.iterdir())
 
 
@@ -312,7 +314,7 @@ def test_without_the_converter_it_is_named(trained, tmp_path, monkeypatch):
 def test_a_file_of_somebody_else_is_refused_with_the_command(trained, tmp_path, format):
     need(format)
     path = tmp_path / f"other{SUFFIXES[format]}"
-    trained[0].predict(pictures(1))
+    trained[0].predict(images(1))
     trained[0].model.export(path, format=format, verbose=False)
     with pytest.raises(FerError) as caught:
         read_info(path)
@@ -346,7 +348,7 @@ def test_a_network_that_litert_cannot_read_is_one_line(exported, tmp_path):
 
 
 def test_drawn_faces_are_what_the_network_takes():
-    found = export.drawn(InputSpec(20, 3), 4)
+    found = export.synthetic_images(InputSpec(20, 3), 4)
     assert (found.dtype, found.shape) == (np.uint8, (4, 20, 20, 3))
     assert len(np.unique(found.reshape(4, -1), axis=0)) == 4
-    assert images.prepare(found[0], InputSpec(20, 3)).tobytes() == found[0].tobytes()
+    assert prepare(found[0], InputSpec(20, 3)).tobytes() == found[0].tobytes()

@@ -70,7 +70,7 @@ def test_any_size_channels_and_number_of_labels(name, size, channels, k):
     ("name", "size"), [("plain", 45), ("four-block", 15), ("rgb", 35), ("five-conv", 31), ("eight-emotions", 15)]
 )
 def test_a_picture_one_pixel_too_small_is_refused_and_one_larger_is_not(name, size):
-    with pytest.raises(FerError, match=rf"a picture of {size} pixels is too small for the network '{name}'"):
+    with pytest.raises(FerError, match=rf"an image of {size} pixels is too small for the network '{name}'"):
         networks.build(name, ("a", "b"), InputSpec(size))
     networks.build(name, ("a", "b"), InputSpec(size + 1))
 
@@ -82,7 +82,7 @@ def test_a_crop_can_make_a_picture_too_small():
 
 @pytest.mark.parametrize("crop", [0, -1, 49])
 def test_a_crop_outside_the_picture_is_refused(crop):
-    with pytest.raises(FerError, match=f"crop must lie between 1 and the picture size 48, not {crop}"):
+    with pytest.raises(FerError, match=f"crop must lie between 1 and the image size 48, not {crop}"):
         networks.build("four-block", ("a", "b"), InputSpec(48), crop=crop)
 
 
@@ -120,7 +120,7 @@ def test_the_width_of_a_vgg_scales_every_layer(width, expected):
 
 
 def test_a_network_without_a_width_refuses_one():
-    with pytest.raises(FerError, match="the network 'four-block' has no width to choose"):
+    with pytest.raises(FerError, match="the network 'four-block' has no width parameter"):
         networks.build("four-block", ("a", "b"), InputSpec(), width=32)
 
 
@@ -135,9 +135,9 @@ def test_pooled_networks_take_pictures_of_any_size_with_the_same_weights(name):
 
 
 def test_networks_with_dense_layers_take_one_size_only():
-    with pytest.raises(FerError, match="the network 'four-block' takes pictures of one size only"):
+    with pytest.raises(FerError, match="the network 'four-block' takes images of one size only"):
         networks.build("four-block", ("a", "b"), InputSpec(), any_size=True)
-    with pytest.raises(FerError, match="a network with a crop takes pictures of one size only"):
+    with pytest.raises(FerError, match="a network with a crop takes images of one size only"):
         networks.build("vgg", ("a", "b"), InputSpec(), crop=44, any_size=True)
 
 

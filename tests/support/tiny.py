@@ -65,6 +65,20 @@ def build(labels=LABELS, dtype="float32", **changes) -> keras.Model:
         return trainer.build(recipe(**changes), labels, dtype)
 
 
+def varied(labels=LABELS, seed=1, **changes) -> keras.Model:
+    """The network with biases and statistics away from their initial values."""
+    keras.utils.set_random_seed(seed)
+    model = build(labels, **changes)
+    rng = np.random.default_rng(seed)
+    model.set_weights([array + (array.ndim == 1) * rng.uniform(0.1, 0.3, array.shape) for array in model.get_weights()])
+    return model
+
+
+def noise(n, seed=0, size=SIZE, channels=1) -> np.ndarray:
+    """Random images, uint8 (n, size, size, channels)."""
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size, channels), np.uint8)
+
+
 def data(n=64, seed=0, *, labels=LABELS, size=SIZE, channels=1, noise=60) -> Dataset:
     """Noise with one bright column a label: any network that learns at all tells them apart."""
     rng = np.random.default_rng(seed)

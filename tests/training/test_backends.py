@@ -91,4 +91,4 @@ def test_outputs_are_transferred_by_label(done):
 
 
 def test_a_picture_that_is_too_small_is_refused(done):
-    assert "refused: a picture of 15 pixels is too small for the network 'four-block'" in done[1]
+    assert "refused: an image of 15 pixels is too small for the network 'four-block'" in done[1]
