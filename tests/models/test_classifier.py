@@ -115,7 +115,7 @@ def test_a_place_that_cannot_be_written_is_named(saved, tmp_path):
         ),
     ],
 )
-def test_labels_and_input_must_fit_the_tiny.varied(labels, spec, message):
+def test_labels_and_input_must_fit_the_network(labels, spec, message):
     with pytest.raises(FerError, match=message):
         Classifier(tiny.varied(), labels, spec)
 
@@ -280,7 +280,7 @@ def test_rows_are_probabilities(saved, single):
     assert len(np.unique(found.round(5), axis=0)) > 400
 
 
-def test_a_handful_of_shapes_reaches_the_tiny.varied():
+def test_a_handful_of_shapes_reaches_the_network():
     """Every new shape is compiled anew, which takes seconds: a stream of changing numbers of faces must not stutter."""
     seen = set()
     model = mock.Mock(output_shape=(None, 3), input_shape=(None, 12, 12, 1))
