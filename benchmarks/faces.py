@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from fer.cli import common
 from fer.core.images import InputSpec
 from fer.data import dataset
-from fer.inference.detectors import NAMES, detector
+from fer.inference.detectors import DETECTORS, create_detector
 from fer.inference.faces import Box
 from fer.inference.haar import SMALLEST, Haar
 
@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--data", required=True, metavar="PATH", help="FER2013 as class folders or as a table")
     parser.add_argument("--faces", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="of the choice of faces and of their places (0)")
-    searching = [name for name in NAMES if name != "none"]
+    searching = [name for name in DETECTORS if name != "none"]
     parser.add_argument("--detectors", nargs="+", choices=searching, default=["haar"], help="haar brings five rows")
     parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for yunet")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
@@ -82,7 +82,9 @@ def main():
 
 def make_searches(args):
     """Name -> a function from a picture to boxes."""
-    searches = {name: finder(detector(name, args.detector_model)) for name in args.detectors}
+    searches = {
+        name: finder(create_detector(name, args.detector_model if name == "yunet" else None)) for name in args.detectors
+    }
     if "haar" in searches:
         searches["haar, no second looks"] = finder(Haar(second_looks=False))
         searches |= {name: plain(*settings) for name, settings in PLAIN.items()}

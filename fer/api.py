@@ -7,7 +7,7 @@ from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.data.dataset import Dataset
 from fer.inference import recognizer
-from fer.inference.detectors import detector as make_detector
+from fer.inference.detectors import create_detector
 from fer.inference.recognizer import Prediction
 from fer.models.classifier import Classifier
 from fer.video import session
@@ -65,7 +65,7 @@ def load(
     Raises:
         FerError: the model cannot be loaded, or the detector is unknown or not installed.
     """
-    finder = make_detector("haar" if detector == "auto" else detector, detector_model)
+    finder = create_detector(detector, detector_model)
     return Recognizer(Classifier.load(model), finder, cropped="auto" if detector == "auto" else "never")
 
 

@@ -44,6 +44,7 @@ def main(args):
     try:
         import uvicorn
 
+        from fer.inference.detectors import create_detector
         from fer.web import security, server
     except ModuleNotFoundError as error:
         raise FerError(f"the page needs {error.name}: pip install -r requirements-app.txt") from error
@@ -55,11 +56,11 @@ def main(args):
     with listen(args.host, args.port) as place:
         with common.quiet():
             model = Classifier.load(args.model)
-            common.make_detectors(args, 1)  # one that is not installed shows now
+            create_detector(args.detector, args.detector_model)  # one that is not installed shows now
         application = server.create_app(
             model,
             Path(args.model).stem,
-            lambda: common.make_detectors(args, 1)[0],
+            lambda: create_detector(args.detector, args.detector_model),
             auto=args.detector == "auto",
             cameras=cameras,
             hosts=security.LOOPBACK

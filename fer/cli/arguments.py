@@ -103,20 +103,12 @@ def model_path(model: str) -> str:
 
 def add_recognition_arguments(parser: argparse.ArgumentParser, *, model: str = bundled.BEST) -> None:
     """Adds --model, by default a bundled one, --detector and --detector-model."""
+    from fer.inference.detectors import CHOICES
+
     text = f"a .keras, .onnx or .tflite file, or a bundled model: {', '.join(bundled.bundled_models())} ({model})"
     parser.add_argument("--model", type=model_path, default=model, metavar="MODEL", help=text)
-    choices = ("auto", "haar", "mtcnn", "yunet", "none")
-    parser.add_argument("--detector", choices=choices, default="auto", help="face detector (auto)")
+    parser.add_argument("--detector", choices=CHOICES, default="auto", help="face detector (auto)")
     parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")
-
-
-def make_detectors(args: argparse.Namespace, count: int) -> list:
-    """Builds `count` detectors of the kind that `add_recognition_arguments` names; "auto" is Haar."""
-    from fer.inference.detectors import detector
-
-    if args.detector_model and args.detector != "yunet":
-        raise FerError("--detector-model is for --detector yunet")
-    return [detector("haar" if args.detector == "auto" else args.detector, args.detector_model) for _ in range(count)]
 
 
 def add_uncertain_argument(parser: argparse.ArgumentParser) -> None:

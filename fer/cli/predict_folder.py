@@ -40,18 +40,20 @@ def main(args):
         raise FerError(f"{args.folder}: no pictures ({', '.join(sorted(images.SUFFIXES))})")
     with common.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
         from fer.core import system
-        from fer.inference import batch
-        from fer.inference.recognizer import Recognizer
+        from fer.inference import batch, run_metadata
+        from fer.inference.recognizer import create_recognizer
 
         model = Classifier.load(args.model)
-        cropped = "auto" if args.detector == "auto" else "never"
-        detectors = common.make_detectors(args, system.cores())
-        recognizer = Recognizer(model, detectors, cropped=cropped, uncertain_below=below)
+        how = {"detector_model": args.detector_model, "uncertain_below": below}
+        recognizer = create_recognizer(model, args.detector, detectors=system.cores(), **how)
+    run = run_metadata.describe_run(args.output, args.model, detector=args.detector, **how)
     if args.resume:
-        batch.check_same(args.output, recognizer)
+        run_metadata.check_resumable(run, args.output)
     with ExitStack() as stack:
         ways = {"overwrite": args.overwrite, "resume": args.resume, "uncertain": args.uncertain}
         writer = stack.enter_context(results.Writer(args.output, labels, **ways))
+        if not writer.done:
+            run_metadata.write_metadata(run, args.output)
         copies = args.annotated and stack.enter_context(batch.Copies(args.folder, args.annotated))
         stopped = stack.enter_context(common.stoppable())
         left = (path for path in pictures(args, on_error=common.note) if not writer.holds(path))

@@ -41,7 +41,7 @@ def parse_args(argv=None):
 
 def main(args):
     from fer.inference import drawing
-    from fer.inference.recognizer import Recognizer
+    from fer.inference.recognizer import create_recognizer
     from fer.video import sources, writer
     from fer.video.session import Session
 
@@ -53,7 +53,8 @@ def main(args):
         screen = None if args.headless else open_screen(source)
         with common.quiet():  # seconds: a camera or display that is missing has shown by now
             model = Classifier.load(args.model)
-            recognizer = Recognizer(model, common.make_detectors(args, 1), uncertain_below=below)
+            options = {"detector_model": args.detector_model, "uncertain_below": below}
+            recognizer = create_recognizer(model, args.detector, **options)
         options = {} if args.smoothing is None else {"smoothing": args.smoothing}
         session = Session(recognizer, skip=args.skip, thorough=not source.live, **options)
         columns = {"overwrite": args.overwrite, "uncertain": args.uncertain}

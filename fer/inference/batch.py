@@ -1,6 +1,5 @@
 """The faces of many picture files, in order: reading, decoding and detecting overlap with the network."""
 
-import csv
 import logging
 import os
 import threading
@@ -9,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -26,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 BATCH = 128  # faces a call of the network
 AHEAD = 2 * BATCH  # pictures on their way at most: what bounds the memory
-AGAIN = 8  # pictures of a table to go on with that are labelled again, to see that the same model wrote it
-SAME = 0.02  # between probabilities of one model on two machines
 PATIENCE = 1.0  # seconds after which results are due although the batch is not full
 
 
@@ -128,41 +125,6 @@ class Copies:
             logger.warning("no annotated copy: %s", error)
         finally:
             self.waiting.release()
-
-
-def check_same(output: str | Path, recognizer: Recognizer) -> None:
-    """Looks again at the first pictures of a table that is to go on: nothing in it says what wrote it.
-
-    Args:
-        output: the table; nothing is checked where there is none, or its columns are another model's.
-        recognizer: as for `recognize`.
-
-    Raises:
-        FerError: a face or its probabilities come out otherwise.
-    """
-    labels = recognizer.classifier.labels
-    kept = [row for row in islice(_largest_faces(output), AGAIN) if None not in map(row.get, labels)]
-    paths = (Path(row["source"]) for row in kept)
-    for row, result in zip(kept, recognize(paths, recognizer), strict=True):
-        if result.error:  # gone, or unreadable by now
-            continue
-        (now, *_) = results.rows(row["source"], result.predictions[:1])
-        box = all(str(now.get(side)) == str(row[side]) for side in ("x", "y", "width", "height"))
-        if not box or any(abs(now[label] - float(row[label])) > SAME for label in labels):
-            raise FerError(
-                f"{output}: another model or detector wrote it, for {row['source']} comes out otherwise now; "
-                "go on with those, or choose another --output"
-            )
-
-
-def _largest_faces(output):
-    """Rows of the largest face of each picture, but for the last row, which a killed run may have torn."""
-    try:
-        for row, _ in pairwise(results.read(output)):
-            if row["status"] == "ok" and str(row["face"]) == "0":
-                yield row
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):  # no file, a torn line, no table of ours
-        return
 
 
 def summarize(output: str | Path, root: Path, labels: tuple[str, ...]) -> tuple[Counter, str]:

@@ -5,6 +5,7 @@ import queue
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Union
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 
 from fer.core import images
 from fer.core.errors import FerError
-from fer.inference.detectors import WholeImage
+from fer.inference.detectors import AUTO, WholeImage, create_detector
 from fer.inference.faces import Box, Detector, Face, check_image, crop
 from fer.models.classifier import Classifier
 
@@ -197,6 +198,31 @@ class Recognizer:
             [Prediction(face, next(distributions), labels, uncertain_below=below) for face in detection.faces]
             for detection in detections
         ]
+
+
+def create_recognizer(
+    classifier: Classifier,
+    detector: str = AUTO,
+    *,
+    detector_model: str | Path | None = None,
+    detectors: int = 1,
+    uncertain_below: float | None = None,
+) -> Recognizer:
+    """Creates a recognizer with detectors by name.
+
+    Args:
+        classifier: labels the faces.
+        detector: one of `detectors.CHOICES`; "auto" also takes small square images as cropped faces.
+        detector_model: see `detectors.create_detector`.
+        detectors: how many images are searched at once.
+        uncertain_below: see `Prediction`.
+
+    Raises:
+        FerError: as `detectors.create_detector`.
+    """
+    found = [create_detector(detector, detector_model) for _ in range(detectors)]
+    cropped: Literal["auto", "never"] = "auto" if detector == AUTO else "never"
+    return Recognizer(classifier, found, cropped=cropped, uncertain_below=uncertain_below)
 
 
 def is_cropped_face(image: np.ndarray) -> bool:

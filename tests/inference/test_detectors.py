@@ -20,7 +20,7 @@ from fer.core import images
 from fer.core.images import InputSpec, prepare
 from fer.inference import detectors, dnn_detectors
 from fer.inference import haar as cascades
-from fer.inference.detectors import WholeImage, detector
+from fer.inference.detectors import WholeImage, create_detector
 from fer.inference.dnn_detectors import Mtcnn, YuNet
 from fer.inference.faces import Box, crop
 from fer.inference.haar import Haar
@@ -161,7 +161,7 @@ class TestHaar:
             Haar()
         monkeypatch.delattr(cv2, "data")
         with pytest.raises(FerError, match="opencv-contrib-python>=4"):
-            detector("haar")
+            create_detector("haar")
 
 
 class TestEveryDetector:
@@ -271,7 +271,7 @@ class TestMtcnn:
     def test_not_installed(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "mtcnn", None)
         with pytest.raises(FerError, match="pip install mtcnn"):
-            detector("mtcnn")
+            create_detector("mtcnn")
 
     def test_another_backend(self, monkeypatch):
         import keras
@@ -306,7 +306,7 @@ class TestYuNet:
     @pytest.mark.parametrize("side", [100, 500, 3_000])
     def test_framed_as_mtcnn_in_pixels_of_the_picture(self, monkeypatch, model, side):
         monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *args: StubYuNet())
-        face = detector("yunet", model).find(np.zeros((side, side, 3), np.uint8))[0]
+        face = create_detector("yunet", model).find(np.zeros((side, side, 3), np.uint8))[0]
         unit = side / 100
         assert face.box.width == face.box.height == pytest.approx(20 * dnn_detectors.FRAMING * unit, abs=1)
         np.testing.assert_allclose(face.box.centre, (48 * unit, 52.5 * unit), atol=1)
@@ -320,9 +320,9 @@ class TestYuNet:
 
     def test_errors(self, model, tmp_path):
         with pytest.raises(FerError, match="--detector-model"):
-            detector("yunet")
+            create_detector("yunet")
         with pytest.raises(FerError, match=r"none\.onnx: there is no such detector model"):
-            detector("yunet", tmp_path / "none.onnx")
+            create_detector("yunet", tmp_path / "none.onnx")
         with pytest.raises(FerError, match=r"yunet\.onnx: OpenCV .* cannot load it"):
             YuNet(model)
 
@@ -331,17 +331,19 @@ class TestWholeImage:
     @pytest.mark.parametrize("shape", [(48, 48), (1, 1), (37, 200), (300, 11)])
     def test_the_crop_is_the_image_as_training_takes_it(self, draw, shape):
         image, spec = draw(6, *shape), InputSpec(48, 1)
-        faces = detector("none").find(image)
+        faces = create_detector("none").find(image)
         assert [(face.box, face.score) for face in faces] == [(Box(0, 0, shape[1], shape[0]), 1.0)]
         np.testing.assert_array_equal(crop(image, faces[0]), image)
         np.testing.assert_array_equal(prepare(crop(image, faces[0]), spec), prepare(image, spec))
 
 
-def test_detectors_have_names(tmp_path):
-    assert [type(detector(name)) for name in ("haar", "none")] == [Haar, WholeImage]
-    assert {Haar.name, Mtcnn.name, YuNet.name, WholeImage.name} == set(detectors.NAMES)
-    with pytest.raises(FerError, match="must be one of haar, mtcnn, yunet, none, not 'dlib'"):
-        detector("dlib")
+def test_detectors_have_names():
+    assert [type(create_detector(name)) for name in ("auto", "haar", "none")] == [Haar, Haar, WholeImage]
+    assert [factory.name for factory in detectors.DETECTORS.values()] == list(detectors.DETECTORS)
+    with pytest.raises(FerError, match="must be one of auto, haar, mtcnn, yunet, none, not 'dlib'"):
+        create_detector("dlib")
+    with pytest.raises(FerError, match="--detector-model is for --detector yunet; haar takes no file"):
+        create_detector("haar", "yunet.onnx")
 
 
 @pytest.fixture(scope="module")

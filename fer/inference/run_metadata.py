@@ -1,0 +1,102 @@
+"""What wrote a table of results: a JSON file beside it, so that a run is resumed with the same model and detector only.
+
+`results.csv` gets `results.meta.json`.
+"""
+
+import hashlib
+import json
+import logging
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+
+import fer
+from fer.core.errors import FerError
+from fer.core.files import write_text
+
+logger = logging.getLogger(__name__)
+
+# Two runs that differ in one of these do not belong into one table.
+DEFINING = ("model_sha256", "detector", "detector_model_sha256", "uncertain_below")
+
+
+def metadata_path(output: str | Path) -> Path:
+    """The file beside a table of results: results.csv -> results.meta.json."""
+    return Path(output).with_suffix(".meta.json")
+
+
+def describe_run(
+    output: str | Path,
+    model: str | Path,
+    *,
+    detector: str,
+    detector_model: str | Path | None = None,
+    uncertain_below: float | None = None,
+) -> dict:
+    """Describes a run as its metadata file does.
+
+    Args:
+        output: the table of results.
+        model: the model file.
+        detector: its name, see `detectors.CHOICES`.
+        detector_model: the file of the detector's network.
+        uncertain_below: see `Prediction`.
+    """
+    return {
+        "results": Path(output).name,
+        "model": str(model),
+        "model_sha256": file_sha256(model),
+        "detector": detector,
+        "detector_model_sha256": None if detector_model is None else file_sha256(detector_model),
+        "uncertain_below": uncertain_below,
+        "versions": {"fer": fer.__version__, "opencv": cv2.__version__, "python": platform.python_version()},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def file_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises:
+        FerError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FerError(f"{path}: cannot be opened ({error.strerror or error})") from error
+
+
+def write_metadata(run: dict, output: str | Path) -> None:
+    """Writes the metadata of a run beside its table; an older file is replaced."""
+    write_text(metadata_path(output), json.dumps(run, indent=1, ensure_ascii=False))
+
+
+def check_resumable(run: dict, output: str | Path) -> None:
+    """Compares a run with the one that wrote a table, before more rows are added to it.
+
+    Args:
+        run: of `describe_run`.
+        output: the table; nothing is checked where it does not exist or is empty.
+
+    Raises:
+        FerError: another model, detector or threshold wrote the table, or nothing says which.
+    """
+    output, path = Path(output), metadata_path(output)
+    if not output.exists() or not output.stat().st_size:
+        return
+    begin = "start again with --overwrite, or choose another --output"
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        unknown = "cannot be read, so the model that wrote the table is unknown"
+        raise FerError(f"{output}: {path.name} {unknown}; {begin}") from error
+    if not isinstance(before, dict) or before.get("results") != output.name:
+        raise FerError(f"{output}: {path.name} belongs to another table, so its model is unknown; {begin}")
+    if changed := [name for name in DEFINING if before.get(name) != run[name]]:
+        was = ", ".join(f"{name} {before.get(name)}, now {run[name]}" for name in changed)
+        raise FerError(f"{output}: another model or detector wrote it ({was}); go on with those, or {begin}")
+    if before.get("versions") != run["versions"]:
+        logger.warning("%s: written with %s, resumed with %s", output, before.get("versions"), run["versions"])
