@@ -1,4 +1,4 @@
-"""Serve the web page: webcam, network cameras, pictures and videos in the browser, and a JSON endpoint."""
+"""Serve the web page and its HTTP API: webcam, network cameras, images and videos."""
 
 from fer.cli.app import main, parse_args
 from fer.cli.common import run

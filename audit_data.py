@@ -1,4 +1,4 @@
-"""Look at a data set before training on it: counts, odd pictures, twins, leaks between splits, labels in doubt."""
+"""Audit a data set before training: duplicates, leakage between splits, conflicting labels, unreadable files."""
 
 from fer.cli.audit_data import main, parse_args
 from fer.cli.common import run

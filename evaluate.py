@@ -1,4 +1,4 @@
-"""Print per-emotion scores of one model, or of several averaged, on labelled pictures."""
+"""Print per-emotion metrics of a model, or of the mean of several, on labelled images."""
 
 from fer.cli.common import run
 from fer.cli.evaluate import main, parse_args

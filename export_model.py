@@ -1,4 +1,4 @@
-"""Write a trained model as ONNX, LiteRT (TFLite) or SavedModel, or as a smaller .keras; compare it with the original."""
+"""Export a model to ONNX, LiteRT (TFLite) or SavedModel, or to a smaller .keras file."""
 
 from fer.cli.common import run
 from fer.cli.export_model import main, parse_args

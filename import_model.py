@@ -1,4 +1,4 @@
-"""Make a Keras model of somebody else into a model file of this suite: its labels, scaling and size go inside."""
+"""Import a Keras model: its labels, scaling and image size become part of the file."""
 
 from fer.cli.common import run
 from fer.cli.import_model import main, parse_args

@@ -1,4 +1,4 @@
-"""Label every face in a folder of pictures, sub-folders included: one row a face, and one for each picture without."""
+"""Label every face in a folder of images."""
 
 from fer.cli.common import run
 from fer.cli.predict_folder import main, parse_args

@@ -1,4 +1,4 @@
-"""Label faces live: from a webcam, a video file or a network camera, in a window or without one."""
+"""Label the faces of a webcam, a video file or a network camera."""
 
 from fer.cli.common import run
 from fer.cli.predict_webcam import main, parse_args

@@ -38,7 +38,7 @@ VALUES = {"tf": "channels_last", "th": "channels_first", "default": "channels_la
 # They shape training only, and the weights are there: nothing is lost, and no old name can fail.
 TRAINING_ONLY = ("initializer", "regularizer", "constraint", "_init", "init", "dtype")
 NEEDLESS = ("batch_input_shape", "nb_row", "nb_col", "mode", "fused", "input_dim", "function_type", "output_shape_type")
-EMPTY = (None, False, 1, [], {}, "")  # values of an argument that may go without a word
+EMPTY: tuple = (None, False, 1, [], {}, "")  # values of an argument that may go without a word
 _UNKNOWN = "is no layer of Keras: rebuild the network with Keras' own layers, copy the weights, save and import that"
 _CODE = "holds code, which is not run: replace it by one of Keras' own layers, save again and import that"
 _SAVED_MODEL = (
