@@ -1,7 +1,7 @@
 """Does training wait for its data? Input path, network and both together, in pictures a second, in one run.
 
     python benchmarks/train_input.py
-    python benchmarks/train_input.py --recipe four-block-tuned --json train_input.json
+    python benchmarks/train_input.py --recipe vgg --json train_input.json
 
 They are measured in turn, several rounds, and compared by the median of the rounds' ratios: on a shared machine
 only figures of the same minute compare. "batches alone" is what the processor does for a GPU, which augments by

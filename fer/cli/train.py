@@ -4,19 +4,16 @@
     python train.py --data fer2013/ --recipe four-block --output models/mine.keras
 
 The epoch that validates best becomes the model file; log, curves and checkpoint go to the run folder. After Ctrl-C or
-a crash, `python train.py --resume --run-dir runs/mine` goes on after the last finished epoch.
+a crash, `python train.py --resume --run-dir runs/mine` continues after the last finished epoch.
 """
 
-import dataclasses
+import argparse
 import shlex
 from pathlib import Path
 
 from fer.cli import common, train_arguments
-from fer.core import files
-from fer.core.errors import FerError
-from fer.core.images import InputSpec
-from fer.data import dataset
-from fer.models.model_file import read_info
+from fer.data.dataset import Dataset
+from fer.training.recipes import Recipe
 
 
 def parse_args(argv=None):
@@ -26,83 +23,62 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     if args.list_recipes:
         print(train_arguments.recipe_table())
         return 0
     config = train_arguments.resolve(args)
-    recipe = config.recipe
-    for path in (*([config.init] if config.init and not args.resume else []), *config.teacher):
-        read_info(path)  # a bad file shows before the data are loaded
-        if Path(path).suffix != ".keras":
-            raise FerError(f"{path}: an exported model is neither trained on nor learnt from: give its .keras file")
+    from fer.training import train
+
+    train.check_models(config, resume=args.resume)
     if args.diagram:
-        return draw(recipe, args.diagram)
-    splits, votes = ("train", "validation"), {"vote_mode": config.vote_mode, "vote_share": recipe.vote_share}
-    data = common.load_data(config, InputSpec(recipe.size, recipe.channels), splits, **votes)
-    if config.refit:
-        data["train"] = dataset.join([data["train"], data["validation"]])
-        print("--refit: the validation pictures are trained on as well; what is said of them is no validation score")
-    if recipe.drop_blank:
-        data["train"] = data["train"].without_blank()
-    if recipe.average_twins:
-        data["train"] = data["train"].averaging_twins()
+        return draw_network(config.recipe, args.diagram)
+    data = train.load_data(config, progress=common.progress)
     for split, part in data.items():
         print(common.describe_data(split, part))
-    with common.quiet():  # Keras takes seconds to import: flags and data are checked by now
-        from fer.evaluation import metrics
-        from fer.models import device
-        from fer.models.classifier import Classifier
-        from fer.training import calibration, fit, run_folder
-
-        hardware, warning, dtype = device.describe(), device.warning(), device.dtype_policy(config.precision)
-    print(f"training {recipe.network} (recipe {recipe.name}) on {hardware}, {dtype}")
-    if warning:
-        print(f"warning: {warning}")
-
-    init = Classifier.load(config.init) if config.init and not args.resume else None
-    teachers = [Classifier.load(path) for path in config.teacher]
-    fit.build(recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
-    files.check_writable(config.output)
-    if not args.resume:
-        # What "auto" came to: another machine resumes with the same arithmetic.
-        config = dataclasses.replace(config, precision=dtype.removeprefix("mixed_"))
-        config.write()
-    pictures = {split: len(part) for split, part in data.items()}
-    notes = config.notes() | {"pictures": pictures, "device": hardware, "dtype": dtype}
-    output, run_dir = Path(config.output), Path(config.run_dir)
-    task = fit.Training(recipe, config.seed, dtype, output, run_dir, notes, args.tensorboard, config.refit)
-    options = {"init": init, "teachers": teachers, "resume": args.resume, "verbose": common.verbosity()}
+    with common.quiet():  # TensorFlow takes seconds to import: flags and data are checked by now
+        import keras  # noqa: F401
+    options = {"resume": args.resume, "tensorboard": args.tensorboard, "verbose": common.verbosity()}
     try:
-        run = fit.fit(data["train"], data["validation"], task, **options)
+        result = train.run(config, data, **options)
     except KeyboardInterrupt:
-        if not Path(run_dir, run_folder.CHECKPOINT).exists():
-            print("\nstopped within the first epoch: there is nothing to keep yet")
-            return 130
-        kept = f"best model so far: {output}; " if output.exists() else ""
-        print(f"\nstopped; {kept}go on with: python train.py --resume --run-dir {shlex.quote(config.run_dir)}")
+        print(f"\n{_how_to_continue(config)}")
         return 130
-    if run.best.epoch is None:
-        raise FerError(f"no epoch gave a finite {recipe.keep_best}; lower --learning-rate")
-
-    print(f"\n{len(run.history)} epochs, {sum(row['seconds'] for row in run.history):.0f} s; ", end="")
-    if config.refit:
-        print(f"kept the last epoch\n\nmodel {output}, log {run_dir / run_folder.LOG}")
-        return 0
-    classifier, validation = Classifier.load(config.output), data["validation"]
-    if recipe.calibrate and "temperature" not in classifier.metadata:
-        classifier = calibration.calibrate(classifier, validation.images, validation.targets)
-        classifier.save(output)
-        print(f"temperature {classifier.metadata['temperature']:.2f}; ", end="")
-    report = metrics.compute_report(classifier.predict(validation.images), validation.targets, classifier.labels)
-    print(f"kept epoch {run.best.epoch}; validation, single view:")
-    print(report.table(), report.summary(), sep="\n\n")
-    print(f"\nmodel {output}, curves {run_dir / run_folder.CURVES}, log {run_dir / run_folder.LOG}")
+    print_result(result, data["validation"])
     return 0
 
 
-def draw(recipe, path):
-    """The network as text, then as a picture where Graphviz is installed."""
+def _how_to_continue(config) -> str:
+    from fer.training.run_folder import CHECKPOINT
+
+    if not Path(config.run_dir, CHECKPOINT).exists():
+        return "stopped within the first epoch: there is nothing to keep yet"
+    kept = f"best model so far: {config.output}; " if Path(config.output).exists() else ""
+    return f"stopped; {kept}go on with: python train.py --resume --run-dir {shlex.quote(config.run_dir)}"
+
+
+def print_result(result, validation: Dataset) -> None:
+    """The scores of the best epoch, and where its files are; writes the sheet of examples."""
+    from fer.evaluation import metrics
+    from fer.training import curves
+    from fer.training.run_folder import CURVES, LOG
+
+    print(f"\n{len(result.history)} epochs, {result.seconds:.0f} s; ", end="")
+    if "temperature" in result.classifier.metadata:
+        print(f"temperature {result.classifier.metadata['temperature']:.2f}; ", end="")
+    probabilities = result.classifier.predict(validation.images)
+    report = metrics.compute_report(probabilities, validation.targets, result.classifier.labels)
+    print(f"kept epoch {result.best_epoch}; validation, single crop:")
+    print(report.table(), report.summary(), sep="\n\n")
+    examples = result.run_dir / "examples.png"
+    curves.example_sheet(validation, probabilities, examples, title=result.output.stem)
+    print(f"\nmodel {result.output}, curves {result.run_dir / CURVES}, log {result.run_dir / LOG}")
+    print(f"validation images with their predicted labels: {examples}")
+    print(f"label images of your own: python predict_folder.py FOLDER --model {shlex.quote(str(result.output))}")
+
+
+def draw_network(recipe: Recipe, path: str) -> int:
+    """Prints the network as text and draws it where Graphviz is installed."""
     with common.quiet():
         from fer.core import labels
         from fer.models import networks

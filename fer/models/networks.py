@@ -13,6 +13,7 @@ import keras
 from fer.core.errors import FerError
 from fer.core.files import replacing
 from fer.core.images import InputSpec
+from fer.core.renamed import current_name
 
 
 def plain(pixels, *, dropout=0.4, dense_dropout=(0.4, 0.3)):
@@ -23,15 +24,18 @@ def plain(pixels, *, dropout=0.4, dense_dropout=(0.4, 0.3)):
     return _dense_head(x, (512, 256), batch_norm=None, dropout=dense_dropout)
 
 
-def four_block(pixels, *, dropout=0.25, dense_dropout=0.25):
-    """Four convolution blocks 64/3, 128/5, 256/3, 512/3 with batch normalization, dense 256-512-1024."""
+def four_block(pixels, *, width=64, dropout=0.25, dense_dropout=0.25):
+    """Four convolution blocks 64/3, 128/5, 256/3, 512/3 with batch normalization, dense 256-512-1024.
+
+    Another `width` than 64 scales every layer by width / 64.
+    """
     x = pixels
-    for i, (filters, kernel) in enumerate(((64, 3), (128, 5), (256, 3), (512, 3))):
-        x = _conv_block(x, f"block{i + 1}", filters, kernel=kernel, dropout=_rate(dropout, i))
-    return _dense_head(x, (256, 512, 1024), dropout=dense_dropout)
+    for i, kernel in enumerate((3, 5, 3, 3)):
+        x = _conv_block(x, f"block{i + 1}", width * 2**i, kernel=kernel, dropout=_rate(dropout, i))
+    return _dense_head(x, (4 * width, 8 * width, 16 * width), dropout=dense_dropout)
 
 
-def rgb(pixels, *, dropout=0.25, dense_dropout=0.25):
+def four_block_rgb(pixels, *, dropout=0.25, dense_dropout=0.25):
     """A colour network with two wide 5x5 blocks, batch normalization after ReLU, dense 256-512."""
     x = pixels
     for i, (filters, kernel, pool) in enumerate(((64, 3, 2), (128, 5, 2), (512, 5, 3), (512, 5, 3))):
@@ -48,7 +52,7 @@ def five_conv(pixels, *, dropout=0.25, dense_dropout=0.25):
     return _dense_head(x, (512, 512), batch_norm=None, dropout=dense_dropout)
 
 
-def eight_emotions(pixels, *, dropout=0.25, dense_dropout=0.25):
+def four_block_wide(pixels, *, dropout=0.25, dense_dropout=0.25):
     """64/3, 128/5, 512/3, 512/3 with batch normalization, dense 256-512."""
     x = pixels
     for i, (filters, kernel) in enumerate(((64, 3), (128, 5), (512, 3), (512, 3))):
@@ -83,9 +87,9 @@ def se_resnet(pixels, *, width=64, dropout=0.2, dense_dropout=0.2):
 NETWORKS: dict[str, Callable] = {
     "plain": plain,
     "four-block": four_block,
-    "rgb": rgb,
+    "four-block-rgb": four_block_rgb,
     "five-conv": five_conv,
-    "eight-emotions": eight_emotions,
+    "four-block-wide": four_block_wide,
     "vgg": vgg,
     "se-resnet": se_resnet,
 }
@@ -106,7 +110,7 @@ def build(
     """Builds a network by name.
 
     Args:
-        name: a key of `NETWORKS`.
+        name: a key of `NETWORKS`, or its name in an earlier version.
         labels: k names, in the order of the outputs.
         spec: size and channels of the input.
         crop: side of the central crop that the network sees, in pixels; None for the whole image. Shifted images
@@ -124,6 +128,7 @@ def build(
         FerError: an unknown name, a width or `any_size` for a network that does not support it, or an image too small
             for the network's pooling.
     """
+    name = current_name(name)
     if name not in NETWORKS:
         raise FerError(f"unknown network {name!r}; there are: {', '.join(NETWORKS)}")
     if crop is not None and not 0 < crop <= spec.size:

@@ -1,4 +1,4 @@
-"""Random changes to training pictures, as one Keras layer that runs on the training device."""
+"""Random changes to training images, as one Keras layer that runs on the training device."""
 
 import math
 
@@ -7,30 +7,32 @@ from keras import ops
 
 from fer.training.recipes import AUGMENTATION, Recipe
 
-ERASED_SHARE = (0.02, 0.2)  # area of an erased rectangle, as a share of the picture (Zhong et al. 2020 go to 0.4)
+ERASED_SHARE = (0.02, 0.2)  # area of an erased rectangle, as a share of the image (Zhong et al. 2020 go to 0.4)
 ERASED_ASPECT = (0.5, 2.0)  # its height over its width
 
 
 class Augmentation(keras.layers.Layer):
     """Flip, rotation, zoom, shift, shear, contrast, brightness and erasing; active in training only.
 
-    All geometry is one affine map with a single bilinear resampling: faster than a layer each, and a picture is
-    blurred once, not five times. Amounts have the meaning of the fields of the same name in `fer.recipes.Recipe`.
+    All geometry is one affine map with a single bilinear resampling: faster than one layer per change, and an image
+    is blurred once, not five times. Amounts have the names and meanings of the augmentation fields of `Recipe`; one
+    that is not given is 0. A new augmentation takes two steps: a field of `Recipe`, and its use in `call`.
 
     Attributes:
-        side: height and width in training, pixels, part of the same map; None for the pictures' own.
+        side: height and width in training, pixels, part of the same map; None for those of the images.
 
     Call: pixels (n, size, size, channels) valued 0..255 -> float32 of the same shape (in training `side` x `side`),
         valued 0..255.
     """
 
-    def __init__(self, *, seed: int = 0, flip=False, rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, brightness=0.0,
-                 contrast=0.0, erasing=0.0, **kwargs):  # fmt: skip
+    def __init__(self, *, seed: int = 0, **amounts):
         # float32 whatever the policy: bfloat16 holds 0..255 only in whole steps.
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(dtype="float32")
+        if unknown := amounts.keys() - AUGMENTATION.keys():
+            raise TypeError(f"unknown augmentation: {', '.join(sorted(unknown))}")
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.flip, self.rotation, self.zoom, self.shift, self.shear = flip, rotation, zoom, shift, shear
-        self.brightness, self.contrast, self.erasing = brightness, contrast, erasing
+        for name, off in AUGMENTATION.items():
+            setattr(self, name, amounts.get(name, off))
         self.side = None
 
     @classmethod
@@ -58,11 +60,11 @@ class Augmentation(keras.layers.Layer):
         return keras.random.uniform((n, 1), low, high, dtype="float32", seed=self.seed_generator)
 
     def _affine(self, images):
-        """Eight numbers a picture, mapping output to input pixels: rotation x shear x scale about the centre."""
+        """Eight numbers per image, mapping output to input pixels: rotation x shear x scale about the centre."""
         n, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         angle = self._uniform(n, -1.0, 1.0) * math.radians(self.rotation)
         slant = self._uniform(n, -1.0, 1.0) * math.radians(self.shear)
-        # Inverse scale, because the map runs from output to input: zoom 0.2 shows 0.8 to 1.2 of the picture.
+        # Inverse scale, because the map runs from output to input: zoom 0.2 shows 0.8 to 1.2 of the image.
         scale_x = self._uniform(n, 1 - self.zoom, 1 + self.zoom)
         scale_y = self._uniform(n, 1 - self.zoom, 1 + self.zoom)
         if self.flip:
@@ -85,7 +87,7 @@ class Augmentation(keras.layers.Layer):
         return ops.clip((images - mean) * gain + mean + offset, 0, 255)
 
     def _erase(self, images):
-        """Fills one rectangle, where the draw says so, with one random grey."""
+        """Fills one rectangle with one random grey in the share `erasing` of the images."""
         n, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         area = self._uniform(n, *ERASED_SHARE) * height * width
         aspect = ops.exp(self._uniform(n, *map(math.log, ERASED_ASPECT)))
@@ -101,5 +103,5 @@ class Augmentation(keras.layers.Layer):
     def _span(self, n, side, length):
         """bool (n, side): true over `length` pixels from a random start."""
         start = self._uniform(n, 0.0, 1.0) * (side - length)
-        positions = ops.reshape(ops.arange(side, dtype="float32") + 0.5, (1, side))  # middles of the pixels
+        positions = ops.reshape(ops.arange(side, dtype="float32") + 0.5, (1, side))  # centres of the pixels
         return ops.logical_and(positions >= start, positions < start + length)

@@ -12,7 +12,7 @@ class Batches(keras.utils.PyDataset):
     """Shuffled training batches; their order follows from the seed and the epoch alone, so that a run can resume.
 
     Yields (images, targets) or (images, targets, weights): uint8 (b, size, size, channels); float32 (b, k);
-    float32 (b). Each epoch leaves out the few pictures that do not fill a batch: others every time.
+    float32 (b). Each epoch leaves out the few images that do not fill a batch: different ones every time.
     """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, seed: int):
@@ -27,12 +27,12 @@ class Batches(keras.utils.PyDataset):
         return len(self.dataset) // self.batch_size
 
     def start(self, epoch: int) -> None:
-        """Sets the epoch, and with it the order of the pictures."""
+        """Sets the epoch, and with it the order of the images."""
         self.epoch = epoch
         self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
 
-    def pictures(self, index: int) -> np.ndarray:
-        """The pictures of a batch as they are, uint8 (b, size, size, channels)."""
+    def images(self, index: int) -> np.ndarray:
+        """The images of a batch without mixup, uint8 (b, size, size, channels)."""
         return self.dataset.images[self._chosen(index)]
 
     def _chosen(self, index):
@@ -58,10 +58,10 @@ def class_weights(targets: np.ndarray, mode: str) -> np.ndarray | None:
 
     Args:
         targets: float32 (n, k), rows sum to 1.
-        mode: "balanced": n / (k x pictures of the class), as scikit-learn; "sqrt": the root of that; "none".
+        mode: "balanced": n / (k x images of the class), as scikit-learn; "sqrt": the root of that; "none".
 
     Returns:
-        float32 (k), scaled so that the mean over the pictures is 1; or None for "none".
+        float32 (k), scaled so that the mean over the images is 1; or None for "none".
     """
     if mode == "none":
         return None

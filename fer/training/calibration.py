@@ -1,4 +1,6 @@
-"""Temperature scaling: one number that makes confidences mean what they say (Guo et al. 2017)."""
+"""Temperature scaling: one number that makes confidences agree with accuracy (Guo et al. 2017)."""
+
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -13,11 +15,11 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """The temperature T at which softmax(log(p) / T) has the least cross-entropy against the targets.
 
     Args:
-        probabilities: float32 (n, k), of pictures that were not trained on.
+        probabilities: float32 (n, k), of images that were not trained on.
         targets: float32 (n, k), rows sum to 1.
 
     Returns:
-        T; above 1 where the network was too sure of itself.
+        T; above 1 where the network is overconfident.
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), TINY))
 
@@ -35,15 +37,16 @@ def calibrate(classifier: Classifier, images: np.ndarray, targets: np.ndarray) -
 
     Args:
         classifier: with a layer "logits" in front of its softmax, as `networks.build` makes it; changed in place.
-        images, targets: pictures that it was not trained on, prepared, and float32 (n, k) their labels. Of shares the
-            likeliest counts, as in every score: a confidence is to be the share of labels that are right.
+        images, targets: prepared images that it was not trained on, and their targets float32 (n, k). Where targets are
+            shares, the largest one counts, as in every score: a confidence should equal the share of right labels.
 
     Returns:
         The same network with its temperature in the metadata.
     """
     right = np.eye(targets.shape[1], dtype=np.float32)[targets.argmax(axis=1)]
     temperature = fit_temperature(classifier.predict(images), right)
-    layer = classifier.model.get_layer("logits")
+    network: Any = classifier.model
+    layer = network.get_layer("logits")
     layer.set_weights([array / temperature for array in layer.get_weights()])
     combined = temperature * classifier.metadata.get("temperature", 1.0)
     metadata = classifier.metadata | {"temperature": round(combined, 4)}

@@ -1,4 +1,4 @@
-"""What happens between the epochs: seeds, the size of the pictures, averaged weights."""
+"""Callbacks between the epochs: seeds, the size of the images, averaged weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ import numpy as np
 
 from fer.models.weights import copies
 from fer.training.augmentation import Augmentation
+from fer.training.batches import Batches
 from fer.training.recipes import Recipe
 
 REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are estimated anew for averaged weights
@@ -16,7 +17,7 @@ REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are es
 class Reseed(keras.callbacks.Callback):
     """Ties every random number of an epoch to the seed and the epoch, so that a resumed run draws the same ones."""
 
-    def __init__(self, batches, network: keras.Model, augmentation: Augmentation, seed: int):
+    def __init__(self, batches: Batches, network: keras.Model, augmentation: Augmentation, seed: int):
         super().__init__()
         self.batches, self.seed = batches, seed
         layers = [augmentation, *network.layers]
@@ -31,8 +32,8 @@ class Reseed(keras.callbacks.Callback):
             generator.state.assign(state.astype(np.dtype(keras.backend.standardize_dtype(generator.state.dtype))))
 
 
-class Growth(keras.callbacks.Callback):
-    """Begins with smaller pictures, where a step costs less (Howard 2018, the DAWNBench training of ImageNet)."""
+class ProgressiveResizing(keras.callbacks.Callback):
+    """Begins with smaller images, where a step costs less (Howard 2018, the DAWNBench training of ImageNet)."""
 
     def __init__(self, augmentation: Augmentation, recipe: Recipe):
         super().__init__()
@@ -45,34 +46,37 @@ class Growth(keras.callbacks.Callback):
             self.model.make_train_function(force=True)  # the compiled step holds the old side
 
 
-class AveragedWeights(keras.callbacks.Callback):
-    """Validates (and so saves) the running average of the weights, then puts the trained ones back.
+class AveragedWeights(keras.callbacks.SwapEMAWeights):
+    """Validates (and so saves) the moving average of the weights, with batch-norm statistics that fit it.
 
-    The average fits no layer's batch-norm statistics, so these are estimated anew (Izmailov et al. 2018): from training
-    pictures as they are and without dropout, which is how the network will meet pictures. Augmented ones have other
-    means and variances: without them the NLL was smaller for all four networks measured (docs/experiments.md), and the
-    accuracy up to a point higher. The optimizer keeps the average itself, inside the compiled step.
+    Keras swaps the average in and out; the optimizer computes it inside the compiled step. The average fits no layer's
+    batch-norm statistics, so these are estimated anew (Izmailov et al. 2018), from training images without augmentation
+    and without dropout, which is how the network meets images later. Augmented ones have other means and variances:
+    without them the NLL was lower for all four networks measured (docs/experiments.md), and the accuracy up to a point
+    higher.
     """
 
-    def __init__(self, network: keras.Model, batches):
-        super().__init__()
+    def __init__(self, network: keras.Model, batches: Batches):
+        super().__init__(swap_on_epoch=False)
         self.network, self.batches = network, batches
-        self.trained = None
+        self.norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        self.dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+        self.statistics: list[list[np.ndarray]] = []
 
     def on_test_begin(self, logs=None):
-        self.trained = copies(self.network)
-        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
-        self.network.set_weights(copies(self.network))  # JAX: the average's own arrays would be consumed
-        norms = [layer for layer in self.network.layers if isinstance(layer, keras.layers.BatchNormalization)]
-        if not norms:
+        self.statistics = [copies(layer)[-2:] for layer in self.norms]
+        super().on_test_begin(logs)
+        if not self.norms:
             return
-        with _changed("rate", [layer for layer in self.network.layers if isinstance(layer, keras.layers.Dropout)], 0.0):
+        with _changed("rate", self.dropouts, 0.0):
             for i in range(min(REFRESH_BATCHES, len(self.batches))):
-                with _changed("momentum", norms, i / (i + 1)):  # makes the moving average a plain mean
-                    self.network(self.batches.pictures(i).astype(np.float32), training=True)
+                with _changed("momentum", self.norms, i / (i + 1)):  # makes the moving average a plain mean
+                    self.network(self.batches.images(i).astype(np.float32), training=True)
 
     def on_test_end(self, logs=None):
-        self.network.set_weights(self.trained)
+        super().on_test_end(logs)
+        for layer, statistics in zip(self.norms, self.statistics, strict=True):
+            layer.set_weights(copies(layer)[:-2] + statistics)
 
 
 @contextmanager

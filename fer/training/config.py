@@ -1,8 +1,7 @@
-"""What one training was asked to do: from flags to a checked `Configuration`, kept as run.json in the run folder."""
+"""The configuration of one training: checked when it is built, kept as run.json in the run folder, taken by `fit`."""
 
 import dataclasses
 import importlib.metadata
-import importlib.util
 import json
 import platform
 import shlex
@@ -11,18 +10,35 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.files import write_text
-from fer.training.recipes import Recipe
+from fer.training import recipes
+from fer.training.recipes import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
 
 FILE = "run.json"
+IN_MEMORY = "in memory"  # the `data` of a training on data sets that its caller has loaded
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-contrib-python", "pandas", "scikit-learn")
 
 
 @dataclass(frozen=True)
-class Configuration:
-    """One training, as a person asked for it; see `train.py --help` for each entry."""
+class TrainingConfig:
+    """All that decides what a training computes and where its files go.
+
+    Attributes:
+        recipe: the numbers.
+        data: class folders, a fer2013.csv, "demo", "kaggle:OWNER/NAME", or `IN_MEMORY`.
+        votes: FER+ votes for the rows of a fer2013.csv; `vote_mode` and `keep_list` as in `fer.data.dataset.load`.
+        validation_fraction: share of the training images to validate on, where the data have no validation split.
+        split_seed: of that choice.
+        seed: of the weights, the order of the images, the augmentation and the dropout.
+        precision: "auto", "float32", "bfloat16" or "float16"; the saved model is float32.
+        init: a model file whose weights the training starts from.
+        teacher: model files to distil.
+        output: the .keras file that gets the best epoch; by default it lies in the run folder.
+        run_dir: folder of log, curves and checkpoint; by default runs/NAME OF THE OUTPUT.
+    """
 
     recipe: Recipe
     data: str = "demo"
@@ -35,11 +51,10 @@ class Configuration:
     precision: str = "auto"
     init: str | None = None
     teacher: tuple[str, ...] = ()
-    refit: bool = False
     output: str = ""
     run_dir: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.run_dir:
             stem = Path(self.output).stem if self.output else f"{self.recipe.name}-{Path(self.data).stem}"
             object.__setattr__(self, "run_dir", str(Path("runs", stem)))
@@ -48,16 +63,10 @@ class Configuration:
         # x/ and x are one place, ./demo and demo are two
         for name in ("data", "votes", "keep_list", "init", "output", "run_dir"):
             place = getattr(self, name)
-            if place and place != "demo" and not place.startswith("kaggle:"):
+            if place and place != "demo" and not str(place).startswith("kaggle:"):
                 path = str(Path(place))
                 object.__setattr__(self, name, "./demo" if path == "demo" else path)
         object.__setattr__(self, "teacher", tuple(str(Path(path)) for path in self.teacher))
-        if self.refit:
-            if self.recipe.patience or self.recipe.schedule == "plateau" or self.recipe.calibrate:
-                raise FerError(
-                    "--refit leaves no pictures to validate on: give it --schedule cosine, --patience 0, --no-calibrate"
-                )
-            object.__setattr__(self, "recipe", dataclasses.replace(self.recipe, keep_best="last"))
         if Path(self.output).suffix != ".keras":
             raise FerError(f"--output must end in .keras, not {self.output}")
         if not 0 <= self.seed < 2**32:
@@ -67,35 +76,82 @@ class Configuration:
     def path(self) -> Path:
         return Path(self.run_dir, FILE)
 
-    def notes(self) -> dict:
-        """What the model file says of its origin; folders above the data are nobody's business."""
-        about = circumstances()
-        del about["command"]
+    def existing(self) -> Path | None:
+        """An earlier run or model that this training would replace."""
+        return next((path for path in (self.path, Path(self.output)) if path.exists()), None)
+
+    def flat(self) -> dict[str, Any]:
+        """All settings by name, those of the recipe among them."""
+        settings = dataclasses.asdict(self)
+        return settings.pop("recipe") | settings | {"recipe": self.recipe.name, "augment": self.recipe.augments}
+
+    def metadata(self) -> dict:
+        """What the model file keeps of its origin; the folders above the data stay private."""
         name = self.data if self.data.startswith("kaggle:") else Path(self.data).name
         data = {"data": name, "votes": self.vote_mode if self.votes else None}
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         split = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
-        training = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed, "refit": self.refit}
+        training: dict[str, Any] = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed}
         training["teachers"] = [Path(path).name for path in self.teacher]
         training["init"] = Path(self.init).name if self.init else None
-        return data | {"split": split} | training | about
+        return data | {"split": split} | training | environment()
 
     def write(self) -> None:
         """Keeps the configuration with versions, git revision and command line in the run folder."""
-        about = {"configuration": dataclasses.asdict(self)} | circumstances()
-        write_text(self.path, json.dumps(about, indent=1, ensure_ascii=False))
+        command = shlex.join(["python", *sys.argv])
+        content = {"configuration": dataclasses.asdict(self)} | environment() | {"command": command}
+        write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False))
+
+    def stored(self) -> "TrainingConfig":
+        """The configuration that the run folder holds, with which a run resumes.
+
+        Raises:
+            FerError: there is no run, or its file is damaged.
+        """
+        try:
+            kept = json.loads(self.path.read_text(encoding="utf-8"))["configuration"]
+            kept.pop("refit", None)  # of an earlier version
+            return TrainingConfig(**kept | {"recipe": Recipe.from_dict(kept["recipe"]), "run_dir": self.run_dir})
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FerError(f"{self.path}: there is no run to resume; name it with --run-dir or --output") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise FerError(f"{self.path}: not the configuration of a run ({error})") from error
 
 
-def circumstances() -> dict:
-    """When, with what and from which revision a training runs: kept in run.json and in the model file."""
+def configure(recipe: str | Recipe = "four-block", *, augment: bool | None = None, **settings: Any) -> TrainingConfig:
+    """A configuration from a recipe and settings that override it.
+
+    Args:
+        recipe: a recipe or its name.
+        augment: False switches all augmentation off; True gives the standard one to a recipe without.
+        settings: fields of `TrainingConfig` and of `Recipe`, by name.
+
+    Raises:
+        FerError: an unknown recipe, or a value outside its range.
+        TypeError: an unknown setting.
+    """
+    chosen = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    if augment is False:
+        chosen = dataclasses.replace(chosen, **AUGMENTATION)
+    elif augment and not chosen.augments:
+        chosen = dataclasses.replace(chosen, **STANDARD_AUGMENTATION)
+    numbers: dict[str, Any] = {name: settings.pop(name) for name in RECIPE_SETTINGS if name in settings}
+    return TrainingConfig(dataclasses.replace(chosen, **numbers), **settings)
+
+
+RECIPE_SETTINGS = tuple(item.name for item in dataclasses.fields(Recipe)[2:])
+SETTINGS = ("recipe", "augment", *RECIPE_SETTINGS, *(item.name for item in dataclasses.fields(TrainingConfig)[1:]))
+
+
+def environment() -> dict:
+    """Date, versions and git revision of a training: kept in run.json and in the model file."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    command = shlex.join(["python", *sys.argv])
-    return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "command": command, "versions": versions, "revision": _revision()}
+    return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "versions": versions, "revision": _revision()}
 
 
 def _revision() -> str | None:

@@ -1,6 +1,6 @@
-"""Training that leans on teachers: their answers to the same pictures, beside the labels (Hinton et al. 2015)."""
+"""Knowledge distillation: a loss against teacher predictions beside the one against labels (Hinton et al. 2015)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import keras
@@ -13,46 +13,46 @@ from fer.models.classifier import Classifier
 TINY = 1e-7  # below what float32 probabilities mean; keeps logarithms finite
 
 
-def mean_of(
-    teachers: list[Classifier], labels: tuple[str, ...], *, dtype: str = "float32", flip: bool = False
+def mean_prediction(
+    teachers: Sequence[Classifier], labels: tuple[str, ...], *, dtype: str = "float32", flip: bool = False
 ) -> Callable:
     """The mean of the teachers' probabilities as a function of a batch.
 
     Args:
-        teachers: of any size of picture; with the same labels, in any order.
+        teachers: of any image size; with the same labels, in any order.
         labels: the student's, k.
         dtype: Keras dtype policy that the teachers compute under.
-        flip: the mean over each picture and its mirror image, which is right more often than one of them.
+        flip: average over each image and its mirror image, which is more accurate than one of them.
 
     Returns:
         pixels float32 (n, side, side, channels) -> float32 (n, k), columns in the order of `labels`.
 
     Raises:
-        FerError: a teacher with other labels, or for pictures with another number of channels.
+        FerError: a teacher with other labels, or teachers of different numbers of channels.
     """
     for teacher in teachers:
         if set(teacher.labels) != set(labels):
             raise FerError(f"a teacher knows {', '.join(teacher.labels)}, but the data have {', '.join(labels)}")
         if teacher.spec.channels != teachers[0].spec.channels:
-            raise FerError("the teachers take pictures of different numbers of channels")
-    answering = [networks.recast(teacher.model, dtype) for teacher in teachers]
+            raise FerError("the teachers take images of different numbers of channels")
+    recast = [networks.recast(teacher.model, dtype) for teacher in teachers]
     orders = [[teacher.labels.index(label) for label in labels] for teacher in teachers]
 
-    def teach(pictures):
+    def predict(images):
         total = 0.0
-        for teacher, network, order in zip(teachers, answering, orders, strict=True):
+        for teacher, network, order in zip(teachers, recast, orders, strict=True):
             size = teacher.spec.size
-            seen = pictures if pictures.shape[1] == size else ops.image.resize(pictures, (size, size))
-            for view in (seen, ops.flip(seen, axis=2)) if flip else (seen,):
-                found = ops.cast(network(view, training=False), "float32")
-                total = total + ops.take(found, order, axis=1)
+            resized = images if images.shape[1] == size else ops.image.resize(images, (size, size))
+            for view in (resized, ops.flip(resized, axis=2)) if flip else (resized,):
+                probabilities = ops.cast(network(view, training=False), "float32")
+                total = total + ops.take(probabilities, order, axis=1)
         return ops.stop_gradient(total / (len(teachers) * (1 + flip)))
 
-    return teach
+    return predict
 
 
 def divergence(teacher, student, temperature: float):
-    """Kullback-Leibler divergence of softened answers, times the squared temperature so that gradients keep their size.
+    """Kullback-Leibler divergence of softened predictions, times the squared temperature to keep the size of gradients.
 
     Args:
         teacher, student: probabilities float32 (n, k); p^(1/T), normalized, is the softmax of logits over T.
@@ -69,30 +69,30 @@ def divergence(teacher, student, temperature: float):
 
 
 class Student(keras.Sequential):
-    """An augmentation and a network, trained with teachers; validated on the labels alone.
+    """An augmentation and a network, trained against teachers and labels; validated against labels alone.
 
     Args:
         layers: the input, the augmentation, the network.
-        teach: see `mean_of`; no weights of the teachers become this model's.
-        share: of the loss that is the divergence from the teachers; the rest is the loss against the labels.
+        teachers: their prediction for a batch, see `mean_prediction`; this model owns none of their weights.
+        share: share of the loss that is the divergence from the teachers; the rest is the loss against the labels.
         temperature: of the divergence.
     """
 
-    def __init__(self, layers: list, teach: Callable, *, share: float, temperature: float, name: str | None = None):
+    def __init__(self, layers: list, teachers: Callable, *, share: float, temperature: float, name: str | None = None):
         super().__init__(layers, name=name)
-        self.teach, self.share, self.temperature = teach, share, temperature
-        self.last = SimpleNamespace(pictures=None)  # between `call` and `compute_loss` of one step
+        self.teachers, self.share, self.temperature = teachers, share, temperature
+        self.last = SimpleNamespace(images=None)  # between `call` and `compute_loss` of one step
 
     def call(self, inputs, training=None, mask=None):
         augmentation, network = self.layers
-        pictures = augmentation(inputs, training=training)
+        images = augmentation(inputs, training=training)
         if training:
-            self.last.pictures = pictures
-        return network(pictures, training=training)
+            self.last.images = images
+        return network(images, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         hard = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if not training:
             return hard
-        pictures, self.last.pictures = self.last.pictures, None
-        return (1 - self.share) * hard + self.share * divergence(self.teach(pictures), y_pred, self.temperature)
+        images, self.last.images = self.last.images, None
+        return (1 - self.share) * hard + self.share * divergence(self.teachers(images), y_pred, self.temperature)

@@ -1,6 +1,6 @@
-"""Training: batches, class weights, compiling, callbacks and one call of `fit`, resumable after any epoch."""
+"""One training from data sets in memory to a model file: network, callbacks and `fit`, resumable after any epoch."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -10,39 +10,15 @@ from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
 from fer.models import networks
 from fer.models.classifier import Classifier
-from fer.models.device import JIT_COMPILE
+from fer.models.device import JIT_COMPILE, dtype_policy
 from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
 from fer.training.batches import Batches
-from fer.training.callbacks import AveragedWeights, Growth, Reseed
+from fer.training.callbacks import AveragedWeights, ProgressiveResizing, Reseed
 from fer.training.compile import loss, optimizer
+from fer.training.config import TrainingConfig
 from fer.training.recipes import Recipe
 from fer.training.run_folder import BestModel, RunFolder
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training needs to know beside its pictures.
-
-    Attributes:
-        recipe: the numbers.
-        seed: of the weights, the order, the augmentation and the dropout.
-        dtype: Keras dtype policy of the trained network; the saved one is float32.
-        output: the .keras file that gets the best epoch.
-        run_dir: folder of log, curves and checkpoint.
-        notes: kept in the model file.
-        refit: the validation pictures are trained on too: what is measured on them is no validation score.
-        tensorboard: also write TensorBoard logs into the run folder.
-    """
-
-    recipe: Recipe
-    seed: int
-    dtype: str
-    output: Path
-    run_dir: Path
-    notes: dict
-    tensorboard: bool = False
-    refit: bool = False
 
 
 def spec_of(recipe: Recipe) -> InputSpec:
@@ -67,63 +43,67 @@ def build(recipe: Recipe, labels: tuple[str, ...], dtype: str = "float32", *, an
 def fit(
     train: Dataset,
     validation: Dataset,
-    training: Training,
+    config: TrainingConfig,
     *,
     init: Classifier | None = None,
-    teachers: list[Classifier] | None = None,
+    teachers: Sequence[Classifier] = (),
+    metadata: dict | None = None,
     resume: bool = False,
+    tensorboard: bool = False,
     verbose: int = 2,
 ) -> RunFolder:
-    """Trains and keeps the best epoch in `training.output`, everything else in `training.run_dir`.
+    """Trains and keeps the best epoch in `config.output`, everything else in `config.run_dir`.
 
     Args:
-        train: pictures to learn from.
-        validation: pictures that decide about rate, stop and best epoch; the same labels in the same order.
-        training: recipe, seed and places.
-        init: start from this classifier's weights; see `transfer.weights`.
-        teachers: classifiers whose answers to the same augmented pictures are part of the loss; see `distillation`.
+        train: images to learn from.
+        validation: images that decide about rate, stop and best epoch; the same labels in the same order.
+        config: recipe, seed, precision and places; the data, `init` and `teacher` that it names are not loaded here.
+        init: start from this classifier's weights; see `weight_transfer.transfer`.
+        teachers: classifiers to distil: their predictions for the augmented images are part of the loss.
+        metadata: kept in the model file beside epoch and scores; by default that of the configuration.
         resume: continue after the last finished epoch of the run folder.
+        tensorboard: also write TensorBoard logs into the run folder.
         verbose: as for `keras.Model.fit`: 0 silent, 1 a bar, 2 a line an epoch.
 
     Returns:
         The run folder: `.history`, and `.best.epoch` with `.best.value`.
 
     Raises:
-        FerError: labels differ, fewer pictures than needed, or a checkpoint that is damaged or of another training.
+        FerError: labels or shapes differ, fewer images than needed, or a checkpoint that is damaged or of another
+            training.
     """
-    recipe = training.recipe
-    if train.labels != validation.labels:
-        raise FerError(f"training labels {train.labels} and validation labels {validation.labels} differ")
-    if len(train.labels) < 2:
-        raise FerError(f"a single class ({', '.join(train.labels)}): there is nothing to tell apart")
-    keras.utils.set_random_seed(training.seed)
-    network = build(recipe, train.labels, training.dtype, any_size=bool(recipe.growth))
+    recipe = config.recipe
+    dtype = dtype_policy(config.precision)
+    _check(train, validation, recipe)
+    keras.utils.set_random_seed(config.seed)
+    network = build(recipe, train.labels, dtype, any_size=bool(recipe.progressive_sizes))
     if init is not None:
-        weight_transfer.weights(init, network, train.labels)
-    batches = Batches(train, recipe, training.seed)
-    augmentation = Augmentation.from_recipe(recipe, seed=training.seed)
+        weight_transfer.transfer(init, network, train.labels)
+    batches = Batches(train, recipe, config.seed)
+    augmentation = Augmentation.from_recipe(recipe, seed=config.seed)
     layers = [keras.Input(spec_of(recipe).shape), augmentation, network]
     if teachers:
-        teach = distillation.mean_of(teachers, train.labels, dtype=training.dtype, flip=recipe.teacher_flip)
+        predict = distillation.mean_prediction(teachers, train.labels, dtype=dtype, flip=recipe.teacher_flip)
         options = {"share": recipe.teacher_share, "temperature": recipe.teacher_temperature}
-        model = distillation.Student(layers, teach, **options, name="training")
+        model = distillation.Student(layers, predict, **options, name="training")
     else:
         model = keras.Sequential(layers, name="training")
     model.compile(
-        optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=training.dtype),
+        optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=dtype),
         loss=loss(recipe),
         metrics=["accuracy"],
         jit_compile=JIT_COMPILE,
     )
-    best = BestModel(network, build(recipe, train.labels), train.labels, training)
+    metadata = config.metadata() if metadata is None else metadata
+    best = BestModel(network, build(recipe, train.labels), train.labels, config, metadata)
     callbacks = [
-        Reseed(batches, network, augmentation, training.seed),
-        *([Growth(augmentation, recipe)] if recipe.growth else []),
+        Reseed(batches, network, augmentation, config.seed),
+        *([ProgressiveResizing(augmentation, recipe)] if recipe.progressive_sizes else []),
         best,
         *([AveragedWeights(network, batches)] if recipe.ema else []),
-        *_keras_callbacks(training),
+        *_keras_callbacks(config, tensorboard),
     ]
-    folder = RunFolder(training, callbacks, best, data=(train, validation), teachers=teachers or ())
+    folder = RunFolder(config, dtype, callbacks, best, data=(train, validation), teachers=teachers)
     if resume:
         folder.restore(model)
     else:
@@ -136,14 +116,26 @@ def fit(
             initial_epoch=len(folder.history),
             epochs=recipe.epochs,
             callbacks=[*callbacks, folder],
-            shuffle=False,  # Batches shuffles pictures; this would shuffle the order of the batches beside our seed
+            shuffle=False,  # Batches shuffles the images; this would shuffle the order of the batches beside our seed
             verbose=verbose,
         )
     return folder
 
 
-def _keras_callbacks(training: Training) -> list[keras.callbacks.Callback]:
-    recipe, callbacks = training.recipe, []
+def _check(train: Dataset, validation: Dataset, recipe: Recipe) -> None:
+    if train.labels != validation.labels:
+        raise FerError(f"training labels {train.labels} and validation labels {validation.labels} differ")
+    if len(train.labels) < 2:
+        raise FerError(f"a single class ({', '.join(train.labels)}): there is nothing to tell apart")
+    for dataset in (train, validation):
+        if dataset.images.shape[1:] != spec_of(recipe).shape:
+            found = dataset.images.shape[1:]
+            raise FerError(f"the recipe takes images of {spec_of(recipe).shape}, the data set holds {found}")
+
+
+def _keras_callbacks(config: TrainingConfig, tensorboard: bool) -> list[keras.callbacks.Callback]:
+    recipe = config.recipe
+    callbacks: list[keras.callbacks.Callback] = []
     if recipe.schedule == "plateau":
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
@@ -156,6 +148,6 @@ def _keras_callbacks(training: Training) -> list[keras.callbacks.Callback]:
         )
     if recipe.patience:
         callbacks.append(keras.callbacks.EarlyStopping(monitor=recipe.monitor, patience=recipe.patience))
-    if training.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(training.run_dir / "tensorboard"))
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(Path(config.run_dir, "tensorboard")))
     return callbacks

@@ -1,8 +1,11 @@
-"""Recipes: every number that defines a training, and nothing else. Each field is also a flag of train.py."""
+"""Recipes: every number that defines a training. Each field of `Recipe` is also a flag of train.py."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
 
 from fer.core.errors import FerError
+from fer.core.renamed import FIELDS, current_name
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "plateau", "cosine", "one-cycle")
@@ -11,12 +14,31 @@ CLASS_WEIGHTS = ("none", "balanced", "sqrt")
 MONITORS = ("val_loss", "val_accuracy")
 KEPT = (*MONITORS, "last")
 
-Rates = tuple[float, ...]
-Sides = tuple[int, ...]
+
+class Bounds(NamedTuple):
+    """The values that a field takes: a check, and its text for the error message."""
+
+    text: str
+    accept: Callable[[Any], bool]
 
 
-def _field(default, text, choices=None):
-    return field(default=default, metadata={"help": text, "choices": choices})
+AT_LEAST_1 = Bounds("at least 1", lambda value: value >= 1)
+POSITIVE = Bounds("above 0", lambda value: value > 0)
+NOT_NEGATIVE = Bounds("0 or more", lambda value: value >= 0)
+SHARE = Bounds("from 0 to 1", lambda value: 0 <= value <= 1)
+BELOW_1 = Bounds("from 0 to below 1", lambda value: 0 <= value < 1)
+INSIDE_0_1 = Bounds("between 0 and 1", lambda value: 0 < value < 1)
+DROPOUT_RATES = Bounds("rates from 0 to below 1", lambda rates: bool(rates) and all(0 <= rate < 1 for rate in rates))
+
+
+def _field(default, text, choices=None, bounds: Bounds | None = None, *, augmentation: bool = False) -> Any:
+    metadata = {"help": text, "choices": choices, "bounds": bounds, "augmentation": augmentation}
+    return field(default=default, metadata=metadata)
+
+
+def _augmentation(default, text, bounds: Bounds | None = None) -> Any:
+    """A field that `fer.training.augmentation.Augmentation` takes under the same name; its zero switches it off."""
+    return _field(default, f"augmentation: {text}", bounds=bounds, augmentation=True)
 
 
 @dataclass(frozen=True)
@@ -25,110 +47,127 @@ class Recipe:
 
     name: str
     summary: str
-    network: str = _field("four-block", "network, by its name in fer/networks.py")
-    size: int = _field(48, "side of the input picture, pixels")
+    network: str = _field("four-block", "network, by its name in fer/models/networks.py")
+    size: int = _field(48, "side of the input image, pixels")
     channels: int = _field(1, "1 = grey, 3 = colour", (1, 3))
-    crop: int = _field(0, "side of the part of the picture the network looks at, pixels; 0 = all of it")
-    width: int = _field(0, "channels of the first block, where the network has a choice; 0 = its own")
-    dropout: Rates = _field((0.25,), "dropout rate after the convolution blocks; one, or one a block: 0.1,0.2")
-    dense_dropout: Rates = _field((0.25,), "the same for the dense layers")
+    crop: int = _field(
+        0, "side of the centre crop that the network sees, pixels; 0 = the whole image", None, NOT_NEGATIVE
+    )
+    width: int = _field(
+        0, "channels of the first block of four-block, vgg or se-resnet; 0 = its own", None, NOT_NEGATIVE
+    )
+    dropout: tuple[float, ...] = _field(
+        (0.25,), "dropout rate after the convolution blocks: one, or one per block (0.1,0.2)", None, DROPOUT_RATES
+    )
+    dense_dropout: tuple[float, ...] = _field((0.25,), "the same for the dense layers", None, DROPOUT_RATES)
 
-    drop_blank: bool = _field(False, "leave training pictures of one single colour out")
-    vote_share: float = _field(0.4, "with --vote-mode mixed: share of a target that is what the votes make likely")
-    average_twins: bool = _field(False, "pixel-identical training pictures share the mean of their labels")
+    drop_blank: bool = _field(False, "leave out training images of a single colour")
+    vote_share: float = _field(0.4, "with --vote-mode mixed: share of a target that comes from the votes", None, SHARE)
+    average_duplicates: bool = _field(False, "duplicates in the training split share the mean of their labels")
 
-    epochs: int = _field(48, "epochs at most")
-    growth: Sides = _field((), "sides at which training begins, pixels: 32,40; they share the first half of the epochs")
-    batch_size: int = _field(128, "pictures a step")
+    epochs: int = _field(48, "epochs at most", None, AT_LEAST_1)
+    progressive_sizes: tuple[int, ...] = _field(
+        (), "progressive resizing: image sides of the first half of the epochs, pixels (32,40)"
+    )
+    batch_size: int = _field(128, "images per step", None, AT_LEAST_1)
     optimizer: str = _field("adam", "optimizer; sgd uses Nesterov momentum 0.9", OPTIMIZERS)
-    learning_rate: float = _field(1e-3, "learning rate; the peak one for cosine and one-cycle")
-    weight_decay: float = _field(0.0, "decoupled weight decay (weights -= rate x this x weights), kernels only")
+    learning_rate: float = _field(1e-3, "learning rate; the peak of cosine and one-cycle", None, POSITIVE)
+    weight_decay: float = _field(
+        0.0, "decoupled weight decay (weights -= rate x this x weights), kernels only", None, NOT_NEGATIVE
+    )
     schedule: str = _field("constant", "learning-rate schedule", SCHEDULES)
-    warmup: float = _field(0.05, "cosine: share of the steps in which the rate climbs (one-cycle climbs for 0.3)")
-    plateau_monitor: str = _field("val_loss", "plateau: what is watched", MONITORS)
-    plateau_factor: float = _field(0.2, "plateau: the rate is multiplied by this")
-    plateau_patience: int = _field(4, "plateau: epochs without improvement before it is")
-    min_learning_rate: float = _field(0.0, "plateau: never below this")
-    patience: int = _field(0, "early stopping after this many epochs without improvement; 0 = never")
-    monitor: str = _field("val_loss", "early stopping: what is watched", MONITORS)
-    keep_best: str = _field("val_loss", "the epoch with the best of this becomes the model", KEPT)
-    calibrate: bool = _field(False, "fit the temperature of the confidences on the validation pictures in the end")
+    warmup: float = _field(
+        0.05, "cosine: share of the steps in which the rate rises (one-cycle always takes 0.3)", None, BELOW_1
+    )
+    plateau_monitor: str = _field("val_loss", "plateau: monitored value", MONITORS)
+    plateau_factor: float = _field(0.2, "plateau: factor of the learning rate", None, INSIDE_0_1)
+    plateau_patience: int = _field(4, "plateau: epochs without improvement before a reduction", None, NOT_NEGATIVE)
+    min_learning_rate: float = _field(0.0, "plateau: lowest learning rate", None, NOT_NEGATIVE)
+    patience: int = _field(
+        0, "early stopping after this many epochs without improvement; 0 = never", None, NOT_NEGATIVE
+    )
+    monitor: str = _field("val_loss", "early stopping: monitored value", MONITORS)
+    keep_best: str = _field("val_loss", "the epoch with the best value becomes the model", KEPT)
+    calibrate: bool = _field(False, "fit the temperature of the confidences on the validation split at the end")
 
     loss: str = _field("crossentropy", "loss", LOSSES)
-    focal_gamma: float = _field(2.0, "focal loss: exponent (Lin et al. 2017)")
-    label_smoothing: float = _field(0.0, "share of the target spread evenly over all labels")
+    focal_gamma: float = _field(2.0, "focal loss: exponent (Lin et al. 2017)", None, NOT_NEGATIVE)
+    label_smoothing: float = _field(0.0, "share of a target that is spread evenly over all labels", None, BELOW_1)
     class_weights: str = _field("none", "weight of a class: inverse of its share, or the root of that", CLASS_WEIGHTS)
-    mixup: float = _field(0.0, "mixup: alpha of the beta distribution (Zhang et al. 2018); 0 = off")
-    teacher_share: float = _field(0.6, "with --teacher: share of the loss that compares with the teachers' answers")
-    teacher_temperature: float = _field(2.0, "with --teacher: softens the answers that are compared")
-    teacher_flip: bool = _field(False, "with --teacher: the mean of their answers to a picture and to its mirror image")
-    ema: float = _field(0.0, "decay a step of the running average of the weights, such as 0.999; 0 = off")
+    mixup: float = _field(0.0, "mixup: alpha of the beta distribution (Zhang et al. 2018); 0 = off", None, NOT_NEGATIVE)
+    teacher_share: float = _field(0.6, "distillation: share of the loss against the teachers", None, SHARE)
+    teacher_temperature: float = _field(2.0, "distillation: temperature", None, POSITIVE)
+    teacher_flip: bool = _field(False, "distillation: average each teacher over an image and its mirror image")
+    ema: float = _field(0.0, "decay per step of the moving average of the weights (0.999); 0 = off", None, BELOW_1)
 
-    flip: bool = _field(False, "augmentation: mirror half of the pictures")
-    rotation: float = _field(0.0, "augmentation: up to this many degrees either way")
-    zoom: float = _field(0.0, "augmentation: height and width each scaled by 1 - this to 1 + this")
-    shift: float = _field(0.0, "augmentation: up to this share of the side either way")
-    shear: float = _field(0.0, "augmentation: up to this many degrees either way")
-    brightness: float = _field(0.0, "augmentation: up to this share of the full range added or taken")
-    contrast: float = _field(0.0, "augmentation: contrast scaled by 1 - this to 1 + this")
-    erasing: float = _field(0.0, "augmentation: share of the pictures that lose a rectangle (Zhong et al. 2020)")
+    flip: bool = _augmentation(False, "mirror half of the images")
+    rotation: float = _augmentation(0.0, "rotate by up to this many degrees either way", NOT_NEGATIVE)
+    zoom: float = _augmentation(0.0, "scale height and width each by 1 - this to 1 + this", BELOW_1)
+    shift: float = _augmentation(0.0, "shift by up to this share of the side either way", BELOW_1)
+    shear: float = _augmentation(0.0, "shear by up to this many degrees either way", NOT_NEGATIVE)
+    brightness: float = _augmentation(0.0, "add or subtract up to this share of the full range", BELOW_1)
+    contrast: float = _augmentation(0.0, "scale the contrast by 1 - this to 1 + this", BELOW_1)
+    erasing: float = _augmentation(0.0, "share of the images that lose a rectangle (Zhong et al. 2020)", SHARE)
 
     def __post_init__(self):
-        for item in fields(self):
-            value, choices = getattr(self, item.name), item.metadata.get("choices")
+        object.__setattr__(self, "network", current_name(self.network))
+        for item in fields(self)[2:]:
+            value, choices, bounds = getattr(self, item.name), item.metadata["choices"], item.metadata["bounds"]
             if choices and value not in choices:
                 raise FerError(f"{item.name} must be one of {', '.join(map(str, choices))}, not {value!r}")
-        _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
-        _require(all(0 < side <= self.size for side in self.growth), "growth", self.growth, f"sides up to {self.size}")
-        for name in ("dropout", "dense_dropout"):
-            rates = getattr(self, name)
-            _require(rates and all(0 <= rate < 1 for rate in rates), name, rates, "rates from 0 to below 1")
-        for name in ("label_smoothing", "ema", "zoom", "shift", "contrast", "brightness", "warmup"):
-            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
-        for name in ("erasing", "teacher_share", "vote_share"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
-        _require(self.teacher_temperature > 0, "teacher_temperature", self.teacher_temperature, "above 0")
-        for name in _NOT_NEGATIVE:
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        _require(0 < self.plateau_factor < 1, "plateau_factor", self.plateau_factor, "between 0 and 1")
+            if bounds and not bounds.accept(value):
+                raise FerError(f"{item.name} must be {bounds.text}, not {value}")
+        sides = self.progressive_sizes
+        if not all(0 < side <= self.size for side in sides):
+            raise FerError(f"progressive_sizes must be sides up to {self.size}, not {sides}")
+
+    @classmethod
+    def from_dict(cls, stored: dict) -> "Recipe":
+        """A recipe from JSON, also of an earlier version: renamed fields and names are understood."""
+        values = {FIELDS.get(name, name): value for name, value in stored.items()}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**values | {"name": current_name(values["name"])})
 
     def side(self, epoch: int) -> int:
-        """Side in pixels of the training pictures in an epoch, counted from 0."""
-        stage = epoch * 2 * len(self.growth) // self.epochs
-        return self.growth[stage] if stage < len(self.growth) else self.size
+        """Side in pixels of the training images in an epoch, counted from 0."""
+        sides = self.progressive_sizes
+        stage = epoch * 2 * len(sides) // self.epochs
+        return sides[stage] if stage < len(sides) else self.size
 
     @property
     def augments(self) -> bool:
         return any(getattr(self, name) for name in AUGMENTATION)
 
 
-AUGMENTATION = ("flip", "rotation", "zoom", "shift", "shear", "brightness", "contrast", "erasing")
-_NOT_NEGATIVE = (
-    *("patience", "plateau_patience", "min_learning_rate", "weight_decay", "focal_gamma", "mixup"),
-    *("rotation", "shear", "crop", "width"),
-)
-STANDARD_AUGMENTATION = {"flip": True, "rotation": 10.0, "zoom": 0.1, "shift": 0.1}  # --augment, for a recipe without
+# The names and the zeros of the fields that the augmentation layer takes.
+AUGMENTATION: dict[str, Any] = {item.name: item.default for item in fields(Recipe) if item.metadata.get("augmentation")}
+# What --augment gives to a recipe without augmentation.
+STANDARD_AUGMENTATION: dict[str, Any] = {"flip": True, "rotation": 10.0, "zoom": 0.1, "shift": 0.1}
 
 
-def _require(condition, name, value, expected):
-    if not condition:
-        raise FerError(f"{name} must be {expected}, not {value}")
+def find(name: str) -> Recipe:
+    """The recipe of that name; names of earlier versions are understood.
+
+    Raises:
+        FerError: there is none.
+    """
+    if current_name(name) not in RECIPES:
+        raise FerError(f"unknown recipe {name!r}; there are: {', '.join(RECIPES)}")
+    return RECIPES[current_name(name)]
 
 
 VGG = Recipe(
     "vgg",
-    "eight 3x3 convolutions, global average pooling, small pictures first: what two CPU cores train in hours",
+    "eight 3x3 convolutions, global average pooling, progressive resizing; trains on two CPU cores in hours",
     network="vgg",
     width=32,
     dropout=(0.1, 0.15, 0.2, 0.25),
     dense_dropout=(0.3,),
     drop_blank=True,
-    average_twins=True,
+    average_duplicates=True,
     calibrate=True,
     epochs=84,
-    growth=(32, 40),
+    progressive_sizes=(32, 40),
     optimizer="sgd",
     learning_rate=0.1,
     weight_decay=3e-3,
@@ -150,13 +189,15 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         Recipe(
             "quick",
-            "the four-block network in a few epochs: for the demo faces, and to see the whole chain in two minutes",
+            "a narrow four-block network in a few epochs: for the synthetic faces, in less than a minute",
+            width=16,
             dropout=(0.1,),
             dense_dropout=(0.1,),
             epochs=6,
             batch_size=32,
+            learning_rate=3e-3,
             schedule="cosine",
-            ema=0.9,  # few steps: batch-norm statistics estimated anew say more than Keras' slow running ones
+            ema=0.9,  # so few steps leave Keras' own batch-norm statistics behind; averaged weights estimate them anew
             keep_best="val_accuracy",
         ),
         Recipe(
@@ -178,41 +219,23 @@ RECIPES: dict[str, Recipe] = {
             zoom=0.2,
             shear=0.2,  # degrees: what shear_range=0.2 meant in the original
         ),
-        Recipe(
-            "four-block-tuned",
-            "trains a four-block model on (--init): SGD, cosine decay, soft labels, augmentation, averaged weights",
-            epochs=9,
-            optimizer="sgd",
-            learning_rate=0.02,
-            weight_decay=1e-3,
-            schedule="cosine",
-            label_smoothing=0.1,
-            ema=0.995,
-            keep_best="val_accuracy",
-            flip=True,
-            rotation=8.0,
-            zoom=0.2,
-            shift=0.05,
-            brightness=0.1,
-            contrast=0.1,
-        ),
         VGG,
         replace(
             VGG,
-            name="vgg-tuned",
-            summary="trains a vgg model on (--init), on its own labels or others: fewer epochs at a lower rate",
+            name="vgg-finetune",
+            summary="fine-tunes a vgg (--init), also on other labels: fewer epochs, lower learning rate",
             epochs=24,
-            growth=(40,),
+            progressive_sizes=(40,),
             learning_rate=0.05,
         ),
         replace(
             VGG,
-            name="vgg-light",
-            summary="last epochs of a vgg (--init): small geometry, no erasing, little dropout",
+            name="vgg-cooldown",
+            summary="last epochs of a vgg (--init): small geometric changes, no erasing, little dropout",
             dropout=(0.05,),
             dense_dropout=(0.2,),
             epochs=5,
-            growth=(),
+            progressive_sizes=(),
             learning_rate=0.01,
             ema=0.995,
             rotation=5.0,
@@ -222,25 +245,25 @@ RECIPES: dict[str, Recipe] = {
         ),
         replace(
             VGG,
-            name="vgg-taught",
-            summary="a vgg that learns from others (--teacher), begun as one of them, or its core (--init, --width)",
+            name="vgg-distill",
+            summary="distils teachers (--teacher) into a vgg that starts from a model, pruned with --width (--init)",
             dropout=(0.0, 0.05, 0.1, 0.15),
             dense_dropout=(0.2,),
             epochs=12,
-            growth=(),
+            progressive_sizes=(),
             learning_rate=0.05,
             label_smoothing=0.0,
         ),
         replace(
             VGG,
             name="se-resnet",
-            summary="a narrow ResNet for a GPU: several seeds, then one that learns from them (--teacher)",
+            summary="a narrow ResNet for a GPU: train several seeds, then distil them into one (--teacher)",
             network="se-resnet",
             width=48,
             dropout=(0.2,),
             dense_dropout=(0.2,),
             epochs=150,
-            growth=(),
+            progressive_sizes=(),
             batch_size=256,
             weight_decay=5e-3,
             mixup=0.2,
@@ -248,9 +271,9 @@ RECIPES: dict[str, Recipe] = {
             ema=0.9995,
         ),
         Recipe(
-            "rgb",
+            "four-block-rgb",
             "a colour network with wide 5x5 blocks; its authors report 69 % on a random tenth of fer2013.csv",
-            network="rgb",
+            network="four-block-rgb",
             channels=3,
             epochs=50,
             batch_size=32,
@@ -265,9 +288,9 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe("five-conv", "five 3x3 convolutions; its authors state no score", network="five-conv"),
         Recipe(
-            "eight-emotions",
+            "four-block-wide",
             "eight class folders, contempt included; its authors report over 60 %",
-            network="eight-emotions",
+            network="four-block-wide",
             epochs=18,
             batch_size=64,
             learning_rate=5e-4,

@@ -3,8 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import time
-import warnings
 from pathlib import Path
 
 import keras
@@ -16,19 +16,28 @@ from fer.core.files import replacing
 from fer.core.images import InputSpec
 from fer.models.classifier import Classifier
 from fer.training import curves
+from fer.training.config import TrainingConfig
 from fer.training.recipes import Recipe
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT, LOG, CURVES = "checkpoint.npz", "log.csv", "curves.png"
 
 
 class BestModel(keras.callbacks.Callback):
-    """Saves the network as a complete classifier whenever validation improves."""
+    """Saves the network as a complete classifier whenever validation improves.
 
-    def __init__(self, network, float32_twin, labels, training):
+    Keras' ModelCheckpoint saves at the end of the epoch, when averaged weights have left the network, and saves the
+    augmentation with it.
+    """
+
+    def __init__(self, network: keras.Model, float32_copy: keras.Model, labels, config: TrainingConfig, metadata: dict):
         super().__init__()
-        self.network, self.twin, self.labels, self.training = network, float32_twin, labels, training
-        self.monitor = training.recipe.keep_best.removeprefix("val_")
-        self.epoch, self.value = None, None
+        self.network, self.float32_copy, self.labels = network, float32_copy, labels
+        self.config, self.metadata = config, metadata
+        self.monitor = config.recipe.keep_best.removeprefix("val_")
+        self.epoch: int | None = None
+        self.value: float | None = None
         self.current = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -44,27 +53,34 @@ class BestModel(keras.callbacks.Callback):
         if self.monitor != "last" and self.value is not None and sign * value <= sign * self.value:
             return
         self.epoch, self.value = self.current + 1, value
-        self.twin.set_weights(self.network.get_weights())
-        recipe = self.training.recipe
+        self.float32_copy.set_weights(self.network.get_weights())
+        recipe = self.config.recipe
         scores = {f"val_{name}": float(score) for name, score in logs.items()}
-        notes = self.training.notes | {"epoch": self.epoch}
-        if not self.training.refit:
-            notes["validation_while_training"] = scores
-        Classifier(self.twin, self.labels, InputSpec(recipe.size, recipe.channels), notes).save(self.training.output)
+        metadata = self.metadata | {"epoch": self.epoch, "validation_while_training": scores}
+        spec = InputSpec(recipe.size, recipe.channels)
+        Classifier(self.float32_copy, self.labels, spec, metadata).save(self.config.output)
 
 
 class RunFolder(keras.callbacks.Callback):
-    """Writes log.csv, curves.png and checkpoint.npz after every epoch; must be the last of the callbacks."""
+    """Writes log.csv, curves.png and checkpoint.npz after every epoch; must be the last of the callbacks.
+
+    Keras' CSVLogger appends: after a kill between log and checkpoint, the resumed run would log that epoch twice.
+
+    Attributes:
+        history: one row per epoch: epoch, scores, learning rate and seconds.
+        finished: True after the last epoch or an early stop.
+    """
 
     STATE = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")  # of Keras' own callbacks
 
-    def __init__(self, training, callbacks, best: BestModel, data, teachers=()):
+    def __init__(self, config: TrainingConfig, dtype: str, callbacks, best: BestModel, data, teachers=()):
         super().__init__()
-        self.training, self.callbacks, self.best = training, callbacks, best
+        self.config, self.callbacks, self.best = config, callbacks, best
+        self.folder = Path(config.run_dir)
         self.identity = {
-            "recipe": dataclasses.asdict(training.recipe),
-            "seed": training.seed,
-            "dtype": training.dtype,
+            "recipe": dataclasses.asdict(config.recipe),
+            "seed": config.seed,
+            "dtype": dtype,
             "backend": keras.backend.backend(),
             "labels": list(best.labels),
             "data": fingerprint(*(array for dataset in data for array in (dataset.images, dataset.targets))),
@@ -74,16 +90,16 @@ class RunFolder(keras.callbacks.Callback):
         }
         self.history: list[dict] = []
         self.finished = False
-        self.pending = None
+        self.pending: list[dict] | None = None
 
     @property
     def path(self) -> Path:
-        return self.training.run_dir / CHECKPOINT
+        return self.folder / CHECKPOINT
 
     def clear(self) -> None:
-        """Removes what an earlier run left here, so that nobody resumes it as this one; its model stays until a better
+        """Removes the files of an earlier run, so that nobody resumes it as this one; its model stays until a better
         one replaces it."""
-        for path in (self.path, self.training.run_dir / LOG, self.training.run_dir / CURVES):
+        for path in (self.path, self.folder / LOG, self.folder / CURVES):
             path.unlink(missing_ok=True)
 
     def restore(self, model: keras.Model) -> None:
@@ -113,8 +129,8 @@ class RunFolder(keras.callbacks.Callback):
             variable.assign(arrays[name])
         self.history, self.finished, self.pending = state["history"], state["finished"], state["callbacks"]
         self.best.epoch, self.best.value = state["best"]
-        if not self.training.output.exists() and self.best.epoch is not None:
-            raise FerError(f"{self.training.output}: the best model so far is gone; start again with --overwrite")
+        if not Path(self.config.output).exists() and self.best.epoch is not None:
+            raise FerError(f"{self.config.output}: the best model so far is gone; start again with --overwrite")
 
     def on_train_begin(self, logs=None):
         # Keras' callbacks forget everything in their own on_train_begin, which has run by now.
@@ -126,23 +142,20 @@ class RunFolder(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.training.refit:  # Keras calls them so
-            logs = {name.replace("val_", "fitted_"): value for name, value in logs.items()}
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
         self.history.append(row | {"seconds": round(time.perf_counter() - self.started, 1)})
         if not np.isfinite(row["loss"]):
             self.model.stop_training = True
-        self.finished = self.model.stop_training or epoch + 1 == self.training.recipe.epochs
+        self.finished = self.model.stop_training or epoch + 1 == self.config.recipe.epochs
         table = pd.DataFrame(self.history)
         try:
-            with replacing(self.training.run_dir / LOG) as path:
+            with replacing(self.folder / LOG) as path:
                 table.to_csv(path, index=False)
-            curves.learning_curves(
-                table.to_dict("list"), self.training.run_dir / CURVES, title=self.training.output.stem
-            )
+            title = Path(self.config.output).stem
+            curves.learning_curves(table.to_dict("list"), self.folder / CURVES, title=title)
         except FerError as error:  # on Windows a program that shows the file locks it; the next epoch writes it again
-            warnings.warn(str(error), stacklevel=1)
+            logger.warning("%s", error)
         self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest
 
     def _write_checkpoint(self):
@@ -162,10 +175,10 @@ class RunFolder(keras.callbacks.Callback):
 
 
 def fingerprint(*arrays: np.ndarray) -> str:
-    """A short hash of arrays: tells whether a checkpoint belongs to these pictures, or to these teachers."""
+    """A short hash of arrays: tells whether a checkpoint belongs to these images, or to these teachers."""
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -180,8 +193,12 @@ def _plain(value):
 
 
 def _differences(old: dict, new: dict) -> list[str]:
-    """What is not the same; a field of the recipe that came after a checkpoint had its default there."""
-    defaults = json.loads(json.dumps(dataclasses.asdict(Recipe("", ""))))
-    flat = [{**defaults, **{k: v for k, v in d.items() if k != "recipe"}, **d["recipe"]} for d in (old, new)]
-    names = [name for name in {**flat[0], **flat[1]} if name != "summary" and flat[0].get(name) != flat[1].get(name)]
+    """The settings that differ; the recipe of an earlier version has its defaults and its present names."""
+    recipes = [json.loads(json.dumps(dataclasses.asdict(Recipe.from_dict(known["recipe"])))) for known in (old, new)]
+    flat = [known | recipe for known, recipe in zip((old, new), recipes, strict=True)]
+    names = [
+        name
+        for name in {**flat[0], **flat[1]}
+        if name not in ("recipe", "summary") and flat[0].get(name) != flat[1].get(name)
+    ]
     return [f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

@@ -1,6 +1,7 @@
-"""Weights of a trained network for another one: the same, with other labels, or narrower."""
+"""Weights of a trained network for another one: the same, one with other labels, or a narrower one."""
 
-import warnings
+import logging
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,24 +10,27 @@ from fer.core.errors import FerError
 from fer.models.classifier import Classifier
 from fer.models.weights import copies
 
+logger = logging.getLogger(__name__)
+
 Weights = dict[str, list[np.ndarray]]  # by the name of the layer
 
 
-def weights(source: Classifier, network: keras.Model, labels: tuple[str, ...]) -> None:
-    """Copies weights by layer name where the shapes fit, warning of layers that do not; the outputs by label name.
+def transfer(source: Classifier, network: keras.Model, labels: tuple[str, ...]) -> None:
+    """Copies weights by layer name where the shapes fit, and logs the layers that do not; the outputs by label name.
 
-    A network that is narrower than the source gets, with a warning, the strongest channels of each layer: `narrowed`.
+    A network that is narrower than the source gets, with a log message, the strongest channels of each layer: `pruned`.
 
     Raises:
         FerError: not one layer with weights fits, or an exported model, whose layers are gone.
     """
-    if not hasattr(source.model, "get_layer"):
+    model: Any = source.model
+    if not hasattr(model, "get_layer"):
         raise FerError("an exported model cannot be trained on: give the .keras file that it was made from")
-    given = narrowed(source.model, network)
+    given = pruned(model, network)
     if given is None:
-        given = {layer.name: copies(layer) for layer in source.model.layers}
+        given = {layer.name: copies(layer) for layer in model.layers}
     else:
-        warnings.warn(f"{source.model.name} is cut down to its strongest channels: --width is narrower", stacklevel=2)
+        logger.warning("%s is pruned to its strongest channels: --width is narrower", model.name)
     copied, fresh = 0, []
     for layer in (layer for layer in network.layers if layer.weights):
         old, new = given.get(layer.name, []), copies(layer)
@@ -44,16 +48,16 @@ def weights(source: Classifier, network: keras.Model, labels: tuple[str, ...]) -
         copied += 1
     if not copied:
         same = "choose the same --network and --width (a vgg may be narrower)"
-        raise FerError(f"no layer of {source.model.name} fits the network {network.name}; {same}")
+        raise FerError(f"no layer of {model.name} fits the network {network.name}; {same}")
     if fresh:
-        warnings.warn(f"layers that do not fit {source.model.name} start fresh: {', '.join(fresh)}", stacklevel=2)
+        logger.warning("layers that do not fit %s start fresh: %s", model.name, ", ".join(fresh))
 
 
-def narrowed(wide: keras.Model, network: keras.Model) -> Weights | None:
-    """The weights of a chain of convolutions, cut down to the channels that a narrower network of the same kind has.
+def pruned(wide: keras.Model, network: keras.Model) -> Weights | None:
+    """The weights of a chain of convolutions, pruned to the channels of a narrower network of the same kind.
 
-    Of each convolution the kernels with the largest sum of absolute weights stay (Li et al. 2017), and of whatever
-    follows it what belongs to them. Statistics of batch normalization are those of the wide network: they fit again
+    Each convolution keeps the kernels with the largest sum of absolute weights (Li et al. 2017), and the layers behind
+    it keep what belongs to them. Statistics of batch normalization are those of the wide network: they fit again
     after some training.
 
     Returns:
@@ -66,7 +70,9 @@ def narrowed(wide: keras.Model, network: keras.Model) -> Weights | None:
     kinds = {type(layer) for layer in wide.layers}
     if keras.layers.GlobalAveragePooling2D not in kinds or kinds & {keras.layers.Add, keras.layers.Multiply}:
         return None
-    kept, arrays, cut = slice(None), {}, False
+    kept: slice | np.ndarray = slice(None)
+    arrays: Weights = {}
+    cut = False
     for layer in layers:
         old, new = copies(layer), copies(network.get_layer(layer.name))
         if isinstance(layer, keras.layers.Conv2D):

@@ -58,7 +58,7 @@ def test_train_leaves_a_model_and_a_run_folder(program):
     assert (place / "run" / "curves.png").read_bytes().startswith(PNG)
     notes = Classifier.load(place / "models" / "mine.keras").metadata
     assert notes["data"] == "faces"
-    assert notes["pictures"] == {"train": 66, "validation": 30}
+    assert notes["n_images"] == {"train": 66, "validation": 30}
     assert notes["recipe"]["name"] == "four-block"
     assert notes["recipe"]["epochs"] == 2
     assert {

@@ -56,29 +56,12 @@ def test_the_temperature_is_fitted_on_the_validation_pictures_and_kept(trained, 
         np.testing.assert_array_equal(old, new)
 
 
-def test_refit_learns_from_the_validation_pictures_and_claims_no_score(trained, faces, tmp_path):
-    blank = next((faces / "validation").iterdir()) / "blank.png"
-    cv2.imwrite(str(blank), np.zeros((tiny.SIZE, tiny.SIZE), np.uint8))
-    model, printed = trained("refit", "--refit", "--drop-blank")  # that of the validation pictures as well
-    notes = read_info(model).metadata
-    assert notes["refit"]
-    assert notes["epoch"] == 2
-    assert "validation_while_training" not in notes
-    assert notes["pictures"] == {"train": 72, "validation": 25}
-    assert "train: 72 images" in printed
-    assert "no validation score" in printed
-    assert "accuracy   " not in printed  # the table of scores
-    header = (tmp_path / "refit" / "log.csv").read_text().splitlines()[0].split(",")
-    assert "fitted_accuracy" in header
-    assert not [name for name in header if name.startswith("val_")]
-
-
 @pytest.mark.parametrize("flag", ["--init", "--teacher"])
 def test_an_exported_model_is_refused_before_anything_is_written(flag, faces, tmp_path, capsys):
     exported = "fer2013-fast.tflite"
     places = ("--output", tmp_path / "m.keras", "--run-dir", tmp_path / "run")
     assert script(train, "--data", faces, *tiny.FLAGS, *places, flag, exported) == 2
-    assert "fer2013-fast.tflite: an exported model is neither trained on nor learnt from" in capsys.readouterr().err
+    assert "fer2013-fast.tflite: an exported model can be neither --init nor --teacher" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -107,7 +90,7 @@ def test_blank_pictures_and_twins_are_seen_to_where_the_recipe_says_so(trained, 
     (faces / "train" / "sad" / "blank.png").write_bytes(blank)
     for flags, count, words in (
         ((), 50, "1 blank"),
-        (("--drop-blank", "--average-twins"), 49, "0 blank, 1 skipped"),
+        (("--drop-blank", "--average-duplicates"), 49, "0 blank, 1 skipped"),
     ):
         with mock.patch("fer.training.fit.fit", side_effect=KeyboardInterrupt) as fit:
             _, printed = trained(f"of {count}", *flags, code=130)

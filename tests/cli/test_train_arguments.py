@@ -11,7 +11,7 @@ import pytest
 from fer import FerError
 from fer.cli import train, train_arguments
 from fer.cli.train_arguments import resolve
-from fer.training.config import Configuration
+from fer.training.config import TrainingConfig
 from fer.training.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Recipe
 
 FIELDS = dataclasses.fields(Recipe)[2:]
@@ -26,9 +26,9 @@ FLAGS = {
     "dense_dropout": ("0.5", (0.5,)),
     "drop_blank": (None, True),
     "vote_share": ("0.2", 0.2),
-    "average_twins": (None, True),
+    "average_duplicates": (None, True),
     "epochs": ("7", 7),
-    "growth": ("32,40", (32, 40)),
+    "progressive_sizes": ("32,40", (32, 40)),
     "batch_size": ("32", 32),
     "optimizer": ("sgd", "sgd"),
     "learning_rate": ("3e-2", 0.03),
@@ -64,12 +64,15 @@ FLAGS = {
 # What goes with a flag that has no effect alone.
 WITH = {
     "warmup": {"schedule": "cosine"},
-    **dict.fromkeys(
-        ("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), {"schedule": "plateau"}
-    ),
+    "plateau_monitor": {"schedule": "plateau"},
+    "plateau_factor": {"schedule": "plateau"},
+    "plateau_patience": {"schedule": "plateau"},
+    "min_learning_rate": {"schedule": "plateau"},
     "monitor": {"patience": 3},
     "focal_gamma": {"loss": "focal"},
-    **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip"), {"teacher": "t.keras"}),
+    "teacher_share": {"teacher": "t.keras"},
+    "teacher_temperature": {"teacher": "t.keras"},
+    "teacher_flip": {"teacher": "t.keras"},
     "vote_mode": {"votes": "v.csv"},
     "vote_share": {"vote_mode": "mixed", "votes": "v.csv"},  # what it needs, and what that needs
 }
@@ -193,7 +196,11 @@ def test_what_is_no_value_at_all_is_refused_by_the_parser(arguments, capsys):
     ("arguments", "output", "run_dir"),
     [
         ([], "runs/four-block-demo/model.keras", "runs/four-block-demo"),
-        (["--recipe", "rgb", "--data", "some/fer2013.csv"], "runs/rgb-fer2013/model.keras", "runs/rgb-fer2013"),
+        (
+            ["--recipe", "four-block-rgb", "--data", "some/fer2013.csv"],
+            "runs/four-block-rgb-fer2013/model.keras",
+            "runs/four-block-rgb-fer2013",
+        ),
         (["--data", "kaggle:someone/faces"], "runs/four-block-faces/model.keras", "runs/four-block-faces"),
         (["--output", "models/mine.keras"], "models/mine.keras", "runs/mine"),
         (["--run-dir", "here/"], "here/model.keras", "here"),
@@ -248,7 +255,7 @@ def test_run_json_holds_everything_that_was_asked_and_where_it_ran(monkeypatch):
     [("/home/someone/secret/fer2013", "fer2013"), ("demo", "demo"), ("kaggle:someone/faces", "kaggle:someone/faces")],
 )
 def test_notes_in_the_model_tell_the_data_but_no_folder_above_them(data, kept):
-    notes = Configuration(RECIPES["plain"], data=data, output="/home/someone/x.keras").notes()
+    notes = TrainingConfig(RECIPES["plain"], data=data, output="/home/someone/x.keras").metadata()
     assert notes["data"] == kept
     assert notes["recipe"]["name"] == "plain"
     assert "someone/secret" not in json.dumps(notes)
@@ -328,7 +335,7 @@ def test_resume_with_flags_that_agree(arguments):
 @pytest.mark.parametrize(
     ("arguments", "had"),
     [
-        (["--recipe", "rgb"], "plain"),
+        (["--recipe", "four-block-rgb"], "plain"),
         (["--data", "other"], "faces"),
         (["--seed", "6"], "5"),
         (["--learning-rate", "0.5"], "0.001"),
@@ -386,7 +393,7 @@ def test_list_recipes_names_each_with_its_numbers(capsys):
         word for word in numbers["plain"].split() if word.split("=")[0] in train_arguments._ALWAYS
     )
     assert "dense_dropout=0.4,0.3" in numbers["plain"]
-    assert "ema=0.995" in numbers["four-block-tuned"]
+    assert "ema=0.995" in numbers["vgg-cooldown"]
     assert "ema" not in numbers["four-block"]
 
 
@@ -411,27 +418,15 @@ def test_arguments_are_plain_data():
     assert not os.listdir()
 
 
-@pytest.mark.parametrize("flags", [["--patience", "3"], ["--schedule", "plateau"], ["--calibrate"]])
-def test_refit_needs_a_recipe_that_watches_nothing(flags):
-    with pytest.raises(FerError, match="--refit leaves no pictures to validate on"):
-        configure("--recipe", "quick", "--refit", *flags)
-
-
-def test_refit_keeps_the_last_epoch():
-    config = configure("--recipe", "quick", "--refit")
-    assert config.recipe.keep_best == "last"
-    assert config.notes()["refit"]
-
-
 def test_teachers_are_kept_and_named_without_their_folders(tmp_path):
     config = configure("--teacher", "a/one.keras", "b/two.keras")
     assert config.teacher == ("a/one.keras", "b/two.keras")
-    assert config.notes()["teachers"] == ["one.keras", "two.keras"]
+    assert config.metadata()["teachers"] == ["one.keras", "two.keras"]
     config.write()
     resumed = resolve(train.parse_args(["--resume", "--run-dir", config.run_dir]))
     assert resumed.teacher == config.teacher
 
 
 def test_the_notes_name_the_model_a_training_began_with():
-    assert Configuration(RECIPES["vgg"], init="/home/someone/first.keras").notes()["init"] == "first.keras"
-    assert Configuration(RECIPES["vgg"]).notes()["init"] is None
+    assert TrainingConfig(RECIPES["vgg"], init="/home/someone/first.keras").metadata()["init"] == "first.keras"
+    assert TrainingConfig(RECIPES["vgg"]).metadata()["init"] is None

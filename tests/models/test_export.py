@@ -243,13 +243,13 @@ def test_only_a_keras_file_is_exported(exported, tmp_path, capsys):
 
 def test_an_exported_model_is_not_trained_on(exported):
     with pytest.raises(FerError, match=r"an exported model cannot be trained on: give the .keras file"):
-        weight_transfer.weights(Classifier.load(exported("litert")[0]), tiny.build(), tiny.LABELS)
+        weight_transfer.transfer(Classifier.load(exported("litert")[0]), tiny.build(), tiny.LABELS)
 
 
 def test_a_keras_file_in_float16_can_be_trained_on(trained, exported):
     halved = Classifier.load(exported("keras", "float16")[0])
     network = tiny.build()
-    weight_transfer.weights(halved, network, tiny.LABELS)
+    weight_transfer.transfer(halved, network, tiny.LABELS)
     for found, exact in zip(network.get_weights(), trained[0].model.get_weights(), strict=True):
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, exact.astype(np.float16))

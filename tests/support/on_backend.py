@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
     # Fine-tuning onto labels in another order.
     labels = ("sad", "contempt", "happy")
     network = tiny.build(labels)
-    weight_transfer.weights(trained, network, labels)
+    weight_transfer.transfer(trained, network, labels)
     np.savez(folder / "transferred.npz", old=trained.model.get_layer("logits").get_weights()[0],
              new=network.get_layer("logits").get_weights()[0])  # fmt: skip
 

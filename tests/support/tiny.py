@@ -18,6 +18,7 @@ from fer.cli import common
 from fer.data.dataset import Dataset
 from fer.models import networks
 from fer.training import fit as trainer
+from fer.training.config import TrainingConfig
 from fer.training.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,21 +91,19 @@ def data(n=64, seed=0, *, labels=LABELS, size=SIZE, channels=1, noise=60) -> Dat
     return Dataset(images.astype(np.uint8), targets, labels, tuple(f"{seed}-{i}" for i in range(n)))
 
 
-def task(folder, *, seed=7, dtype="float32", tensorboard=False, **changes) -> trainer.Training:
-    return trainer.Training(
-        recipe(**changes), seed, dtype, folder / "model.keras", folder, {"data": "tiny"}, tensorboard
-    )
+def config(folder, *, seed=7, precision="float32", **changes) -> TrainingConfig:
+    return TrainingConfig(recipe(**changes), data="tiny", seed=seed, precision=precision, run_dir=str(folder))
 
 
 def fit(
     folder,
     *,
-    pictures=None,
+    data_sets=None,
     resume=False,
     init=None,
-    teachers=None,
+    teachers=(),
     seed=7,
-    dtype="float32",
+    precision="float32",
     tensorboard=False,
     curves=False,
     **changes,
@@ -113,10 +112,11 @@ def fit(
 
     Drawing the curves would take longer than the training: they are left out unless asked for.
     """
-    train, validation = pictures or (data(64), data(24, seed=1))
-    asked = task(folder, seed=seed, dtype=dtype, tensorboard=tensorboard, **changes)
+    train, validation = data_sets or (data(64), data(24, seed=1))
+    asked = config(folder, seed=seed, precision=precision, **changes)
+    options = {"init": init, "teachers": teachers, "resume": resume, "tensorboard": tensorboard}
     with known(), nullcontext() if curves else mock.patch("fer.training.curves.learning_curves"):
-        return trainer.fit(train, validation, asked, init=init, teachers=teachers, resume=resume, verbose=0)
+        return trainer.fit(train, validation, asked, **options, verbose=0)
 
 
 def folders(root: Path, *, train=48, validation=24, labels=LABELS, size=SIZE, channels=1) -> Path:

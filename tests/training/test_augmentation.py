@@ -197,7 +197,7 @@ def test_mixed_precision_changes_nothing(noise):
 
 
 def test_a_recipe_hands_over_every_amount():
-    recipe = RECIPES["four-block-tuned"]
+    recipe = RECIPES["vgg"]
     layer = Augmentation.from_recipe(recipe, seed=1)
     assert {name: getattr(layer, name) for name in AUGMENTATION} == {
         name: getattr(recipe, name) for name in AUGMENTATION

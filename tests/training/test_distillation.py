@@ -29,7 +29,7 @@ def shares(n, k, seed):
 
 def test_teachers_answer_with_their_mean_in_the_order_of_the_student():
     first, second = teacher(seed=1), teacher(tiny.LABELS[::-1], seed=2)
-    found = distillation.mean_of([first, second], tiny.LABELS)(PIXELS)
+    found = distillation.mean_prediction([first, second], tiny.LABELS)(PIXELS)
     pictures = PIXELS.astype(np.uint8)
     expected = (first.predict(pictures) + second.predict(pictures)[:, ::-1]) / 2
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -37,7 +37,7 @@ def test_teachers_answer_with_their_mean_in_the_order_of_the_student():
 
 def test_teachers_also_see_the_mirror_image_if_asked():
     one = teacher()
-    found = distillation.mean_of([one, teacher(seed=2)], tiny.LABELS, flip=True)(PIXELS)
+    found = distillation.mean_prediction([one, teacher(seed=2)], tiny.LABELS, flip=True)(PIXELS)
     expected = np.mean([known.predict(PIXELS.astype(np.uint8), tta="flip") for known in (one, teacher(seed=2))], axis=0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert np.abs(expected - one.predict(PIXELS.astype(np.uint8))).max() > 1e-3
@@ -47,7 +47,7 @@ def test_a_teacher_of_another_size_sees_the_pictures_resized():
     large = teacher(size=2 * tiny.SIZE)
     flat = np.full_like(PIXELS, 77)
     expected = large.predict(np.full((6, 2 * tiny.SIZE, 2 * tiny.SIZE, 1), 77, np.uint8))
-    np.testing.assert_allclose(distillation.mean_of([large], tiny.LABELS)(flat), expected, atol=1e-6)
+    np.testing.assert_allclose(distillation.mean_prediction([large], tiny.LABELS)(flat), expected, atol=1e-6)
 
 
 def test_teachers_compute_under_the_policy_of_the_training(monkeypatch):
@@ -55,7 +55,7 @@ def test_teachers_compute_under_the_policy_of_the_training(monkeypatch):
     used = []
     recast = networks.recast
     monkeypatch.setattr(networks, "recast", lambda *args: used.append(recast(*args)) or used[0])
-    found = distillation.mean_of([one], tiny.LABELS, dtype="mixed_bfloat16")(PIXELS)
+    found = distillation.mean_prediction([one], tiny.LABELS, dtype="mixed_bfloat16")(PIXELS)
     assert {layer.name: layer.compute_dtype for layer in used[0].layers if layer.weights} == {
         "block1_conv": "bfloat16", "block1_norm": "bfloat16", "dense1": "bfloat16", "dense1_norm": "bfloat16",
         "logits": "float32",
@@ -73,14 +73,14 @@ def test_an_imported_teacher_with_operations_in_its_graph_can_teach():
     found = found / keras.ops.sum(found, axis=1, keepdims=True)
     one = Classifier(keras.Model(pixels, found), tiny.LABELS, InputSpec(tiny.SIZE))
     for dtype in ("float32", "mixed_bfloat16"):
-        answer = distillation.mean_of([one], tiny.LABELS, dtype=dtype)(PIXELS)
+        answer = distillation.mean_prediction([one], tiny.LABELS, dtype=dtype)(PIXELS)
         assert keras.backend.standardize_dtype(answer.dtype) == "float32"
         np.testing.assert_allclose(answer, one.predict(PIXELS.astype(np.uint8)), atol=0.02)
 
 
 def test_a_teacher_with_other_labels_is_refused():
     with pytest.raises(FerError, match="a teacher knows a, b, but the data have angry, happy, sad"):
-        distillation.mean_of([teacher(("a", "b"))], tiny.LABELS)
+        distillation.mean_prediction([teacher(("a", "b"))], tiny.LABELS)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
@@ -100,7 +100,7 @@ def student(share):
     network = tiny.build(**tiny.NO_DROPOUT)
     layers = [keras.Input(network.input_shape[1:]), Augmentation(seed=0), network]
     one = teacher(seed=3)
-    model = distillation.Student(layers, distillation.mean_of([one], tiny.LABELS), share=share, temperature=2.0)
+    model = distillation.Student(layers, distillation.mean_prediction([one], tiny.LABELS), share=share, temperature=2.0)
     model.compile(optimizer=keras.optimizers.SGD(0.0), loss="categorical_crossentropy")
     return model, network, one
 
@@ -134,7 +134,7 @@ def test_a_student_learns_from_teachers_alone(learnt, tmp_path):
     blind = np.full_like(train.targets, 1 / 3)
     run = tiny.fit(
         tmp_path,
-        pictures=(dataclasses.replace(train, targets=blind), validation),
+        data_sets=(dataclasses.replace(train, targets=blind), validation),
         teachers=[Classifier.load(learnt)],
         epochs=8,
         teacher_share=1.0,

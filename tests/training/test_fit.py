@@ -103,9 +103,9 @@ def test_the_model_file_holds_the_network_alone_in_float32(trained):
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_learns_and_saves_float32(tmp_path, dtype):
-    run = tiny.fit(tmp_path, dtype=dtype, epochs=4, optimizer="sgd", learning_rate=0.05, ema=0.5)
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_learns_and_saves_float32(tmp_path, precision):
+    run = tiny.fit(tmp_path, precision=precision, epochs=4, optimizer="sgd", learning_rate=0.05, ema=0.5)
     assert run.history[-1]["loss"] < run.history[0]["loss"]
     model = Classifier.load(tmp_path / "model.keras").model
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
@@ -122,7 +122,7 @@ def test_float16_scales_the_loss_so_that_small_gradients_survive():
 def test_a_colour_network_with_two_labels_and_less_than_a_batch(tmp_path):
     labels = ("happy", "sad")
     pictures = [tiny.data(10, seed, labels=labels, size=16, channels=3) for seed in (0, 1)]
-    run = tiny.fit(tmp_path, pictures=pictures, size=16, channels=3, epochs=1)
+    run = tiny.fit(tmp_path, data_sets=pictures, size=16, channels=3, epochs=1)
     classifier = Classifier.load(tmp_path / "model.keras")
     assert classifier.spec.shape == (16, 16, 3)
     assert classifier.labels == labels
@@ -131,7 +131,7 @@ def test_a_colour_network_with_two_labels_and_less_than_a_batch(tmp_path):
 
 def test_training_and_validation_must_share_labels(tmp_path):
     with pytest.raises(FerError, match=r"training labels .* and validation labels .* differ"):
-        tiny.fit(tmp_path, pictures=(tiny.data(), tiny.data(labels=("angry", "sad", "happy"))))
+        tiny.fit(tmp_path, data_sets=(tiny.data(), tiny.data(labels=("angry", "sad", "happy"))))
 
 
 # --- stop and plateau: what should have happened follows from the logged values
@@ -153,7 +153,7 @@ def stopped(tmp_path_factory):
     shuffled = tiny.data(64)
     targets = np.random.default_rng(0).permutation(shuffled.targets)
     shuffled = Dataset(shuffled.images, targets, shuffled.labels, shuffled.names)
-    run = tiny.fit(folder, pictures=(shuffled, tiny.data(24, seed=1)), epochs=40, patience=4, schedule="plateau",
+    run = tiny.fit(folder, data_sets=(shuffled, tiny.data(24, seed=1)), epochs=40, patience=4, schedule="plateau",
                    plateau_factor=0.5, plateau_patience=2, min_learning_rate=0.004, learning_rate=0.01,
                    keep_best="val_loss")  # fmt: skip
     return run, log_of(folder)
@@ -237,7 +237,7 @@ def test_statistics_of_averaged_weights_are_those_of_the_pictures_as_they_are(la
     for dropout in (found for found in model.layers if isinstance(found, keras.layers.Dropout)):
         dropout.rate = 0.0
     batches = Batches(tiny.data(64), tiny.recipe(), seed=7)
-    found = [numpy(before(batches.pictures(i).astype(np.float32), training=True)) for i in range(len(batches))]
+    found = [numpy(before(batches.images(i).astype(np.float32), training=True)) for i in range(len(batches))]
     rows = [array.reshape(-1, array.shape[-1]) for array in found]
     np.testing.assert_allclose(mean, np.mean([part.mean(axis=0) for part in rows], axis=0), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(variance, np.mean([part.var(axis=0) for part in rows], axis=0), rtol=1e-3)
@@ -470,22 +470,22 @@ def test_the_checkpoint_names_its_training(trained):
     assert len(state["history"]) == 8
 
 
-def test_small_pictures_come_first_and_the_compiled_step_follows(tmp_path):
+def test_progressive_resizing_recompiles_the_step(tmp_path):
     sides = []
 
-    def look(growth, epoch, logs=None):
-        original(growth, epoch, logs)
-        sides.append((growth.augmentation.side, growth.recipe.side(epoch)))
+    def look(callback, epoch, logs=None):
+        original(callback, epoch, logs)
+        sides.append((callback.augmentation.side, callback.recipe.side(epoch)))
 
     def pooled(pixels, *, width=4, dropout, dense_dropout):
         return keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(width, 3, padding="same")(pixels))
 
-    original = fit.Growth.on_epoch_begin
+    original = fit.ProgressiveResizing.on_epoch_begin
     with (
         mock.patch.dict("fer.models.networks.NETWORKS", pooled=pooled),
-        mock.patch.object(fit.Growth, "on_epoch_begin", look),
+        mock.patch.object(fit.ProgressiveResizing, "on_epoch_begin", look),
     ):
-        run = tiny.fit(tmp_path, network="pooled", growth=(6, 9), epochs=4, flip=True)
+        run = tiny.fit(tmp_path, network="pooled", progressive_sizes=(6, 9), epochs=4, flip=True)
     assert sides == [(6, 6), (9, 9), (12, 12), (12, 12)]
     assert len(run.history) == 4
     assert Classifier.load(tmp_path / "model.keras").spec.size == tiny.SIZE

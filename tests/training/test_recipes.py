@@ -1,11 +1,14 @@
 """Recipes hold the published numbers, and refuse numbers that mean nothing."""
 
 import dataclasses
+import json
 
 import pytest
 
 from fer import FerError
+from fer.core import renamed
 from fer.models import networks
+from fer.training import recipes
 from fer.training.recipes import AUGMENTATION, RECIPES, Recipe
 
 PUBLISHED = {
@@ -44,8 +47,8 @@ PUBLISHED = {
         "plateau_factor": 0.2,
         "plateau_patience": 4,
     },
-    "rgb": {
-        "network": "rgb",
+    "four-block-rgb": {
+        "network": "four-block-rgb",
         "channels": 3,
         "optimizer": "adam",
         "learning_rate": 3e-4,
@@ -59,8 +62,8 @@ PUBLISHED = {
         "plateau_patience": 5,
     },
     "five-conv": {"network": "five-conv", "optimizer": "adam", "learning_rate": 1e-3},
-    "eight-emotions": {
-        "network": "eight-emotions",
+    "four-block-wide": {
+        "network": "four-block-wide",
         "dropout": (0.25,),
         "optimizer": "adam",
         "learning_rate": 5e-4,
@@ -110,8 +113,8 @@ REFUSED = [
     ("shear", -5.0, "0 or more"),
     ("crop", -1, "0 or more"),
     ("focal_gamma", -1.0, "0 or more"),
-    ("growth", (32, 50), "sides up to 48"),
-    ("growth", (0,), "sides up to 48"),
+    ("progressive_sizes", (32, 50), "sides up to 48"),
+    ("progressive_sizes", (0,), "sides up to 48"),
     ("width", -1, "0 or more"),
     ("teacher_share", 1.5, "from 0 to 1"),
     ("vote_share", -0.1, "from 0 to 1"),
@@ -136,7 +139,7 @@ def test_every_recipe_names_itself_and_a_network_that_exists():
 
 @pytest.mark.parametrize(
     ("further", "first"),
-    [("four-block-tuned", "four-block"), ("vgg-tuned", "vgg"), ("vgg-light", "vgg"), ("vgg-taught", "vgg")],
+    [("vgg-finetune", "vgg"), ("vgg-cooldown", "vgg"), ("vgg-distill", "vgg")],
 )
 def test_a_recipe_that_trains_on_has_the_same_network(further, first):
     assert (RECIPES[further].network, RECIPES[further].width) == (RECIPES[first].network, RECIPES[first].width)
@@ -163,7 +166,7 @@ def test_any_amount_of_augmentation_counts_as_augmentation(name):
 
 
 @pytest.mark.parametrize(
-    ("growth", "epochs", "expected"),
+    ("sides", "epochs", "expected"),
     [
         ((), 4, [48] * 4),
         ((32,), 4, [32, 32, 48, 48]),
@@ -172,9 +175,23 @@ def test_any_amount_of_augmentation_counts_as_augmentation(name):
         ((32,), 1, [32]),
     ],
 )
-def test_growth_takes_the_first_half_of_the_epochs(growth, epochs, expected):
-    recipe = Recipe("x", "x", growth=growth, epochs=epochs)
+def test_progressive_resizing_takes_the_first_half_of_the_epochs(sides, epochs, expected):
+    recipe = Recipe("x", "x", progressive_sizes=sides, epochs=epochs)
     assert [recipe.side(epoch) for epoch in range(epochs)] == expected
+
+
+@pytest.mark.parametrize(("old", "new"), renamed.NAMES.items())
+def test_earlier_names_are_understood(old, new):
+    assert recipes.find(old) is RECIPES[new]
+    stored = dataclasses.asdict(RECIPES[new]) | {"name": old, "growth": [32], "average_twins": True}
+    del stored["progressive_sizes"], stored["average_duplicates"]
+    expected = dataclasses.replace(RECIPES[new], progressive_sizes=(32,), average_duplicates=True)
+    assert Recipe.from_dict(json.loads(json.dumps(stored))) == expected
+
+
+def test_earlier_names_of_networks_are_understood():
+    assert Recipe("x", "x", network="rgb").network == "four-block-rgb"
+    assert Recipe("x", "x", network="eight-emotions").network == "four-block-wide"
 
 
 def test_every_field_explains_itself():

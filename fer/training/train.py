@@ -1,0 +1,194 @@
+"""`train`: from a data set and a recipe to a model file. The command train.py calls its parts; see the README."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer.core import files
+from fer.core.errors import FerError
+from fer.core.images import InputSpec
+from fer.data import dataset
+from fer.data.dataset import Dataset
+from fer.models.bundled import find_model
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
+from fer.training.config import IN_MEMORY, TrainingConfig, configure
+from fer.training.recipes import Recipe
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished training.
+
+    Attributes:
+        classifier: the best epoch, as the model file holds it.
+        output: the model file.
+        run_dir: the folder with log.csv, curves.png, run.json and the checkpoint.
+        best_epoch: the epoch that became the model, counted from 1.
+        history: one row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds.
+    """
+
+    classifier: Classifier
+    output: Path
+    run_dir: Path
+    best_epoch: int
+    history: list[dict]
+
+    @property
+    def seconds(self) -> float:
+        """How long the epochs took together."""
+        return sum(row["seconds"] for row in self.history)
+
+
+def train(
+    data: str | Path | dict[str, Dataset] = "demo",
+    recipe: str | Recipe = "four-block",
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    tensorboard: bool = False,
+    verbose: int = 0,
+    **settings: Any,
+) -> TrainingResult:
+    """Trains a network and writes the epoch that validates best as a model file.
+
+        result = train("fer2013/", "four-block", output="models/mine.keras", epochs=20)
+        print(result.best_epoch, result.history[-1]["val_accuracy"])
+
+    Args:
+        data: class folders, a fer2013.csv, "demo" or "kaggle:OWNER/NAME"; or loaded data sets {"train": ...,
+            "validation": ...} of the recipe's image size.
+        recipe: a recipe or the name of one.
+        resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with.
+        overwrite: replace an earlier run or model in the same place.
+        tensorboard: also write TensorBoard logs into the run folder.
+        verbose: as for `keras.Model.fit`: 0 silent, 1 a progress bar, 2 a line per epoch.
+        settings: any field of `TrainingConfig` (output, run_dir, seed, votes, init, teacher, ...) and of `Recipe`
+            (epochs, learning_rate, flip, ...); they override the recipe.
+
+    Returns:
+        The classifier with its files and its history.
+
+    Raises:
+        FerError: unusable data or settings, a place that is taken, nothing to resume, or no finite validation score.
+        TypeError: an unknown setting.
+    """
+    source = IN_MEMORY if isinstance(data, dict) else str(data)
+    config = configure(recipe, data=source, **settings)
+    if resume:
+        config = config.stored()
+    elif not overwrite and (taken := config.existing()):
+        raise FerError(f"{taken} exists: pass resume=True or overwrite=True, or choose another place")
+    check_models(config, resume=resume)
+    datasets = clean(data, config.recipe) if isinstance(data, dict) else load_data(config)
+    return run(config, datasets, resume=resume, tensorboard=tensorboard, verbose=verbose)
+
+
+def check_models(config: TrainingConfig, *, resume: bool = False) -> None:
+    """Opens the model files that the configuration names, so that a bad one shows before the data are loaded.
+
+    Raises:
+        FerError: a file that is no model, or an exported one.
+    """
+    for path in map(find_model, (*([config.init] if config.init and not resume else []), *config.teacher)):
+        read_info(path)
+        if path.suffix != ".keras":
+            raise FerError(f"{path}: an exported model can be neither --init nor --teacher: give its .keras file")
+
+
+def load_data(config: TrainingConfig, *, progress: Callable | None = None) -> dict[str, Dataset]:
+    """The training and validation split of a configuration, cleaned as its recipe says.
+
+    Args:
+        config: names the data.
+        progress: see `fer.data.dataset.load`.
+
+    Raises:
+        FerError: unusable data; see `fer.data.dataset.load`.
+    """
+    recipe = config.recipe
+    options: dict[str, Any] = {"progress": progress} if progress else {}
+    data = dataset.load(
+        config.data,
+        InputSpec(recipe.size, recipe.channels),
+        splits=("train", "validation"),
+        votes=config.votes,
+        vote_mode=config.vote_mode,
+        vote_share=recipe.vote_share,
+        keep_list=config.keep_list,
+        validation_fraction=config.validation_fraction,
+        seed=config.split_seed,
+        **options,
+    )
+    return clean(data, recipe)
+
+
+def clean(data: dict[str, Dataset], recipe: Recipe) -> dict[str, Dataset]:
+    """The data with the training split cleaned as the recipe says: `drop_blank`, `average_duplicates`."""
+    train = data["train"]
+    if recipe.drop_blank:
+        train = train.without_blank()
+    if recipe.average_duplicates:
+        train = train.averaging_twins()
+    return {"train": train, "validation": data["validation"]}
+
+
+def run(
+    config: TrainingConfig,
+    data: dict[str, Dataset],
+    *,
+    resume: bool = False,
+    tensorboard: bool = False,
+    verbose: int = 0,
+) -> TrainingResult:
+    """Trains on loaded data; see `train`.
+
+    Args:
+        config: as `configure` or `TrainingConfig.stored` gives it.
+        data: {"train": ..., "validation": ...}, as `load_data` gives them.
+        resume, tensorboard, verbose: see `train`.
+
+    Raises:
+        FerError: a network that cannot be built or resumed, a place that cannot be written, or no finite score.
+    """
+    from fer.models import device
+    from fer.training import calibration, fit
+
+    hardware, warning, dtype = device.describe(), device.warning(), device.dtype_policy(config.precision)
+    logger.info("training %s (recipe %s) on %s, %s", config.recipe.network, config.recipe.name, hardware, dtype)
+    if warning:
+        logger.warning("warning: %s", warning)
+    init = Classifier.load(config.init) if config.init and not resume else None
+    teachers = [Classifier.load(path) for path in config.teacher]
+    fit.build(config.recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
+    files.check_writable(config.output)
+    # What "auto" came to: another machine resumes with the same arithmetic.
+    config = dataclasses.replace(config, precision=dtype.removeprefix("mixed_"))
+    if not resume:
+        config.write()
+    counts = {split: len(part) for split, part in data.items()}
+    metadata = config.metadata() | {"n_images": counts, "device": hardware, "dtype": dtype}
+    folder = fit.fit(
+        data["train"],
+        data["validation"],
+        config,
+        init=init,
+        teachers=teachers,
+        metadata=metadata,
+        resume=resume,
+        tensorboard=tensorboard,
+        verbose=verbose,
+    )
+    if folder.best.epoch is None:
+        raise FerError(f"no epoch gave a finite {config.recipe.keep_best}; lower --learning-rate")
+    classifier = Classifier.load(config.output)
+    if config.recipe.calibrate and "temperature" not in classifier.metadata:
+        classifier = calibration.calibrate(classifier, data["validation"].images, data["validation"].targets)
+        classifier.save(config.output)
+    output, run_dir = Path(config.output), Path(config.run_dir)
+    return TrainingResult(classifier, output, run_dir, folder.best.epoch, folder.history)
