@@ -1,14 +1,13 @@
-"""Does training wait for its data? Input path, network and both together, in pictures a second, in one run.
+"""Does training wait for its data? Input path, network and both together, in images per second, in one run.
 
     python benchmarks/train_input.py
     python benchmarks/train_input.py --recipe vgg --json train_input.json
 
-They are measured in turn, several rounds, and compared by the median of the rounds' ratios: on a shared machine
-only figures of the same minute compare. "batches alone" is what the processor does for a GPU, which augments by
-itself: it gathers the pictures of a batch out of as many as FER2013 has, and mixes them where the recipe says so.
-The networks train without averaged weights and without teachers.
-The old Keras ImageDataGenerator (rescale, shear, zoom, flip) is the yardstick for the input path; Keras 3 still ships
-it under a legacy name.
+Each part runs in turn for several rounds; the ratios are medians over the rounds, because on a shared machine only
+figures of the same minute compare. "batches alone" is the processor's share of the work for a GPU, which augments by
+itself: it gathers the images of a batch from as many as FER2013 has, and applies mixup if the recipe has it. The
+networks train without averaged weights and without teachers. The baseline of the input path is Keras' old
+ImageDataGenerator (rescale, shear, zoom, flip), which Keras 3 still ships under a legacy name.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from fer.core import labels
 from fer.data.dataset import Dataset
 from fer.training.recipes import RECIPES
 
-PICTURES = 28_709  # FER2013's training split: too many for a processor's caches
+N_IMAGES = 28_709  # FER2013's training split: too many for a processor's caches
 
 
 def main():
@@ -49,7 +48,7 @@ def main():
     print(f"{hardware}, {dtype}, recipe {args.recipe}: median of {args.rounds} rounds")
     for name in measures:
         values = [row[name] for row in rounds]
-        print(f"{name:24} {np.median(values):10,.0f} pictures/s   ({min(values):,.0f} to {max(values):,.0f})")
+        print(f"{name:24} {np.median(values):10,.0f} images/s   ({min(values):,.0f} to {max(values):,.0f})")
     figures = {
         "share_of_network": median_ratio(rounds, "together", "network alone"),
         "times_image_data_generator": median_ratio(rounds, "input alone", "ImageDataGenerator"),
@@ -62,7 +61,7 @@ def main():
 
 
 def prepare(recipe, dtype):
-    """Functions of a duration, each giving pictures a second."""
+    """Functions of a duration, each returning images per second."""
     import keras
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
@@ -79,7 +78,7 @@ def prepare(recipe, dtype):
         targets = np.eye(k, dtype=np.float32)[rng.integers(0, k, n)]
         return Batches(Dataset(images, targets, labels.FER2013, tuple(map(str, range(n)))), recipe, seed=0)
 
-    batches, many = batches_of(8 * recipe.batch_size), batches_of(PICTURES)
+    batches, many = batches_of(8 * recipe.batch_size), batches_of(N_IMAGES)
     images, targets = batches.dataset.images, batches.dataset.targets
 
     class Always(keras.layers.Layer):
@@ -119,8 +118,8 @@ def prepare(recipe, dtype):
             return tuple(fixed)
 
     def fitting(model, data):
-        pictures = len(data) * batches.batch_size
-        return lambda seconds: repeat(lambda: model.fit(data, shuffle=False, verbose=0), pictures, seconds)
+        images = len(data) * batches.batch_size
+        return lambda seconds: repeat(lambda: model.fit(data, shuffle=False, verbose=0), images, seconds)
 
     def gathering():
         for i in range(len(many)):
@@ -147,12 +146,12 @@ def prepare(recipe, dtype):
     }
 
 
-def repeat(run, pictures, seconds):
-    """Pictures a second over at least `seconds`."""
+def repeat(run, n_images, seconds):
+    """Images per second over at least `seconds`."""
     done, started = 0, time.perf_counter()
     while done == 0 or time.perf_counter() - started < seconds:
         run()
-        done += pictures
+        done += n_images
     return done / (time.perf_counter() - started)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fer.inference.faces import Box
     from fer.inference.recognizer import Prediction
     from fer.models.classifier import Classifier
+    from fer.training.train import train
 
 __version__ = "1.0.0"
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "evaluate",
     "load",
     "load_dataset",
+    "train",
 ]
 
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "evaluate": "fer.evaluation.predictions",
     "load": "fer.api",
     "load_dataset": "fer.api",
+    "train": "fer.training.train",
 }
 
 

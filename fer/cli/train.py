@@ -36,8 +36,9 @@ def main(args: argparse.Namespace) -> int:
     data = train.load_data(config, progress=common.progress)
     for split, part in data.items():
         print(common.describe_data(split, part))
-    with common.quiet():  # TensorFlow takes seconds to import: flags and data are checked by now
-        import keras  # noqa: F401
+    with common.quiet():  # TensorFlow takes seconds to start: flags and data are checked by now
+        summary = train.summary(config)
+    print(summary)
     options = {"resume": args.resume, "tensorboard": args.tensorboard, "verbose": common.verbosity()}
     try:
         result = train.run(config, data, **options)

@@ -86,7 +86,16 @@ def train(
         raise FerError(f"{taken} exists: pass resume=True or overwrite=True, or choose another place")
     check_models(config, resume=resume)
     datasets = clean(data, config.recipe) if isinstance(data, dict) else load_data(config)
+    logger.info(summary(config))
     return run(config, datasets, resume=resume, tensorboard=tensorboard, verbose=verbose)
+
+
+def summary(config: TrainingConfig) -> str:
+    """One line: network, recipe, device, versions and precision."""
+    from fer.models import device
+
+    recipe, dtype = config.recipe, device.dtype_policy(config.precision)
+    return f"training {recipe.network} (recipe {recipe.name}) on {device.describe()}, {dtype}"
 
 
 def check_models(config: TrainingConfig, *, resume: bool = False) -> None:
@@ -159,10 +168,9 @@ def run(
     from fer.models import device
     from fer.training import calibration, fit
 
-    hardware, warning, dtype = device.describe(), device.warning(), device.dtype_policy(config.precision)
-    logger.info("training %s (recipe %s) on %s, %s", config.recipe.network, config.recipe.name, hardware, dtype)
-    if warning:
+    if warning := device.warning():
         logger.warning("warning: %s", warning)
+    dtype = device.dtype_policy(config.precision)
     init = Classifier.load(config.init) if config.init and not resume else None
     teachers = [Classifier.load(path) for path in config.teacher]
     fit.build(config.recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
@@ -172,7 +180,7 @@ def run(
     if not resume:
         config.write()
     counts = {split: len(part) for split, part in data.items()}
-    metadata = config.metadata() | {"n_images": counts, "device": hardware, "dtype": dtype}
+    metadata = config.metadata() | {"n_images": counts, "device": device.describe(), "dtype": dtype}
     folder = fit.fit(
         data["train"],
         data["validation"],

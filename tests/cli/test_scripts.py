@@ -54,8 +54,10 @@ def test_train_says_what_it_read_where_it_runs_and_what_it_wrote(program):
 
 def test_train_leaves_a_model_and_a_run_folder(program):
     place, _, _ = program
-    assert {path.name for path in (place / "run").iterdir()} == {"run.json", "log.csv", "curves.png", "checkpoint.npz"}
-    assert (place / "run" / "curves.png").read_bytes().startswith(PNG)
+    files = {path.name for path in (place / "run").iterdir()}
+    assert files == {"run.json", "log.csv", "curves.png", "examples.png", "checkpoint.npz"}
+    for name in ("curves.png", "examples.png"):
+        assert (place / "run" / name).read_bytes().startswith(PNG)
     notes = Classifier.load(place / "models" / "mine.keras").metadata
     assert notes["data"] == "faces"
     assert notes["n_images"] == {"train": 66, "validation": 30}
@@ -216,7 +218,7 @@ def test_an_idle_card_is_warned_of(faces, tmp_path, capsys):
         assert script(train, "--data", faces, *QUICK, "--run-dir", tmp_path / "run") == 130
     assert (
         "warning: this machine has an NVIDIA card (NVIDIA RTX 4090) that tensorflow cannot use"
-        in capsys.readouterr().out
+        in capsys.readouterr().err
     )
 
 

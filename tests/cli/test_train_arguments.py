@@ -1,4 +1,4 @@
-"""From flags to a checked configuration, and the rules about runs that are already there."""
+"""From the flags of train.py to a checked configuration."""
 
 import argparse
 import dataclasses
@@ -262,124 +262,6 @@ def test_notes_in_the_model_tell_the_data_but_no_folder_above_them(data, kept):
     assert not {"command", "run_dir", "output"} & notes.keys()
 
 
-def start_a_run(*arguments):
-    config = configure(*arguments)
-    config.write()
-    return config
-
-
-def test_a_run_that_is_there_is_neither_continued_nor_replaced_unasked(elsewhere):
-    config = start_a_run("--run-dir", "mine")
-    with pytest.raises(FerError, match=r"mine/run.json exists: go on with --resume, start again with --overwrite"):
-        configure("--run-dir", "mine")
-    assert configure("--run-dir", "mine", "--overwrite") == config
-    assert configure("--run-dir", "mine", "--resume") == config
-
-
-def test_a_model_that_is_there_is_not_replaced_unasked(elsewhere):
-    (elsewhere / "best.keras").write_bytes(b"precious")
-    with pytest.raises(FerError, match=r"^best.keras exists"):
-        configure("--output", "best.keras")
-    assert configure("--output", "best.keras", "--overwrite").output == "best.keras"
-    assert (elsewhere / "best.keras").read_bytes() == b"precious"
-
-
-def test_a_diagram_needs_no_free_place():
-    start_a_run("--run-dir", "mine")
-    assert configure("--run-dir", "mine", "--diagram", "network.png").run_dir == "mine"
-
-
-RUN = (
-    "--run-dir",
-    "mine",
-    "--recipe",
-    "plain",
-    "--data",
-    "faces",
-    "--dropout",
-    "0.1,0.2",
-    "--seed",
-    "5",
-    "--flip",
-    "--ema",
-    "0.9",
-)
-
-
-def test_resume_takes_every_setting_from_the_run():
-    config = start_a_run(*RUN)
-    again = configure("--resume", "--run-dir", "mine")
-    assert again == config
-    assert again.recipe.dropout == (0.1, 0.2)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["--recipe", "plain"],
-        ["--data", "faces/"],
-        ["--run-dir", "mine/"],
-        ["--dropout", "0.1,0.2"],
-        ["--augment"],
-        ["--flip"],
-        ["--output", "mine/model.keras"],
-        ["--seed", "5"],
-    ],
-)
-def test_resume_with_flags_that_agree(arguments):
-    config = start_a_run(*RUN)
-    assert configure("--resume", "--run-dir", "mine", *arguments) == config
-
-
-@pytest.mark.parametrize(
-    ("arguments", "had"),
-    [
-        (["--recipe", "four-block-rgb"], "plain"),
-        (["--data", "other"], "faces"),
-        (["--seed", "6"], "5"),
-        (["--learning-rate", "0.5"], "0.001"),
-        (["--dropout", "0.1"], r"\(0.1, 0.2\)"),
-        (["--no-flip"], "True"),
-        (["--no-augment"], "True"),
-        (["--epochs", "200"], "100"),
-        (["--precision", "float32"], "auto"),
-        (["--output", "other.keras"], "mine/model.keras"),
-        (["--votes", "v.csv"], "None"),
-        (["--init", "old.keras"], "None"),
-    ],
-)
-def test_resume_refuses_a_flag_that_contradicts_the_run(arguments, had):
-    start_a_run(*RUN)
-    with pytest.raises(FerError, match=f"^{arguments[0]} .*contradicts the run in mine, which has {had}"):
-        configure("--resume", "--run-dir", "mine", *arguments)
-
-
-def test_resume_names_the_run_it_did_not_find(elsewhere):
-    with pytest.raises(
-        FerError, match=r"nowhere/run.json: there is no run to resume; name it with --run-dir or --output"
-    ):
-        configure("--resume", "--run-dir", "nowhere")
-    (elsewhere / "file").write_text("x")
-    with pytest.raises(FerError, match=r"file/run.json: there is no run to resume"):
-        configure("--resume", "--run-dir", "file")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "{", "[]", "null", "{}", "\udcff", '{"configuration": 3}', '{"configuration": {"recipe": 3}}'),
-        '{"configuration": {"recipe": {"name": "x"}}}',
-    ],
-)
-def test_a_damaged_run_json_is_refused(elsewhere, text):
-    path = elsewhere / "mine" / "run.json"
-    path.parent.mkdir()
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(FerError, match=r"mine/run.json: not the configuration of a run"):
-        configure("--resume", "--run-dir", "mine")
-
-
 def test_list_recipes_names_each_with_its_numbers(capsys):
     assert train.main(train.parse_args(["--list-recipes"])) == 0
     output = capsys.readouterr().out
@@ -430,3 +312,13 @@ def test_teachers_are_kept_and_named_without_their_folders(tmp_path):
 def test_the_notes_name_the_model_a_training_began_with():
     assert TrainingConfig(RECIPES["vgg"], init="/home/someone/first.keras").metadata()["init"] == "first.keras"
     assert TrainingConfig(RECIPES["vgg"]).metadata()["init"] is None
+
+
+def test_earlier_names_of_recipes_and_flags_are_understood_but_not_shown(capsys):
+    config = configure("--recipe", "vgg-taught", "--growth", "32", "--average-twins")
+    assert config.recipe.name == "vgg-distill"
+    assert (config.recipe.progressive_sizes, config.recipe.average_duplicates) == ((32,), True)
+    with pytest.raises(SystemExit):
+        train.parse_args(["--help"])
+    shown = capsys.readouterr().out
+    assert not [name for name in ("vgg-taught", "--growth", "--average-twins") if name in shown]

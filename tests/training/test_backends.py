@@ -35,7 +35,7 @@ def done(request, tmp_path_factory):
 def with_other_runs(done):
     """The folder, if it has them."""
     if not (done[0] / "resumed").exists():
-        pytest.skip("test_resume.py and test_training.py show it on this backend")
+        pytest.skip("test_resume.py and test_fit.py show it on this backend")
     return done[0]
 
 

@@ -1,4 +1,4 @@
-"""Training: batches, weights, losses, schedules, callbacks, and what a run leaves behind."""
+"""Whole runs: files, stops, averaged weights, progressive resizing."""
 
 import importlib.util
 import json
@@ -8,14 +8,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.utils.class_weight import compute_class_weight
 from support import tiny
 
 from fer import FerError
 from fer.data.dataset import Dataset
 from fer.models.classifier import Classifier
-from fer.training import compile, fit
-from fer.training.batches import Batches, class_weights
+from fer.training import fit
+from fer.training.batches import Batches
 
 numpy = keras.ops.convert_to_numpy
 TENSORBOARD = importlib.util.find_spec("tensorboard") is not None
@@ -111,12 +110,6 @@ def test_mixed_precision_learns_and_saves_float32(tmp_path, precision):
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     weights = [array.astype(np.float16).astype(np.float32) for array in model.get_weights()]
     assert any((rounded != array).any() for rounded, array in zip(weights, model.get_weights(), strict=True))
-
-
-def test_float16_scales_the_loss_so_that_small_gradients_survive():
-    optimizer = compile.optimizer(tiny.recipe(), steps=10, dtype="mixed_float16")
-    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    assert not isinstance(compile.optimizer(tiny.recipe(), steps=10), keras.optimizers.LossScaleOptimizer)
 
 
 def test_a_colour_network_with_two_labels_and_less_than_a_batch(tmp_path):
@@ -243,184 +236,7 @@ def test_statistics_of_averaged_weights_are_those_of_the_pictures_as_they_are(la
     np.testing.assert_allclose(variance, np.mean([part.var(axis=0) for part in rows], axis=0), rtol=1e-3)
 
 
-# --- batches
-
-
-@pytest.fixture
-def batches():
-    return Batches(tiny.data(50), tiny.recipe(batch_size=16), seed=3)
-
-
-def names_of(batches, epoch):
-    """Which pictures an epoch gives, in its order; pictures are told apart by their pixels."""
-    batches.start(epoch)
-    known = {image.tobytes(): i for i, image in enumerate(batches.dataset.images)}
-    return [known[image.tobytes()] for index in range(len(batches)) for image in batches[index][0]]
-
-
-def test_the_order_follows_from_seed_and_epoch_alone(batches):
-    first, second = names_of(batches, 0), names_of(batches, 1)
-    assert first != second
-    assert names_of(batches, 0) == first
-    assert names_of(Batches(tiny.data(50), tiny.recipe(batch_size=16), seed=3), 1) == second
-    assert names_of(Batches(tiny.data(50), tiny.recipe(batch_size=16), seed=4), 0) != first
-
-
-def test_an_epoch_leaves_out_only_what_does_not_fill_a_batch_and_others_every_time(batches):
-    left_out = []
-    for epoch in range(20):
-        names = names_of(batches, epoch)
-        assert len(names) == len(set(names)) == 48
-        left_out.append(frozenset(range(50)) - set(names))
-    assert len(set(left_out)) > 15
-
-
-@pytest.mark.parametrize(("n", "batch_size", "expected"), [(50, 16, 3), (48, 16, 3), (7, 16, 1), (1, 1, 1)])
-def test_the_number_of_batches(n, batch_size, expected):
-    batches = Batches(tiny.data(n), tiny.recipe(batch_size=batch_size), seed=0)
-    assert len(batches) == expected
-    assert len(batches[0][0]) == min(n, batch_size)
-
-
-def test_pictures_keep_their_targets_and_types(batches):
-    images, targets = batches[0]
-    assert (images.dtype, targets.dtype) == (np.uint8, np.float32)
-    known = {
-        image.tobytes(): target for image, target in zip(batches.dataset.images, batches.dataset.targets, strict=True)
-    }
-    np.testing.assert_array_equal(targets, [known[image.tobytes()] for image in images])
-
-
-def two_classes(counts, value=100):
-    """Pictures of class 0 are black, of class 1 have `value`: a mixture shows in the pixels."""
-    codes = np.repeat([0, 1], counts)
-    images = np.broadcast_to((codes * value).astype(np.uint8)[:, None, None, None], (len(codes), 4, 4, 1))
-    return Dataset(np.array(images), np.eye(2, dtype=np.float32)[codes], ("a", "b"), tuple(map(str, codes)))
-
-
-def test_mixup_mixes_images_targets_and_weights_alike():
-    batches = Batches(two_classes((60, 20)), tiny.recipe(batch_size=40, mixup=0.4, class_weights="balanced"), seed=1)
-    shares = set()
-    for epoch in range(3):
-        batches.start(epoch)
-        for index in range(len(batches)):
-            images, targets, weights = batches[index]
-            assert [array.dtype for array in (images, targets, weights)] == [np.uint8, np.float32, np.float32]
-            np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
-            np.testing.assert_allclose(images[:, 0, 0, 0], 100 * targets[:, 1], atol=0.51)  # to the nearest grey level
-            np.testing.assert_allclose(weights, targets @ [80 / 120, 80 / 40], rtol=1e-5)
-            shares |= set(np.unique(targets[:, 1]).round(4))
-    assert len(shares) > 8  # another share for every batch
-
-
-def test_mixup_is_the_same_in_the_same_epoch():
-    make = [Batches(tiny.data(32), tiny.recipe(mixup=0.2), seed=1) for _ in range(2)]
-    for batches in make:
-        batches.start(4)
-    np.testing.assert_array_equal(make[0][1][0], make[1][1][0])
-    make[1].start(5)
-    assert (make[0][1][0] != make[1][1][0]).any()
-
-
-def test_sample_weights_are_those_of_the_class():
-    batches = Batches(two_classes((30, 10)), tiny.recipe(batch_size=40, class_weights="balanced"), seed=1)
-    _, targets, weights = batches[0]
-    np.testing.assert_allclose(weights, np.where(targets[:, 0] == 1, 40 / 60, 40 / 20), rtol=1e-6)
-    assert weights.dtype == np.float32
-
-
-# --- class weights
-
-
-CODES = np.repeat([0, 1, 2, 3], [50, 5, 200, 12])
-
-
-def test_balanced_weights_agree_with_scikit_learn():
-    expected = compute_class_weight("balanced", classes=np.arange(4), y=CODES)
-    np.testing.assert_allclose(class_weights(np.eye(4, dtype=np.float32)[CODES], "balanced"), expected, rtol=1e-5)
-
-
-def test_sqrt_weights_are_the_root_of_the_balanced_ones():
-    targets = np.eye(4, dtype=np.float32)[CODES]
-    balanced, sqrt = class_weights(targets, "balanced"), class_weights(targets, "sqrt")
-    np.testing.assert_allclose(sqrt / sqrt[0], np.sqrt(balanced / balanced[0]), rtol=1e-5)
-
-
-@pytest.mark.parametrize("mode", ["balanced", "sqrt"])
-def test_the_mean_weight_of_a_picture_is_one(mode):
-    targets = np.random.default_rng(0).dirichlet([3, 0.2, 1], 500).astype(np.float32)  # shares of votes
-    weights = class_weights(targets, mode)
-    assert (targets @ weights).mean() == pytest.approx(1, rel=1e-4)
-    assert weights.dtype == np.float32
-
-
-def test_a_class_without_pictures_weighs_nothing_and_breaks_nothing():
-    weights = class_weights(np.eye(3, dtype=np.float32)[[0, 0, 2]], "balanced")
-    assert weights[1] == 0
-    assert np.isfinite(weights).all()
-
-
-def test_no_weights_where_none_are_asked_for():
-    assert class_weights(np.eye(2, dtype=np.float32), "none") is None
-
-
-# --- losses
-
-
-TARGETS = np.array([[1, 0, 0], [0, 0, 1], [0.2, 0.5, 0.3]], np.float32)
-PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]], np.float32)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize(("name", "gamma"), [("crossentropy", None), ("focal", 2.0), ("focal", 0.5), ("focal", 0.0)])
-def test_losses_follow_their_formulas(name, gamma, smoothing):
-    recipe = tiny.recipe(loss=name, label_smoothing=smoothing, **({"focal_gamma": gamma} if gamma is not None else {}))
-    smooth = TARGETS * (1 - smoothing) + smoothing / 3
-    terms = -smooth * np.log(PROBABILITIES) * (1 - PROBABILITIES) ** (gamma or 0)
-    assert float(compile.loss(recipe)(TARGETS, PROBABILITIES)) == pytest.approx(terms.sum(axis=1).mean(), rel=1e-4)
-
-
-# --- optimizers and schedules
-
-
-def rate_at(recipe, step, steps=1000):
-    rate = compile.optimizer(recipe, steps=steps)._learning_rate
-    return float(rate(step)) if callable(rate) else float(rate.numpy())
-
-
-@pytest.mark.parametrize(
-    ("schedule", "warmup", "step", "expected"),
-    [
-        ("constant", 0.05, 0, 0.1),
-        ("constant", 0.05, 1000, 0.1),
-        ("plateau", 0.05, 500, 0.1),
-        ("cosine", 0.05, 0, 0.0),
-        ("cosine", 0.05, 25, 0.05),
-        ("cosine", 0.05, 50, 0.1),
-        ("cosine", 0.05, 525, 0.05),
-        ("cosine", 0.05, 1000, 0.0),
-        ("cosine", 0.0, 0, 0.1),
-        ("cosine", 0.0, 500, 0.05),
-        ("cosine", 0.0, 1000, 0.0),
-        ("one-cycle", 0.05, 0, 0.1 / 25),
-        ("one-cycle", 0.05, 150, (0.1 / 25 + 0.1) / 2),
-        ("one-cycle", 0.05, 300, 0.1),
-        ("one-cycle", 0.05, 650, 0.05),
-        ("one-cycle", 0.05, 1000, 0.0),
-    ],
-)
-def test_schedules_start_climb_and_end_where_they_should(schedule, warmup, step, expected):
-    recipe = tiny.recipe(schedule=schedule, warmup=warmup, learning_rate=0.1)
-    assert rate_at(recipe, step) == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_schedules_survive_very_short_trainings(schedule, steps):
-    rates = [rate_at(tiny.recipe(schedule=schedule, learning_rate=0.1), step, steps) for step in range(steps + 1)]
-    assert np.isfinite(rates).all()
-    assert rates[-1] == pytest.approx(0, abs=1e-6)
-    assert max(rates) <= 0.1 + 1e-6
+# --- the schedule over a whole run
 
 
 @pytest.fixture(scope="module")
@@ -437,25 +253,6 @@ def test_the_schedule_spans_the_whole_training(wild):
 
 def test_the_last_epoch_is_kept_where_nothing_may_choose(wild):
     assert (wild.best.epoch, wild.best.value) == (4, wild.history[-1]["val_accuracy"])
-
-
-@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
-@pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_weight_decay_shrinks_kernels_only(name, decay):
-    model = tiny.build()
-    model.set_weights([np.ones_like(array) for array in model.get_weights()])
-    optimizer = compile.optimizer(tiny.recipe(optimizer=name, weight_decay=decay, learning_rate=0.5), steps=10)
-    variables = model.trainable_variables
-    optimizer.build(variables)
-    optimizer.apply([keras.ops.zeros_like(variable) for variable in variables])
-    found = {variable.path: float(np.unique(variable.numpy()).item()) for variable in variables}
-    assert {path.split("/")[-1] for path in found} == {"kernel", "bias", "gamma", "beta"}
-    assert found == {path: pytest.approx(1 - 0.5 * decay if "kernel" in path else 1) for path in found}
-
-
-def test_sgd_has_nesterov_momentum():
-    optimizer = compile.optimizer(tiny.recipe(optimizer="sgd"), steps=1)
-    assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
 
 
 # --- the checkpoint knows what it belongs to
