@@ -86,7 +86,7 @@ def make_searches(args):
         name: finder(create_detector(name, args.detector_model if name == "yunet" else None)) for name in args.detectors
     }
     if "haar" in searches:
-        searches["haar, no second looks"] = finder(Haar(second_looks=False))
+        searches["haar, first pass only"] = finder(Haar(later_passes=False))
         searches |= {name: plain(*settings) for name, settings in PLAIN.items()}
     return searches
 

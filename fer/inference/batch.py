@@ -70,7 +70,8 @@ def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Iterator[Result]
                 searched.append(ahead.popleft().result())
                 ahead.extend(pool.submit(_read_and_detect, recognizer, path) for path in islice(paths, 1))
             predictions = recognizer.classify([detection for _, detection in searched])
-            for (result, _), result.predictions in zip(searched, predictions, strict=True):
+            for (result, _), found in zip(searched, predictions, strict=True):
+                result.predictions = found
                 yield result
     finally:
         pool.shutdown(cancel_futures=True)
@@ -138,7 +139,8 @@ def summarize(output: str | Path, root: Path, labels: tuple[str, ...]) -> tuple[
     Returns:
         Pictures by status, and a table of folder by predicted label, "" where no folder below `root` names a label.
     """
-    counts, table = Counter(), Counter()
+    counts: Counter[str] = Counter()
+    table: Counter[tuple[str, str]] = Counter()
     for row in results.read(output):
         if row["face"] in (None, "", 0, "0"):
             counts[row["status"]] += 1

@@ -1,4 +1,4 @@
-"""Face detectors that are neural networks: MTCNN and YuNet."""
+"""Neural face detectors: MTCNN and YuNet."""
 
 import importlib.util
 import math
@@ -10,12 +10,12 @@ import numpy as np
 from fer.core.errors import FerError
 from fer.inference.faces import Box, Face, distinct, search_copy
 
-MTCNN_SCORE = 0.85  # at least; from the package's own 0.8 up to this lie 4 of 485 faces, and one in china.jpg
+MTCNN_SCORE = 0.85  # least score; between the package's own 0.8 and this lie 4 of 485 faces and one false positive
 
 
 class Mtcnn:
-    """Three small networks one after the other (Zhang et al. 2016, arXiv:1604.02878), from the package `mtcnn`, with
-    five landmarks. Score: the last network's probability, 0 to 1.
+    """MTCNN (Zhang et al. 2016, arXiv:1604.02878) from the package `mtcnn`: three small networks in sequence, with five
+    landmarks. The score is the probability of the last network, 0 to 1.
 
     Raises:
         FerError: the package is not installed, or Keras runs on another backend than TensorFlow.
@@ -37,17 +37,17 @@ class Mtcnn:
             import mtcnn
             from mtcnn.stages import StageONet, StagePNet, StageRNet
         except ImportError as error:
-            raise FerError(f"the detector mtcnn is not complete ({error}): pip install mtcnn") from error
-        # By its bare name the package would rather unpickle a file that lies in the current directory.
+            raise FerError(f"the detector mtcnn is incomplete ({error}): pip install mtcnn") from error
+        # Given a bare name, the package prefers to unpickle a file of that name in the current directory.
         weights = Path(mtcnn.__file__).parent / "assets" / "weights"
         stages = {"pnet.lz4": StagePNet, "rnet.lz4": StageRNet, "onet.lz4": StageONet}
         self._networks = mtcnn.MTCNN([stage(weights=str(weights / name)) for name, stage in stages.items()])
 
     def find(self, image: np.ndarray) -> list[Face]:
-        """Faces in uint8 (H, W, 3) BGR, the largest first.
+        """Faces in an image uint8 (H, W, 3) BGR, the largest first.
 
         Raises:
-            FerError: the array is not such a picture.
+            FerError: the array is not such an image, or its size is extreme.
         """
         small = search_copy(image, cv2.COLOR_BGR2RGB)
         rows = self._networks.detect_faces(
@@ -59,10 +59,9 @@ class Mtcnn:
 
 
 class YuNet:
-    """YuNet (Wu et al. 2023, doi:10.1007/s11633-023-1423-y) by cv2.FaceDetectorYN, with five landmarks. Score: 0 to 1.
+    """YuNet (Wu et al. 2023, doi:10.1007/s11633-023-1423-y) run by cv2.FaceDetectorYN, with five landmarks.
 
-    The framing is that of `Mtcnn`, whose boxes come from the same annotations (WIDER FACE); no file of the network was
-    at hand to measure its own. An object must not be used by two threads at a time.
+    The score is 0 to 1. Each thread needs an object of its own.
 
     Args:
         model: the ONNX file, such as face_detection_yunet_2023mar.onnx of the OpenCV Zoo.
@@ -83,10 +82,10 @@ class YuNet:
             raise FerError(f"{model}: OpenCV {cv2.__version__} cannot load it as YuNet ({reason})") from error
 
     def find(self, image: np.ndarray) -> list[Face]:
-        """Faces in uint8 (H, W, 3) BGR, the largest first.
+        """Faces in an image uint8 (H, W, 3) BGR, the largest first.
 
         Raises:
-            FerError: the array is not such a picture, or the file is a network of another kind.
+            FerError: the array is not such an image, its size is extreme, or the file holds another network.
         """
         small = search_copy(image)
         try:
@@ -101,19 +100,21 @@ class YuNet:
         return distinct(_framed(corners, rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14], small.shape, image.shape))
 
 
-# FER2013's side by the root of such a box's area: the median of the faces that MTCNN finds. (Taken from the distances
-# between the landmarks instead, the sides scatter a tenth more.)
+# Side of FER2013's crops by the root of the area of a detector's box: the median over the faces that MTCNN finds. Sides
+# derived from the distances between landmarks scatter a tenth more.
 FRAMING = 1.09
 
 
-def _framed(corners, landmarks, scores, small, shape):
-    """Faces as FER2013 frames them, from closer boxes and landmarks found in a smaller copy of a picture.
+def _framed(
+    corners: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, small: tuple[int, ...], shape: tuple[int, ...]
+) -> list[Face]:
+    """Faces framed like those of FER2013, from the tighter boxes found in a smaller copy of the image.
 
     Args:
         corners: (n, 2, 2), top left and bottom right, x and y in pixels of the copy.
         landmarks: (n, 5, 2), the same.
         scores: (n).
-        small, shape: the shapes of the copy and of the picture.
+        small, shape: the shapes of the copy and of the image.
     """
     scale = np.divide(shape[1::-1], small[1::-1])
     faces = []

@@ -1,4 +1,4 @@
-"""Faces in a picture: what a detector returns, and the crop that looks like a training picture."""
+"""Faces in an image: the boxes a detector returns, and the crop that goes to the network."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 from fer.core.errors import FerError
 
-PIXELS = 2 * 640 * 480  # of the copy that is searched, whatever the picture's size
+PIXELS = 2 * 640 * 480  # of the copy that is searched, at most
 # A detector's work grows with the longer side and the aspect ratio, not with the size of the file: a PNG of 20 KB and
 # 100,000 x 250 pixels took 23 s and 0.9 GB.
 LONGEST_SIDE = 32_768  # pixels
@@ -17,7 +17,12 @@ LARGEST_RATIO = 20  # of the longer side to the shorter one ...
 HARMLESS_SIDE = 2_000  # pixels: ... where the longer side exceeds this
 
 
-def check_image(image):
+def check_image(image: np.ndarray) -> None:
+    """Refuses arrays that no detector searches.
+
+    Raises:
+        FerError: the array is not uint8 (H, W, 3), or its size is extreme.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise FerError(f"a detector takes an image uint8 (H, W, 3), received {image.dtype} {image.shape}")
     check_size(image.shape[1], image.shape[0])
@@ -36,29 +41,35 @@ def check_size(width: int, height: int) -> None:
         raise FerError(f"the image has {width:,} x {height:,} pixels; the limit is {LARGEST_RATIO}:1 for its sides")
 
 
-def search_copy(image, colours=None):
-    """The copy that is searched: perhaps in other colours, and of `PIXELS` at most."""
+def search_copy(image: np.ndarray, colours: int | None = None) -> np.ndarray:
+    """The copy that is searched, of `PIXELS` at most.
+
+    Args:
+        image: uint8 (H, W, 3) BGR.
+        colours: conversion code of OpenCV, such as cv2.COLOR_BGR2GRAY.
+    """
     check_image(image)
     image = image if colours is None else cv2.cvtColor(image, colours)
     return shrink(image, min(1.0, math.sqrt(PIXELS / (image.shape[0] * image.shape[1]))))
 
 
-def shrink(image, factor):
+def shrink(image: np.ndarray, factor: float) -> np.ndarray:
+    """Scales an image down by a factor from 0 to 1, by area averaging."""
     if factor == 1:
         return image
     size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-# Degrees up to which a head may lean without being turned upright. FER2013's own faces lean too, and a network trained
-# on them reads those no better when turned; a lean that training did not show costs 4 points at 15 degrees, 7 at 20
-# and 17 at 30 (four-block, 400 faces).
+# Degrees of tilt up to which a face is not rotated upright. FER2013's faces are tilted too, and rotating those does not
+# help a network trained on them. A tilt beyond training costs 4 points of accuracy at 15 degrees, 7 at 20 and 17 at 30
+# (four-block, 400 faces).
 UPRIGHT = 20.0
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of whole pixels inside a picture: left edge, top edge, width, height."""
+    """A rectangle of whole pixels inside an image: left edge, top edge, width, height."""
 
     x: int
     y: int
@@ -66,16 +77,16 @@ class Box:
     height: int
 
     @classmethod
-    def square(cls, centre: tuple[float, float], side: float, picture: tuple[int, ...]) -> "Box":
-        """The square around a point that lies inside a picture: shifted where it would reach over the edge, and
-        smaller only where the picture is.
+    def square(cls, centre: tuple[float, float], side: float, shape: tuple[int, ...]) -> "Box":
+        """The square around a point, inside an image: shifted where it would cross the edge, and smaller only where the
+        image is smaller.
 
         Args:
             centre: x and y in pixels, fractions allowed; the first pixel reaches from 0 to 1.
             side: in pixels.
-            picture: its shape, height and width first.
+            shape: of the image, height and width first.
         """
-        height, width = picture[:2]
+        height, width = shape[:2]
         side = min(max(round(side), 1), height, width)
         x, y = (round(at - side / 2) for at in centre)
         return cls(min(max(x, 0), width - side), min(max(y, 0), height - side), side, side)
@@ -89,27 +100,27 @@ class Box:
         return (self.x + self.width / 2, self.y + self.height / 2)
 
     def common(self, other: "Box") -> int:
-        """Pixels that lie in both."""
+        """Number of pixels that lie in both boxes."""
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
         return max(width, 0) * max(height, 0)
 
     def overlap(self, other: "Box") -> float:
-        """Intersection over union, 0 to 1."""
+        """Intersection over union (IoU), 0 to 1."""
         common = self.common(other)
         return common / (self.area + other.area - common)
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face in a picture.
+    """One face in an image.
 
     Attributes:
-        box: framed as FER2013 frames its faces: the whole square goes to the network.
-        score: the detector's own confidence; higher is surer, and scales differ between detectors.
+        box: framed like the faces of FER2013; the whole square goes to the network.
+        score: confidence of the detector; scales differ between detectors.
         landmarks: float32 (5, 2), x and y in pixels: left eye, right eye, nose, left and right corner of the mouth as
-            seen in the picture; None from a detector that knows none.
-        tilt: degrees by which the head leans, clockwise as seen in the picture; `crop` turns it upright.
+            seen in the image; None from a detector without landmarks.
+        tilt: rotation of the head in degrees, clockwise as seen in the image; `crop` undoes it.
     """
 
     box: Box
@@ -119,44 +130,43 @@ class Face:
 
 
 class Detector(Protocol):
-    """Finds faces in a picture."""
+    """Finds faces in an image."""
 
     name: str
 
     def find(self, image: np.ndarray) -> list[Face]:
-        """Faces in uint8 (H, W, 3) BGR, the largest first; boxes in pixels of this picture."""
+        """Faces in an image uint8 (H, W, 3) BGR, the largest first; boxes in pixels of the image."""
 
 
 def distinct(faces: list[Face]) -> list[Face]:
-    """Of faces that share a place, the one with the highest score; the largest first.
+    """Non-maximum suppression: of faces in one place the one with the highest score, the largest face first.
 
-    Two share a place if their boxes overlap by more than 0.4 (intersection over union), or if three quarters of one lie
-    within the other.
+    Two faces are in one place if the IoU of their boxes exceeds 0.4, or if three quarters of one lie inside the other.
     """
-    kept = []
+    kept: list[Face] = []
     for face in sorted(faces, key=lambda face: (-face.score, *_by_size(face))):
         if not any(_same_place(face.box, other.box) for other in kept):
             kept.append(face)
     return sorted(kept, key=_by_size)
 
 
-def _same_place(a, b):
+def _same_place(a: Box, b: Box) -> bool:
     return a.overlap(b) > 0.4 or a.common(b) >= 0.75 * min(a.area, b.area)
 
 
-def _by_size(face):
+def _by_size(face: Face) -> tuple:
     return -face.box.area, face.box.y, face.box.x, -face.score
 
 
 def crop(image: np.ndarray, face: Face) -> np.ndarray:
-    """The part of a picture that goes to `images.prepare`.
+    """Cuts a face out of an image, for `images.prepare`.
 
     A head tilted by no more than `UPRIGHT` is a slice: a view of the image. A head tilted further is turned upright
     around the centre of its box, at the resolution of the image; beyond the edge the last pixels are repeated.
 
     Args:
         image: uint8 (H, W, 3) BGR.
-        face: its box lies inside the picture.
+        face: its box lies inside the image.
 
     Returns:
         uint8 (h, w, 3).
@@ -171,5 +181,5 @@ def crop(image: np.ndarray, face: Face) -> np.ndarray:
     part = image[top : math.ceil(y) + radius, left : math.ceil(x) + radius]
     # Boxes count from the edge of the first pixel, OpenCV from its middle.
     matrix = cv2.getRotationMatrix2D((x - left - 0.5, y - top - 0.5), tilt, 1)
-    matrix[:, 2] += side / 2 - (x - left), side / 2 - (y - top)
+    matrix[:, 2] += np.array([side / 2 - (x - left), side / 2 - (y - top)])
     return cv2.warpAffine(part, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,4 +1,4 @@
-"""Faces by Haar cascades (Viola and Jones 2001), several passes."""
+"""Haar cascades (Viola and Jones 2001) in several passes: frontal faces first, then profiles and tilted heads."""
 
 import math
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from fer.inference.faces import PIXELS, Box, Face, check_image, distinct, search
 
 
 @dataclass(frozen=True)
-class Look:
-    """One search of a picture with one of OpenCV's cascades.
+class CascadePass:
+    """One search of an image with one of OpenCV's cascades.
 
     Attributes:
-        cascade: which.
-        neighbours: more windows than this many must agree on a face.
-        angle: degrees by which the picture is turned first, counter-clockwise.
-        mirrored: whether the picture is mirrored first.
+        cascade: name of the cascade.
+        neighbours: more windows than this must agree on a face.
+        angle: degrees by which the image is rotated first, counter-clockwise.
+        mirrored: whether the image is mirrored first.
     """
 
     cascade: str
@@ -28,93 +28,104 @@ class Look:
     mirrored: bool = False
 
 
-STEP = 1.1  # from one size of window to the next
-# Side of the smallest face, in the copy. Of 60 faces of 24 pixels it finds 29; a search that begins at 20 finds 37 of
-# them and takes half as long again.
+STEP = 1.1  # ratio of one window size to the next
+# Side of the smallest face in the searched copy, pixels. Of 60 faces of 24 pixels it finds 29; a search from 20 pixels
+# finds 37 and takes half as long again.
 SMALLEST = 24
-FIRST_LOOK = Look("frontalface_alt2", neighbours=3)
-DOUBTFUL = 5  # windows; a face on which no more agree must show in a second look too, if there are any and it is large
-# At half the size, for a quarter of the time, until one of the lines finds something. The profile cascade knows faces
-# that look to the left only. At full size they find no more, and see faces where there are none.
-SECOND_LOOKS = (
-    (FIRST_LOOK,),
-    (Look("profileface", neighbours=6), Look("profileface", neighbours=6, mirrored=True)),
-    (Look("frontalface_alt2", neighbours=6, angle=15), Look("frontalface_alt2", neighbours=6, angle=-15)),
-    (Look("frontalface_alt2", neighbours=6, angle=30), Look("frontalface_alt2", neighbours=6, angle=-30)),
+FIRST_PASS = CascadePass("frontalface_alt2", neighbours=3)
+# A large face on which no more windows agree is kept only if a later pass finds it too.
+WEAK_WINDOWS = 5
+# Groups of passes at half the size, for a quarter of the time; the first group that finds a face ends the search. The
+# profile cascade knows faces that look to the left only. At full size these passes find no more faces, and more false
+# positives.
+LATER_PASSES = (
+    (FIRST_PASS,),
+    (CascadePass("profileface", neighbours=6), CascadePass("profileface", neighbours=6, mirrored=True)),
+    (CascadePass("frontalface_alt2", neighbours=6, angle=15), CascadePass("frontalface_alt2", neighbours=6, angle=-15)),
+    (CascadePass("frontalface_alt2", neighbours=6, angle=30), CascadePass("frontalface_alt2", neighbours=6, angle=-30)),
 )
-NEAR_SIDE = 80  # a larger face is scaled down to it before it is looked for near its last place
-NEAR_SIZES = 1.4  # times larger or smaller than it was
+NEAR_SIDE = 80  # pixels: a local search scales a larger face down to this side
+NEAR_SIZES = 1.4  # a local search looks for faces up to this many times larger or smaller
 
 
 class Haar:
-    """Boosted cascades of Haar features (Viola and Jones 2001; Lienhart and Maydt 2002), as OpenCV brings them.
+    """Boosted cascades of Haar features (Viola and Jones 2001; Lienhart and Maydt 2002), as OpenCV ships them.
 
-    The score of a face is the number of windows that agreed on it: it tells right boxes from wrong ones a little better
-    than the cascade's own sum of its last stage (area under the curve 0.85 against 0.83), and means the same in every
-    cascade.
+    The score of a face is the number of windows that agree on it. It separates faces from false positives slightly
+    better than the sum of the cascade's last stage (area under the ROC curve 0.85 against 0.83), and it means the same
+    in every cascade.
 
-    An object must not be used by two threads at a time, for OpenCV's cascades are not made for it: one each.
+    OpenCV's cascades are not thread-safe: each thread needs an object of its own.
 
     Args:
-        second_looks: look again where nothing certain is found, for profiles and for heads that lean, see
-            `SECOND_LOOKS`. A picture without a face then takes three to four times as long.
+        later_passes: search again where the first pass finds no certain face, see `LATER_PASSES`. An image without a
+            face then takes three to four times as long.
 
     Raises:
-        FerError: this OpenCV brings no cascades.
+        FerError: this OpenCV ships no cascades.
     """
 
     name = "haar"
-    FRAMING = 1.055  # FER2013's side by the cascade's: the median of faces found
+    FRAMING = 1.055  # side of FER2013's crops by the cascade's: the median over the faces found
 
-    def __init__(self, second_looks: bool = True):
-        self.second_looks = SECOND_LOOKS if second_looks else ()
-        self._other_looks = [look for line in self.second_looks for look in line if look != FIRST_LOOK]
-        names = {look.cascade for look in (FIRST_LOOK, *self._other_looks)}
-        self._cascades = {name: _cascade(name) for name in sorted(names)}
+    def __init__(self, later_passes: bool = True):
+        self.later_passes = LATER_PASSES if later_passes else ()
+        self._other_passes = [one for group in self.later_passes for one in group if one != FIRST_PASS]
+        names = {one.cascade for one in (FIRST_PASS, *self._other_passes)}
+        self._cascades = {name: _load_cascade(name) for name in sorted(names)}
 
-    def find(self, image: np.ndarray, second_looks: bool = True) -> list[Face]:
-        """Faces in uint8 (H, W, 3) BGR, the largest first; `second_looks=False` leaves those out this time.
+    def find(self, image: np.ndarray, later_passes: bool = True) -> list[Face]:
+        """Finds the faces in an image.
+
+        Args:
+            image: uint8 (H, W, 3) BGR.
+            later_passes: False runs the first pass only.
+
+        Returns:
+            The faces, the largest first.
 
         Raises:
-            FerError: the array is not such a picture.
+            FerError: the array is not such an image, or its size is extreme.
         """
         grey = search_copy(image, cv2.COLOR_BGR2GRAY)
         whole = Box(0, 0, image.shape[1], image.shape[0])
-        found = self._look(grey, FIRST_LOOK, whole, image.shape)
-        if second_looks and self.second_looks:
-            small = 2 * SMALLEST * image.shape[1] / grey.shape[1]  # what no second look can see
-            found = [face for face in found if face.score > DOUBTFUL or face.box.width < small]
+        found = self._run_pass(grey, FIRST_PASS, whole, image.shape)
+        if later_passes and self.later_passes:
+            small = 2 * SMALLEST * image.shape[1] / grey.shape[1]  # invisible at half the size
+            found = [face for face in found if face.score > WEAK_WINDOWS or face.box.width < small]
             grey = shrink(grey, 0.5)
-            for line in self.second_looks:
-                found = found or [face for look in line for face in self._look(grey, look, whole, image.shape)]
+            for group in self.later_passes:
+                found = found or [face for one in group for face in self._run_pass(grey, one, whole, image.shape)]
         return distinct(found)
 
-    def glance(self, image: np.ndarray, turn: int) -> list[Face]:
-        """One of the looks of `find`, for video: those of the turns 0, 1, 2 ... make up all of them in the end.
+    def find_in_pass(self, image: np.ndarray, number: int) -> list[Face]:
+        """Runs one of the passes of `find`, so that a video spreads them over its frames.
 
-        Even turns are the first look at half the size, in a quarter of its time; turn 1 is the first look at full size,
-        and the other odd ones are the second looks, one by one.
-
-        Args:
-            image: uint8 (H, W, 3) BGR.
-            turn: 0 or more.
-        """
-        grey = search_copy(image, cv2.COLOR_BGR2GRAY)
-        second = self._other_looks
-        turn %= 2 * (len(second) + 1)
-        look = FIRST_LOOK if turn % 2 == 0 or turn == 1 else second[turn // 2 - 1]
-        grey = grey if turn == 1 else shrink(grey, 0.5)
-        return distinct(self._look(grey, look, Box(0, 0, image.shape[1], image.shape[0]), image.shape))
-
-    def near(self, image: np.ndarray, box: Box) -> Face | None:
-        """The face that lies about where one was a moment ago and is about as large, in a tenth of the time of `find`.
+        Even numbers are the first pass at half the size, in a quarter of its time. Number 1 is the first pass at full
+        size; the other odd numbers are the later passes, one by one.
 
         Args:
             image: uint8 (H, W, 3) BGR.
-            box: where it was, or should be by now; it may reach over the edge.
+            number: of the pass, 0 or more; the passes repeat.
 
         Returns:
-            The face that overlaps the box most, by at least 0.3; None if there is none.
+            The faces, the largest first.
+        """
+        grey = search_copy(image, cv2.COLOR_BGR2GRAY)
+        number %= 2 * (len(self._other_passes) + 1)
+        one = FIRST_PASS if number % 2 == 0 or number == 1 else self._other_passes[number // 2 - 1]
+        grey = grey if number == 1 else shrink(grey, 0.5)
+        return distinct(self._run_pass(grey, one, Box(0, 0, image.shape[1], image.shape[0]), image.shape))
+
+    def find_near(self, image: np.ndarray, box: Box) -> Face | None:
+        """Finds a face near its place in the frame before, about as large, in a tenth of the time of `find`.
+
+        Args:
+            image: uint8 (H, W, 3) BGR.
+            box: where the face was, or should be; it may extend beyond the image.
+
+        Returns:
+            The face that overlaps the box most, by an IoU of at least 0.3; None if there is none.
         """
         check_image(image)
         side = max(box.width, box.height, 1)
@@ -125,59 +136,66 @@ class Haar:
         grey = shrink(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), min(1.0, NEAR_SIDE / side))
         usual = min(side, NEAR_SIDE) / self.FRAMING
         place = Box(left, top, part.shape[1], part.shape[0])
-        for look in (FIRST_LOOK, *self._other_looks):
-            found = self._look(grey, look, place, image.shape, sides=(usual / NEAR_SIZES, usual * NEAR_SIZES))
+        for one in (FIRST_PASS, *self._other_passes):
+            found = self._run_pass(grey, one, place, image.shape, sides=(usual / NEAR_SIZES, usual * NEAR_SIZES))
             best = max(found, key=lambda face: (face.box.overlap(box), face.score), default=None)
             if best and best.box.overlap(box) >= 0.3:
                 return best
         return None
 
-    def _look(self, grey, look, place, shape, sides=None):
-        """Faces by one look at the grey copy of that place in a picture of that shape."""
-        if look.angle:  # the canvas of a turned strip is many times larger than the strip
-            grey = shrink(grey, min(1.0, math.sqrt(PIXELS / math.prod(_turned_size(grey.shape, look.angle)))))
+    def _run_pass(
+        self,
+        grey: np.ndarray,
+        one: CascadePass,
+        place: Box,
+        shape: tuple[int, ...],
+        sides: tuple[float, float] | None = None,
+    ) -> list[Face]:
+        """The faces that a pass finds in the grey copy of a place, in pixels of the image of that shape."""
+        if one.angle:  # the canvas of a rotated strip is many times larger than the strip
+            grey = shrink(grey, min(1.0, math.sqrt(PIXELS / math.prod(_rotated_size(grey.shape, one.angle)))))
         across, down = place.width / grey.shape[1], place.height / grey.shape[0]
-        back = np.array([[across, 0, place.x], [0, down, place.y], [0, 0, 1]])  # from the copy to the picture
-        if look.mirrored:
+        back = np.array([[across, 0, place.x], [0, down, place.y], [0, 0, 1]])  # from the copy to the image
+        if one.mirrored:
             back = back @ [[-1, 0, grey.shape[1]], [0, 1, 0], [0, 0, 1]]
             grey = cv2.flip(grey, 1)
-        if look.angle:
-            grey, turn = _turned(grey, look.angle)
-            back = back @ turn
+        if one.angle:
+            grey, rotation = _rotate(grey, one.angle)
+            back = back @ rotation
         least, most = sides or (SMALLEST, min(grey.shape))
-        boxes, counts = self._cascades[look.cascade].detectMultiScale2(
-            grey, STEP, look.neighbours, minSize=(round(least),) * 2, maxSize=(round(most),) * 2
+        boxes, counts = self._cascades[one.cascade].detectMultiScale2(
+            grey, STEP, one.neighbours, minSize=(round(least),) * 2, maxSize=(round(most),) * 2
         )
         faces = []
         for (x, y, width, height), count in zip(boxes, counts, strict=True):
             centre = back @ (x + width / 2, y + height / 2, 1)
             side = width * math.sqrt(across * down) * self.FRAMING
             box = Box.square((centre[0], centre[1]), side, shape)
-            faces.append(Face(box, float(count), tilt=look.angle))
+            faces.append(Face(box, float(count), tilt=one.angle))
         return faces
 
 
-def _cascade(name):
+def _load_cascade(name: str) -> cv2.CascadeClassifier:
     folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
     path = folder and Path(folder, f"haarcascade_{name}.xml")
     if not path or not path.is_file() or not hasattr(cv2, "CascadeClassifier"):
         need = 'pip install "opencv-contrib-python>=4.14,<5", or choose another detector'
-        raise FerError(f"OpenCV {cv2.__version__} brings no Haar cascades (version 5 dropped them): {need}")
+        raise FerError(f"OpenCV {cv2.__version__} ships no Haar cascades (version 5 dropped them): {need}")
     return cv2.CascadeClassifier(str(path))
 
 
-def _turned(grey, angle):
-    """The picture turned counter-clockwise on a canvas that holds all of it, and the 3x3 matrix of the way back."""
+def _rotate(grey: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """The image rotated counter-clockwise on a canvas that holds all of it, and the 3x3 matrix of the way back."""
     height, width = grey.shape
-    size = _turned_size(grey.shape, angle)
+    size = _rotated_size(grey.shape, angle)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
     matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
-    turned = cv2.warpAffine(grey, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-    return turned, np.vstack([cv2.invertAffineTransform(matrix), (0, 0, 1)])
+    rotated = cv2.warpAffine(grey, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    return rotated, np.vstack([cv2.invertAffineTransform(matrix), (0, 0, 1)])
 
 
-def _turned_size(shape, angle):
-    """Width and height of a canvas that holds a turned image of a shape."""
+def _rotated_size(shape: tuple[int, ...], angle: float) -> tuple[int, int]:
+    """Width and height of a canvas that holds a rotated image."""
     height, width = shape
     cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
     return math.ceil(width * cos + height * sin), math.ceil(width * sin + height * cos)

@@ -1,6 +1,5 @@
-"""One video or camera from frame to frame: faces found, labelled and followed, and what came of it in the end."""
+"""Labels a video or camera frame by frame: finds, labels and follows the faces, and sums up what was seen."""
 
-import math
 import statistics
 import time
 from array import array
@@ -10,79 +9,31 @@ from collections.abc import Iterator
 import numpy as np
 
 from fer.inference import results
-from fer.inference.faces import Box, Detector, Face, distinct
 from fer.inference.recognizer import Prediction, Recognizer, opencv_errors
+from fer.video.face_finder import FaceFinder
 from fer.video.frames import Frame
 from fer.video.sources import open_source
 from fer.video.tracking import KEEP, SMOOTHING, Tracker
 
-FULL_LOOK = 0.75  # seconds between two looks over the whole frame while every face known is found near its last box
-FULL_SIZE = 6  # every so many of them is at full size, for small faces
 LONGEST_INTERVAL = 10.0  # seconds between two analysed frames that can be usual; a longer one is an outage
-FPS_MEMORY = 20  # frames over which the frames per second are averaged
-SAMPLE = 0.1  # seconds between two points of a timeline at least
-MOST_TRACKS = 20  # faces in a summary; those seen longest
-LONGEST_STEP = 1.0  # seconds: what a frame adds to a share of time at most; a camera that was lost adds no more
-
-
-class Watch:
-    """Finds the faces of a moving picture: near where they were, and over the whole frame a look at a time.
-
-    A detector without `near` and `glance` looks over every frame.
-
-    Args:
-        detector: finds them.
-        thorough: while a face is missed, take the whole first look at every frame, as a file can wait; else part of it,
-            so that a camera's picture does not stutter.
-    """
-
-    def __init__(self, detector: Detector, *, thorough: bool = False):
-        self.detector, self.thorough = detector, thorough
-        self.quick = hasattr(detector, "near") and hasattr(detector, "glance")
-        self.looked, self.checks, self.turn = -math.inf, 0, 0
-
-    def find(self, image: np.ndarray, expected: list[Box], seconds: float) -> list[Face]:
-        """Faces in a frame uint8 (H, W, 3) BGR, given where those known should be at this time."""
-        if not self.quick:
-            return self.detector.find(image)
-        known = [self.detector.near(image, box) for box in expected]
-        found = [face for face in known if face]
-        if known and len(found) == len(known):
-            self.turn = 0
-            if 0 <= seconds - self.looked < FULL_LOOK:
-                return distinct(found)
-            self.looked, self.checks = seconds, self.checks + 1
-            return self._with(found, self.detector.glance(image, int(self.checks % FULL_SIZE == 0)), image)
-        if self.thorough:
-            found = self._with(found, self.detector.find(image, second_looks=False), image)
-        if not found or not self.thorough:
-            # With a face in sight only its like is looked for: the looks at profiles err more often.
-            turn = int(self.turn % FULL_SIZE == 1) if found else self.turn
-            found = self._with(found, self.detector.glance(image, turn), image)
-            self.turn += 1
-        return distinct(found)
-
-    def _with(self, found, others, image):
-        """Adds faces that a look over the whole frame gave, if a near look agrees: most wrong boxes fail there."""
-        found = distinct(found)
-        for face in others:
-            if len(distinct([*found, face])) > len(found) and (face := self.detector.near(image, face.box)):
-                found = distinct([*found, face])
-        return found
+FPS_WINDOW = 20  # frames over which the frames per second are averaged
+SAMPLE = 0.1  # seconds between two points of a timeline, at least
+MOST_TRACKS = 20  # faces in a summary, those seen longest
+LONGEST_STEP = 1.0  # seconds that a frame adds to a share of time, at most; the outage of a camera adds no more
 
 
 class Session:
-    """Labels a video's frames one after the other.
+    """Labels the frames of one video or camera.
 
     Args:
         recognizer: finds and labels the faces; its first detector belongs to this session while it runs.
-        smoothing: seconds, see `tracking`.
-        skip: analyse every Nth frame; the others show what the last one gave.
-        thorough: see `Watch`.
+        smoothing: time constant in seconds, see `tracking`.
+        skip: analyse every Nth frame; the frames between repeat its faces.
+        thorough: see `FaceFinder`.
 
     Attributes:
         history: what was seen so far.
-        fps: frames a second, lately.
+        fps: frames per second, averaged over the last frames.
     """
 
     def __init__(
@@ -94,43 +45,49 @@ class Session:
         thorough: bool = False,
     ):
         self.recognizer, self.skip = recognizer, skip
-        self.watch = Watch(recognizer.detectors[0], thorough=thorough)
+        self.finder = FaceFinder(recognizer.detectors[0], thorough=thorough)
         self.tracker = Tracker(smoothing=smoothing)
-        self.intervals, self.updated = deque(maxlen=5), None
-        self.fps, self.found = 0.0, []
-        self.times: list[float] = []
-        self.next, self.lost = 0, range(0)  # index of the next frame; indices missing before the last one
         self.history = History(recognizer.classifier.labels)
+        self.fps = 0.0
+        self.times: deque[float] = deque(maxlen=FPS_WINDOW + 1)
+        self._found: list[Prediction] = []
+        self._intervals: deque[float] = deque(maxlen=5)
+        self._updated: float | None = None
+        self._next, self._lost = 0, range(0)  # index of the next frame; indices missing before the last one
 
     def process(self, frame: Frame) -> list[Prediction]:
-        """The faces of a frame, with track numbers and smoothed probabilities."""
-        self.lost = range(self.next, frame.index)
-        self.next = frame.index + 1
-        self.history.lost += len(self.lost)
+        """The faces of a frame, with track numbers and smoothed probabilities.
+
+        Raises:
+            FerError: the frame cannot be searched.
+        """
+        self._lost = range(self._next, frame.index)
+        self._next = frame.index + 1
+        self.history.lost += len(self._lost)
         if self.history.frames % self.skip == 0:
-            self._allow_for_slowness(frame.seconds)
+            self._adapt_to_rate(frame.seconds)
             with opencv_errors():
-                faces = self.watch.find(frame.image, self.tracker.expected(frame.seconds), frame.seconds)
+                faces = self.finder.find(frame.image, self.tracker.expected(frame.seconds), frame.seconds)
             (predictions,) = self.recognizer.classify([self.recognizer.prepare(frame.image, faces)])
-            self.found = self.tracker.update(predictions, frame.seconds)
-        self.history.add(frame.seconds, self.found)
-        self.times = [*self.times[-FPS_MEMORY:], time.monotonic()]
+            self._found = self.tracker.update(predictions, frame.seconds)
+        self.history.add(frame.seconds, self._found)
+        self.times.append(time.monotonic())
         if (passed := self.times[-1] - self.times[0]) > 0:
             self.fps = (len(self.times) - 1) / passed
-        return self.found
+        return self._found
 
     def rows(self, frame: Frame) -> Iterator[dict]:
         """Result rows of the frame just processed, after a row "unreadable" for each frame that was lost before it."""
-        for index in self.lost:
+        for index in self._lost:
             yield from results.rows(frame.name, [], index=index, readable=False)
-        yield from results.rows(frame.name, self.found, index=frame.index, seconds=frame.seconds)
+        yield from results.rows(frame.name, self._found, index=frame.index, seconds=frame.seconds)
 
-    def _allow_for_slowness(self, seconds):
-        """A face that is missed once must not end: it is kept for two and a half of the usual intervals, if need be."""
-        if self.updated is not None:
-            self.intervals.append(min(max(seconds - self.updated, 0.0), LONGEST_INTERVAL))
-            self.tracker.keep = max(KEEP, 2.5 * statistics.median(self.intervals))
-        self.updated = seconds
+    def _adapt_to_rate(self, seconds: float) -> None:
+        """Keeps a track for two and a half of the usual intervals at least: a face missed once must not end it."""
+        if self._updated is not None:
+            self._intervals.append(min(max(seconds - self._updated, 0.0), LONGEST_INTERVAL))
+            self.tracker.keep = max(KEEP, 2.5 * statistics.median(self._intervals))
+        self._updated = seconds
 
 
 def track(
@@ -159,24 +116,24 @@ def track(
 
 
 class History:
-    """What was seen of every face, for a summary and a timeline; small enough for days.
+    """What was seen of every face, for a summary and a timeline; small enough for days of video.
 
     Args:
         labels: k names.
 
     Attributes:
-        frames, empty, faces: frames, those without a face, and boxes, in all.
+        frames, empty, faces: number of frames, of frames without a face, and of boxes.
         lost: frames that could not be decoded.
-        shown: track -> label, or "uncertain" -> seconds for which it was shown.
-        tracks: track -> its times, seconds, and its probabilities, k a time; at most one every `SAMPLE` seconds.
+        shown: for each track the seconds for which each label, or "uncertain", was shown.
+        tracks: for each track its times in seconds and its probabilities, k for each time; every `SAMPLE` seconds.
     """
 
     def __init__(self, labels: tuple[str, ...]):
         self.labels = labels
         self.frames = self.empty = self.faces = self.lost = 0
-        self.shown: dict[int, Counter] = {}
+        self.shown: dict[int, dict[str, float]] = {}
         self.tracks: dict[int, tuple[array, array]] = {}
-        self.last = None
+        self.last: float | None = None
 
     def add(self, seconds: float, predictions: list[Prediction]) -> None:
         """Adds a frame."""
@@ -186,8 +143,10 @@ class History:
         self.empty += not predictions
         self.faces += len(predictions)
         for prediction in predictions:
-            self.shown.setdefault(prediction.track, Counter())[prediction.shown] += passed
-            times, probabilities = self.tracks.setdefault(prediction.track, (array("d"), array("f")))
+            track = prediction.track or 0
+            shown = self.shown.setdefault(track, {})
+            shown[prediction.shown] = shown.get(prediction.shown, 0.0) + passed
+            times, probabilities = self.tracks.setdefault(track, (array("d"), array("f")))
             if not times or not 0 <= seconds - times[-1] < SAMPLE:
                 times.append(seconds)
                 probabilities.extend(prediction.distribution)
@@ -202,11 +161,11 @@ class History:
         followed = f"{self.faces:,} faces, {len(self.tracks):,} followed"
         unreadable = f", {self.lost:,} more unreadable" if self.lost else ""
         lines = [f"{self.frames:,} frames, {self.empty:,} without a face{unreadable}; {followed}"]
-        longest = sorted(self.shown, key=lambda track: -self.shown[track].total())[:MOST_TRACKS]
+        longest = sorted(self.shown, key=lambda track: -sum(self.shown[track].values()))[:MOST_TRACKS]
         for track in sorted(longest):
             shares, (times, _) = self.shown[track], self.tracks[track]
-            if total := shares.total():
-                words = ", ".join(f"{label} {share / total:.0%}" for label, share in shares.most_common())
+            if total := sum(shares.values()):
+                words = ", ".join(f"{label} {share / total:.0%}" for label, share in Counter(shares).most_common())
                 lines.append(f"  face {track}, {times[0]:.1f} to {times[-1]:.1f} s: {words}")
         if len(self.shown) > MOST_TRACKS:
             lines.append(f"  ... and {len(self.shown) - MOST_TRACKS:,} seen for a shorter time")

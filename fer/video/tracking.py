@@ -168,7 +168,8 @@ class Tracker:
         First by where a face should be. What is left then, on both sides, by where it was last seen: people also stop
         and turn round while out of sight.
         """
-        tracks, matches = list(self._tracks), {}
+        tracks: list[_Track] = list(self._tracks)
+        matches: dict[int, _Track] = {}
         for where in (lambda track: track.expected(self._now), lambda track: track.last):
             left = [i for i in range(len(places)) if i not in matches]
             if not tracks or not left:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class VideoFile:
         self.name = str(path) if name is None else name
         self.lost, self.damage = 0, ""
         self._first: tuple[np.ndarray, float] | None = None
+        self._closed = False
         self._lock = threading.Lock()  # closing a container while it is read ends the process
         _check_readable(path, self.name)
         self._container = _open(path, self.name, limits)
@@ -84,6 +86,7 @@ class VideoFile:
             check_size(width, height)
             if limits:
                 self._stream.codec_context.options = {"max_pixels": str(limits.pixels)}
+            self._tick = self._stream.time_base or Fraction(1, 1000)
             self._decoded = self._decode()
             self._first = self._next()
             if self._first is None:
@@ -108,9 +111,9 @@ class VideoFile:
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
         with self._lock:
-            if self._container is not None:
+            if not self._closed:
                 self._container.close()
-            self._container = self._first = None
+            self._closed, self._first = True, None
 
     def __iter__(self) -> Iterator[Frame]:
         seconds, step = -math.inf, 1 / (self.fps or USUAL_FPS)
@@ -122,7 +125,7 @@ class VideoFile:
                 image, time = item
                 seconds = increasing(time, seconds, step)
                 yield Frame(image, self.name, delivered + self.lost, seconds)
-            if self._container is not None:
+            if not self._closed:
                 self._report(delivered)
         finally:
             self.close()
@@ -139,17 +142,17 @@ class VideoFile:
             logger.warning("%s", self.damage)
 
     def _stated_total(self) -> int | None:
-        seconds = float(self._stream.duration * self._stream.time_base) if self._stream.duration else 0.0
+        seconds = float((self._stream.duration or 0) * self._tick)
         total = self._stream.frames or (seconds or (self._container.duration or 0) / av.time_base) * (self.fps or 0)
         return int(total) if 1 <= total < 1e9 else None
 
     def _next(self) -> tuple[np.ndarray, float] | None:
         """The next frame uint8 (H, W, 3) BGR and its time in seconds, NaN where the file states none."""
         with self._lock:
-            return None if self._container is None else next(self._decoded, None)
+            return None if self._closed else next(self._decoded, None)
 
     def _decode(self) -> Iterator[tuple[np.ndarray, float]]:
-        start = (self._stream.start_time or 0) * self._stream.time_base
+        start = (self._stream.start_time or 0) * self._tick
         for packet in self._packets():
             try:
                 frames = packet.decode()
@@ -159,7 +162,7 @@ class VideoFile:
             except FFmpegError:  # no memory, or a decoder that this FFmpeg lacks
                 return
             for frame in frames:
-                time = math.nan if frame.pts is None else float(frame.pts * frame.time_base - start)
+                time = math.nan if frame.pts is None else float(frame.pts * (frame.time_base or self._tick) - start)
                 yield self._upright(frame), time if 0 <= time < 1e7 else math.nan
 
     def _packets(self) -> Iterator[av.Packet]:
@@ -175,13 +178,14 @@ class VideoFile:
                 packets, failed = self._container.demux(self._stream), failed + 1
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
-        image = frame.to_ndarray(format="bgr24")
+        image: np.ndarray = frame.to_ndarray(format="bgr24")
         aspect = float(self._stream.sample_aspect_ratio or 1)
         if aspect != 1 and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
             # Enlarging one side keeps every pixel; the other side would lose some.
             x, y = max(1.0, aspect), max(1.0, 1 / aspect)
             image = cv2.resize(image, (round(x * image.shape[1]), round(y * image.shape[0])))
-        matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
+        side_data: Any = frame.side_data  # PyAV's own type knows names only
+        matrix = side_data.get(SideData.DISPLAYMATRIX)
         return image if matrix is None else display(image, np.frombuffer(bytes(matrix), np.int32))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from fer.core import images
 from fer.core.errors import FerError
@@ -18,7 +19,7 @@ from fer.video.frames import Frame
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 0.05  # seconds between two looks at the keys while nothing moves
+PAUSE = 0.05  # seconds between two checks of the keyboard while the image stands
 HELP = "q, Esc: end   space: pause   s: snapshot   m: mirror"
 
 
@@ -35,42 +36,45 @@ class Screen:
 
     def __init__(self, title: str, *, paced: bool):
         self.title, self.paced = title, paced
-        self.mirror, self.shown, self.frame, self.content = False, None, None, None
-        self.ahead = None  # wall clock less the frame's own time
+        self.mirror = False
+        self.shown: np.ndarray | None = None
+        self.content: tuple[Frame, list[Prediction], str] | None = None
+        self.ahead: float | None = None  # wall clock less the time of the frame
         # Without a display Qt does not raise: it ends the program.
         if sys.platform == "linux" and not _has_display():
             raise FerError("there is no display to open a window on; use --headless")
 
-    def __enter__(self):
+    def __enter__(self) -> "Screen":
         try:
             cv2.namedWindow(self.title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
             raise FerError("this OpenCV has no windows (a headless build); use --headless") from error
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._is_open():
             cv2.destroyWindow(self.title)
 
     def show(self, frame: Frame, predictions: list[Prediction], caption: str) -> None:
-        """Draws a frame and what was found in it."""
+        """Shows a frame with its faces drawn."""
         content, image = (frame, predictions, caption), frame.image
         if self.mirror:
             image, predictions = drawing.mirrored(image, predictions)
         first = self.shown is None
-        self.shown, self.frame, self.content = drawing.draw(image, predictions, caption=caption), frame, content
+        drawn = drawing.draw(image, predictions, caption=caption)
+        self.shown, self.content = drawn, content
         if first:
             cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
-        cv2.imshow(self.title, self.shown)
+        cv2.imshow(self.title, drawn)
 
     def attend(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Handles the window's events and keys, waiting where a file's frame is early or space was pressed.
 
         Args:
-            stopped: asked now and then, also in a pause; True ends it.
+            stopped: called repeatedly, also in a pause; True ends the window.
 
         Returns:
-            False when the person wants to end.
+            False to end.
         """
         paused = False
         while True:
@@ -90,17 +94,19 @@ class Screen:
             if not paused and self._early() <= 0:
                 return True
 
-    def _early(self):
-        """Seconds until the frame on show has had its time."""
-        if not self.paced or self.frame is None:
+    def _early(self) -> float:
+        """Seconds until the next frame is due."""
+        if not self.paced or self.content is None:
             return 0.0
-        now = time.monotonic()
-        if self.ahead is None or now - self.frame.seconds > self.ahead + 1:  # begin, or too late to catch up
-            self.ahead = now - self.frame.seconds
-        return self.ahead + self.frame.seconds - now
+        now, seconds = time.monotonic(), self.content[0].seconds
+        if self.ahead is None or now - seconds > self.ahead + 1:  # begin, or too late to catch up
+            self.ahead = now - seconds
+        return self.ahead + seconds - now
 
-    def _save(self):
-        """Writes what is on show, under a name that is free."""
+    def _save(self) -> None:
+        """Writes the image on show under a free name."""
+        if self.shown is None:
+            return
         number = 1
         while os.path.exists(path := f"snapshot-{number:03}.png"):
             number += 1
@@ -112,7 +118,7 @@ class Screen:
         else:
             logger.info("saved %s", path)
 
-    def _is_open(self):
+    def _is_open(self) -> bool:
         try:
             return cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) >= 1
         except cv2.error:
@@ -120,7 +126,7 @@ class Screen:
 
 
 def _has_display() -> bool:
-    """Whether there seems to be a screen: an address, and for one on this machine also its socket."""
+    """True if a screen seems to exist: an address, and for one on this machine also its socket."""
     if os.environ.get("WAYLAND_DISPLAY") or os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
         return True
     host, _, number = os.environ.get("DISPLAY", "").rpartition(":")

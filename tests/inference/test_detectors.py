@@ -102,10 +102,10 @@ class TestHaar:
         assert haar.find(cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE)) == []
 
     @pytest.mark.parametrize("angle", [35, 25, -40])
-    def test_only_second_looks_find_a_leaning_head_and_say_how_it_leans(self, astronaut, haar, angle):
+    def test_only_later_passes_find_a_tilted_head_and_its_tilt(self, astronaut, haar, angle):
         image = turn(astronaut, angle)
-        assert not any(face.box.overlap(PLACE) > 0.4 for face in haar.find(image, second_looks=False))
-        assert not any(face.box.overlap(PLACE) > 0.4 for face in Haar(second_looks=False).find(image))
+        assert not any(face.box.overlap(PLACE) > 0.4 for face in haar.find(image, later_passes=False))
+        assert not any(face.box.overlap(PLACE) > 0.4 for face in Haar(later_passes=False).find(image))
         faces = haar.find(image)
         assert_at(faces, PLACE)
         assert math.copysign(1, faces[0].tilt) == math.copysign(1, angle)
@@ -124,36 +124,36 @@ class TestHaar:
         cv2.circle(image, at, radius, (255, 255, 255), -1)
         blobs = {"frontalface_alt2": Blob(99 if line == 1 else 1), "profileface": Blob(left_only=True)}
         monkeypatch.setattr(haar, "_cascades", blobs)
-        monkeypatch.setattr(haar, "second_looks", cascades.SECOND_LOOKS[line : line + 1])
+        monkeypatch.setattr(haar, "later_passes", cascades.LATER_PASSES[line : line + 1])
         faces = haar.find(image)
         assert len(faces) == 1
         assert faces[0].tilt in tilts
         assert np.hypot(*np.subtract(faces[0].box.centre, (at[0] + 0.5, at[1] + 0.5))) < 0.012 * max(shape) + 1
         assert faces[0].box.width == pytest.approx(2 * radius * haar.FRAMING, rel=0.1)
 
-    def test_a_doubtful_box_needs_a_second_look(self, monkeypatch, haar):
+    def test_a_weak_face_needs_a_later_pass(self, monkeypatch, haar):
         image = np.zeros((300, 300, 3), np.uint8)
         cv2.circle(image, (100, 100), 30, (255, 255, 255), -1)
         monkeypatch.setattr(haar, "_cascades", {"frontalface_alt2": Blob(), "profileface": Blob(99)})
-        assert len(haar.find(image, second_looks=False)) == 1  # as many windows as it takes, and no more
+        assert len(haar.find(image, later_passes=False)) == 1  # as many windows as it takes, and no more
         assert len(haar.find(image)) == 1  # the half size confirms it
-        monkeypatch.setattr(haar, "second_looks", cascades.SECOND_LOOKS[1:2])
+        monkeypatch.setattr(haar, "later_passes", cascades.LATER_PASSES[1:2])
         assert haar.find(image) == []
 
     @pytest.mark.parametrize(("dx", "dy", "size"), [(0, 0, 104), (15, -12, 104), (-10, 5, 90), (8, 8, 120)])
     def test_near_its_last_place(self, astronaut, haar, dx, dy, size):
-        face = haar.near(astronaut, Box(PLACE.x + dx, PLACE.y + dy, size, size))
+        face = haar.find_near(astronaut, Box(PLACE.x + dx, PLACE.y + dy, size, size))
         assert_at([face], PLACE, 0.8)
 
     @pytest.mark.parametrize("scale", [0.5, 3.0])
     def test_near_in_pictures_of_other_sizes(self, astronaut, haar, scale):
         image = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         place = Box(*(round(scale * v) for v in (PLACE.x, PLACE.y, PLACE.width, PLACE.height)))
-        assert_at([haar.near(image, place)], place, 0.75)
+        assert_at([haar.find_near(image, place)], place, 0.75)
 
     @pytest.mark.parametrize("box", [Box(350, 300, 104, 104), Box(-90, -90, 100, 100), Box(900, 900, 50, 50)])
     def test_near_a_place_without_a_face(self, astronaut, haar, box):
-        assert haar.near(astronaut, box) is None
+        assert haar.find_near(astronaut, box) is None
 
     def test_an_opencv_without_cascades(self, monkeypatch, tmp_path):
         monkeypatch.setattr(cv2.data, "haarcascades", f"{tmp_path}/")
@@ -218,7 +218,7 @@ class TestEveryDetector:
         ids=lambda array: f"{array.dtype} {array.shape}",
     )
     def test_other_arrays_are_refused(self, haar, array):
-        for find in (haar.find, WholeImage().find, lambda image: haar.near(image, PLACE)):
+        for find in (haar.find, WholeImage().find, lambda image: haar.find_near(image, PLACE)):
             with pytest.raises(FerError, match=r"uint8 \(H, W, 3\)") as error:
                 find(array)
             assert f"{array.dtype} {array.shape}" in str(error.value)
@@ -246,7 +246,7 @@ class TestMtcnn:
         assert PLACE.y < left_eye[1] < nose[1] < left_mouth[1] < PLACE.y + PLACE.height
 
     @pytest.mark.parametrize("angle", [-35, 30])
-    def test_the_tilt_of_a_leaning_head(self, astronaut, mtcnn, angle):
+    def test_the_tilt_of_a_head(self, astronaut, mtcnn, angle):
         image = turn(astronaut, angle)
         face = mtcnn.find(image)[0]
         assert face.tilt == pytest.approx(angle, abs=6)
@@ -283,7 +283,7 @@ class TestMtcnn:
 
 
 class StubYuNet:
-    """Finds one face, always: the middle of the picture, leaning by 45 degrees."""
+    """Finds one face, always: the middle of the picture, tilted by 45 degrees."""
 
     def setInputSize(self, size):
         self.width, self.height = size
@@ -384,27 +384,29 @@ def test_mtcnn_frames_real_faces_alike(fer2013, mtcnn):
 class TestGlance:
     def test_in_turn_they_are_all_looks_of_find(self, haar, monkeypatch):
         taken = []
-        monkeypatch.setattr(haar, "_look", lambda grey, look, *_: taken.append((look, grey.shape[1])) or [])
+        monkeypatch.setattr(haar, "_run_pass", lambda grey, look, *_: taken.append((look, grey.shape[1])) or [])
         image = np.zeros((480, 640, 3), np.uint8)
         for number in range(14):
-            haar.glance(image, number)
-        assert taken[0] == taken[2] == taken[12] == (cascades.FIRST_LOOK, 320)
-        assert taken[1] == (cascades.FIRST_LOOK, 640)
-        glanced = {look for look, _ in taken}
-        assert glanced == {look for line in cascades.SECOND_LOOKS for look in line}
+            haar.find_in_pass(image, number)
+        assert taken[0] == taken[2] == taken[12] == (cascades.FIRST_PASS, 320)
+        assert taken[1] == (cascades.FIRST_PASS, 640)
+        run = {look for look, _ in taken}
+        assert run == {look for line in cascades.LATER_PASSES for look in line}
         assert all(width == 320 for turn, (_, width) in enumerate(taken) if turn != 1)
-        haar.glance(image, 14)
+        haar.find_in_pass(image, 14)
         assert taken[14] == taken[0]
 
     @pytest.mark.parametrize("turn_number", [0, 1])
     def test_a_face_is_seen(self, haar, astronaut, turn_number):
-        assert_at(haar.glance(astronaut, turn_number), PLACE)
+        assert_at(haar.find_in_pass(astronaut, turn_number), PLACE)
 
-    def test_a_leaning_head_is_seen_in_its_turn(self, haar, astronaut):
-        leaning = turn(astronaut, 30)
-        seen = [haar.glance(leaning, number) for number in range(14)]
+    def test_a_tilted_head_is_seen_in_its_turn(self, haar, astronaut):
+        tilted = turn(astronaut, 30)
+        seen = [haar.find_in_pass(tilted, number) for number in range(14)]
         assert any(any(face.box.overlap(PLACE) > 0.4 for face in faces) for faces in seen)
 
-    def test_without_second_looks_there_are_two(self, astronaut):
-        plain = Haar(second_looks=False)
-        assert [face.box for face in plain.glance(astronaut, 3)] == [face.box for face in plain.glance(astronaut, 1)]
+    def test_without_later_passes_there_are_two(self, astronaut):
+        plain = Haar(later_passes=False)
+        assert [face.box for face in plain.find_in_pass(astronaut, 3)] == [
+            face.box for face in plain.find_in_pass(astronaut, 1)
+        ]

@@ -1,4 +1,4 @@
-"""Frame after frame: where is looked and when, what is skipped, and the sum of it all."""
+"""Frame after frame: what is searched and when, what is skipped, and the summary."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from fer.inference.faces import Box, Face
 from fer.inference.recognizer import Prediction, Recognizer
 from fer.models.classifier import Classifier
 from fer.video import session as live
+from fer.video.face_finder import FaceFinder
 from fer.video.frames import Frame
 from fer.video.session import Session, track
 
@@ -17,23 +18,27 @@ FPS = 30
 
 
 class FakeDetector:
-    """Finds what it is told, with each of its methods; notes every look."""
+    """Finds what it is told, with each of its methods; records every search."""
 
     name = "fake"
 
     def __init__(self, boxes=(), hidden=()):
-        self.boxes, self.hidden, self.looks = list(boxes), list(hidden), []  # hidden: only a near look sees these
+        self.boxes, self.hidden, self.searches = (
+            list(boxes),
+            list(hidden),
+            [],
+        )  # hidden: only a local search finds these
 
-    def find(self, image, second_looks=True):
-        self.looks.append("whole, long" if second_looks else "whole")
+    def find(self, image, later_passes=True):
+        self.searches.append("whole, long" if later_passes else "whole")
         return [Face(box, 1.0) for box in self.boxes]
 
-    def glance(self, image, turn):
-        self.looks.append(turn)
+    def find_in_pass(self, image, turn):
+        self.searches.append(turn)
         return [Face(box, 1.0) for box in self.boxes]
 
-    def near(self, image, box):
-        self.looks.append("near")
+    def find_near(self, image, box):
+        self.searches.append("near")
         return next((Face(b, 1.0) for b in (*self.boxes, *self.hidden) if b.overlap(box) > 0.3), None)
 
 
@@ -63,19 +68,19 @@ def session(detector, uncertain_below=None, **options):
 A, B = Box(10, 10, 40, 40), Box(100, 60, 40, 40)
 
 
-class TestWatch:
-    def test_a_known_face_is_looked_for_near_its_place_and_everywhere_now_and_then(self):
+class TestFaceFinder:
+    def test_known_face_is_searched_near_its_place_and_everywhere_at_intervals(self):
         detector = FakeDetector([A])
         watched = session(detector)
         for i in range(4 * FPS):
             (prediction,) = watched.process(frame(i))
             assert prediction.box == A
-        assert detector.looks.count("near") == 4 * FPS
-        everywhere = [look for look in detector.looks if look != "near"]
+        assert detector.searches.count("near") == 4 * FPS
+        everywhere = [search for search in detector.searches if search != "near"]
         assert everywhere == [0, 0, 0, 0, 0, 0, 1]  # at first, then now and then
 
     @pytest.mark.parametrize("thorough", [False, True])
-    def test_a_lost_face_is_looked_for_everywhere_at_once(self, thorough):
+    def test_lost_face_is_searched_everywhere_at_once(self, thorough):
         detector = FakeDetector([A])
         watched = session(detector, thorough=thorough)
         watched.process(frame(0))
@@ -84,7 +89,7 @@ class TestWatch:
         assert prediction.box == B
         assert prediction.track == 2
 
-    def test_a_face_that_only_the_near_look_finds_is_kept_beside_the_others(self):
+    def test_face_that_only_the_local_search_finds_is_kept(self):
         detector = FakeDetector([A])
         watched = session(detector)
         watched.process(frame(0))
@@ -93,9 +98,9 @@ class TestWatch:
         assert A in boxes
         assert B in boxes
 
-    def test_a_box_with_which_the_near_look_does_not_agree_is_none(self):
+    def test_box_that_the_local_search_does_not_confirm_is_dropped(self):
         detector = FakeDetector([A])
-        detector.near = lambda image, box: None
+        detector.find_near = lambda image, box: None
         assert session(detector).process(frame(0)) == []
 
     def test_one_face_is_not_reported_twice(self):
@@ -103,49 +108,49 @@ class TestWatch:
         watched = session(detector)
         watched.process(frame(0))
         shifted = Box(A.x + 3, A.y, A.width, A.height)
-        detector.glance = lambda image, turn: [Face(shifted, 1.0)]
+        detector.find_in_pass = lambda image, turn: [Face(shifted, 1.0)]
         assert all(len(watched.process(frame(i))) == 1 for i in range(1, FPS))
 
     def test_two_faces_expected_at_one_place_are_one(self):
-        watch = live.Watch(FakeDetector([A]))
-        watch.find(frame(0).image, [], 0.0)
-        assert [face.box for face in watch.find(frame(1).image, [A, A], 0.03)] == [A]
+        finder = FaceFinder(FakeDetector([A]))
+        finder.find(frame(0).image, [], 0.0)
+        assert [face.box for face in finder.find(frame(1).image, [A, A], 0.03)] == [A]
 
-    def test_without_faces_a_camera_takes_one_look_after_the_other(self):
+    def test_without_faces_a_camera_runs_one_pass_per_frame(self):
         detector = FakeDetector()
         watched = session(detector)
         for i in range(20):
             assert watched.process(frame(i)) == []
-        assert detector.looks == list(range(20))
+        assert detector.searches == list(range(20))
 
-    def test_without_faces_a_file_takes_the_whole_first_look_and_another(self):
+    def test_without_faces_a_file_runs_the_first_pass_and_another(self):
         detector = FakeDetector()
         watched = session(detector, thorough=True)
         for i in range(3):
             watched.process(frame(i))
-        assert detector.looks == ["whole", 0, "whole", 1, "whole", 2]
+        assert detector.searches == ["whole", 0, "whole", 1, "whole", 2]
 
-    def test_with_a_face_in_sight_profiles_are_not_looked_for(self):
+    def test_with_a_face_in_sight_no_profile_pass_runs(self):
         detector = FakeDetector([A])
-        watch = live.Watch(detector)
+        finder = FaceFinder(detector)
         for i in range(10):
-            watch.find(frame(i).image, [A, B], i / FPS)  # B is gone
-        assert set(detector.looks) == {"near", 0, 1}
+            finder.find(frame(i).image, [A, B], i / FPS)  # B is gone
+        assert set(detector.searches) == {"near", 0, 1}
 
-    def test_a_detector_without_near_looks_everywhere_every_time(self):
+    def test_detector_without_local_search_searches_every_frame(self):
         class Simple:
             name = "simple"
-            looks = 0
+            searches = 0
 
             def find(self, image):
-                self.looks += 1
+                self.searches += 1
                 return [Face(A, 1.0)]
 
         detector = Simple()
         watched = session(detector)
         for i in range(10):
             watched.process(frame(i))
-        assert detector.looks == 10
+        assert detector.searches == 10
 
 
 class TestSession:
@@ -215,7 +220,7 @@ class TestSession:
         for i in range(50):
             watched.process(frame(i))
         assert watched.fps == pytest.approx(20)
-        assert len(watched.times) <= live.FPS_MEMORY + 1
+        assert len(watched.times) <= live.FPS_WINDOW + 1
 
 
 def prediction(track, share):

@@ -200,7 +200,7 @@ def test_number_of_images_is_limited():
     going, come = threading.Event(), threading.Event()
 
     class Held(Haar):
-        def find(self, image, second_looks=True):
+        def find(self, image, later_passes=True):
             come.set()
             going.wait(10)
             return []
@@ -247,7 +247,7 @@ def test_webcams_do_not_wait_for_images():
 
 def test_slow_image_gives_way():
     class Slow(Haar):
-        def find(self, image, second_looks=True):
+        def find(self, image, later_passes=True):
             time.sleep(1)
             return []
 
