@@ -1,22 +1,28 @@
 """Serve the web page: webcam, network cameras, images and videos in the browser, and an HTTP API.
 
     python app.py
-    python app.py --camera door=rtsp://10.0.0.7/live --camera lobby=0
+    python app.py --host 0.0.0.0 --token-file token.txt --camera door=rtsp://10.0.0.7/live --camera lobby=0
 
 Then open http://127.0.0.1:7860. Programs post an image to /predict; /docs describes it. Ctrl-C ends the server.
 """
 
 import argparse
+import ipaddress
 import logging
+import os
 import re
 import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
-from fer.cli import common
+from fer.cli.arguments import add_recognition_arguments, at_least, parser
+from fer.cli.terminal import quiet
 from fer.core.errors import FerError
+from fer.models.bundled import BEST
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 from fer.web.limits import add_limit_arguments, limits_from
@@ -25,70 +31,113 @@ logger = logging.getLogger(__name__)
 
 
 def parse_args(argv=None):
-    parser = common.parser(__doc__)
-    common.add_recognition_arguments(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
-    parser.add_argument("--port", type=common.at_least(int, 0), default=7860, help="0 takes a free one (7860)")
-    parser.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)")
-    parser.add_argument(
+    """Arguments of the command line; each limit of the server is a flag as well."""
+    page = parser(__doc__)
+    # The int8 model needs 196 MB at the start, the Keras model 855 MB.
+    add_recognition_arguments(page, model=f"{BEST}.tflite" if find_spec("ai_edge_litert") else BEST)
+    page.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)")
+    group = page.add_argument_group("network")
+    group.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
+    group.add_argument("--port", type=at_least(int, 0), default=7860, help="0 takes a free one (7860)")
+    group.add_argument(
         "--allowed-host", action="append", default=[], metavar="NAME", help="answer to this host name too (repeat)"
     )
-    parser.add_argument("--name", action="append", dest="allowed_host", help=argparse.SUPPRESS)  # the old name
-    parser.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other hosts")
-    parser.add_argument("--key", metavar="PEM", help="the certificate's private key, if it is in a file of its own")
-    add_limit_arguments(parser)
-    return parser.parse_args(argv)
+    group.add_argument("--name", action="append", dest="allowed_host", help=argparse.SUPPRESS)  # the old name
+    group.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other hosts")
+    group.add_argument("--key", metavar="PEM", help="the certificate's private key, if it is in a file of its own")
+    token = group.add_mutually_exclusive_group()
+    token.add_argument("--token", metavar="TEXT", help="ask every client for this token; other users may see the flag")
+    token.add_argument("--token-file", metavar="FILE", help="the same, read from a file")
+    group.add_argument(
+        "--trusted-proxy",
+        action="append",
+        type=_network,
+        default=[],
+        metavar="ADDRESS",
+        help="address or network of a proxy whose X-Forwarded-For names the client (repeat)",
+    )
+    add_limit_arguments(page)
+    return page.parse_args(argv)
 
 
 def main(args):
+    """Serves the page until a signal ends it."""
     try:
-        import uvicorn
-
         from fer.inference.detectors import create_detector
         from fer.web import security, server
     except ModuleNotFoundError as error:
         raise FerError(f"the page needs {error.name}: pip install -r requirements-app.txt") from error
 
-    read_info(args.model)  # a bad file shows at once
+    info = read_info(args.model)  # a bad file shows at once
     cameras = dict(map(parse_camera, args.camera))
     limits = limits_from(args)
+    token = read_token(args)
     handle_signals()
     with listen(args.host, args.port) as place:
-        with common.quiet():
+        with quiet():
             model = Classifier.load(args.model)
             create_detector(args.detector, args.detector_model)  # one that is not installed shows now
-        application = server.create_app(
+        app = server.create_app(
             model,
             Path(args.model).stem,
             lambda: create_detector(args.detector, args.detector_model),
             auto=args.detector == "auto",
+            uncertain_below=info.metadata.get("uncertain_below"),
             cameras=cameras,
-            hosts=security.LOOPBACK
-            | {name.lower() for name in (*args.allowed_host, socket.gethostname(), socket.getfqdn())},
+            hosts=security.LOOPBACK | {name.lower() for name in (*args.allowed_host, *own_names())},
             limits=limits,
+            token=token,
         )
-        config = server.uvicorn_config(application, limits, certificate=args.certificate, key=args.key)
-        host = f"[{args.host}]" if ":" in args.host else args.host
         print(f"{args.model}: {', '.join(model.labels)}")
-        page = uvicorn.Server(config)
-        # From here on signals set a flag: an exception in the midst of an import, uvicorn's last ones, could get lost.
-        with suppress(KeyboardInterrupt), page.capture_signals():  # which passes them on once all is closed
-            print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
-            if args.host not in security.LOOPBACK:
-                logger.warning("everyone who reaches this address can use the page")
-            page.run(sockets=[place])
+        with decoders_silenced():
+            serve(args, app, limits, place)
     return 0
 
 
-def handle_signals():
+def serve(args, app, limits, place) -> None:
+    """Runs uvicorn on a socket until a signal ends it."""
+    from fer.web import security, server
+
+    config = server.uvicorn_config(
+        app, limits, certificate=args.certificate, key=args.key, proxies=tuple(args.trusted_proxy)
+    )
+    page = server.PageServer(config, app, limits)
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    # From here on signals set a flag: an exception in the midst of an import, uvicorn's last ones, could get lost.
+    with suppress(KeyboardInterrupt), page.capture_signals():  # which passes them on once all is closed
+        print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
+        if args.host not in security.LOOPBACK and args.token is None and args.token_file is None:
+            logger.warning("everyone who reaches this address can use the page; --token-file asks for a token")
+        page.run(sockets=[place])
+
+
+def own_names() -> tuple[str, str]:
+    """The names of this machine."""
+    return socket.gethostname(), socket.getfqdn()
+
+
+def read_token(args: argparse.Namespace) -> str | None:
+    """The token of --token or --token-file; raises FerError for a file that cannot be read, or an empty one."""
+    if args.token_file is None:
+        return args.token
+    try:
+        text = Path(args.token_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FerError(f"{args.token_file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if not text or "\n" in text:
+        raise FerError(f"{args.token_file}: expected one line, the token")
+    return text
+
+
+def handle_signals() -> None:
     """Makes SIGTERM an ordinary end of Python, before and after uvicorn handles it, and a closed terminal the same."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
-def parse_camera(text):
-    """("door", "http://10.0.0.7/live") for "door=http://10.0.0.7/live"."""
+def parse_camera(text: str) -> tuple[str, str]:
+    """("door", "http://10.0.0.7/live") for "door=http://10.0.0.7/live"; raises FerError for anything else."""
     from fer.video.capture import without_secrets
     from fer.video.sources import SCHEMES
 
@@ -99,10 +148,38 @@ def parse_camera(text):
     raise FerError(f"--camera {without_secrets(text)}: expected {expected}")
 
 
-def listen(host, port):
+def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; a port that is taken shows before the model is loaded."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FerError(f"{host}:{port} cannot be served ({reason}); choose another --host or --port") from error
+
+
+@contextmanager
+def decoders_silenced() -> Iterator[None]:
+    """Keeps what libpng and libjpeg write about clients' files off the terminal; Python's own stderr is not changed.
+
+    The libraries write to file descriptor 2. While the block runs it leads nowhere, and `sys.stderr` to a copy.
+    """
+    sys.stderr.flush()
+    before, kept = sys.stderr, os.dup(2)
+    with (
+        open(kept, "w", buffering=1, errors="backslashreplace") as stream,
+        open(os.devnull, "w") as null,
+    ):
+        os.dup2(null.fileno(), 2)
+        sys.stderr = stream
+        try:
+            yield
+        finally:
+            sys.stderr = before
+            os.dup2(kept, 2)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text)
+
+
+_network.__name__ = "address"  # argparse names it where the text is none

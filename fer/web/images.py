@@ -33,6 +33,9 @@ class LabelledFace(BaseModel):
     label: str
     confidence: float = Field(ge=0, le=1)
     probabilities: dict[str, float]
+    uncertain: bool | None = Field(
+        default=None, description="whether the confidence is below the model's threshold; absent where it has none"
+    )
 
 
 class LabelledImage(BaseModel):
@@ -50,7 +53,11 @@ def create_router(state: State) -> APIRouter:
     slots = Slots(state.limits.images, "images", per_client=state.limits.images_per_client)
     recognizer = state.new_recognizer(cores())
 
-    @router.post("/predict", responses=problem_responses(400, 403, 408, 413, 415, 422, 429, 503))
+    @router.post(
+        "/predict",
+        response_model_exclude_unset=True,
+        responses=problem_responses(400, 403, 408, 413, 415, 422, 429, 503),
+    )
     async def predict(
         request: Request, image: Annotated[UploadFile, File(description="JPEG, PNG, WebP or BMP")]
     ) -> LabelledImage:

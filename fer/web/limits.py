@@ -29,6 +29,11 @@ class Limits:
     upload_stall_seconds: float = _limit(10.0, "time for which an upload may pause")
     image_upload_seconds: float = _limit(30.0, "time for the whole upload of an image")
     video_upload_seconds: float = _limit(600.0, "time for the whole upload of a video")
+    upload_bytes_per_second: int = _limit(
+        2**14, "lowest rate of an upload, on average, once it takes longer than a pause"
+    )
+    video_uploads: int = _limit(6, "videos on their way at once")
+    video_uploads_per_client: int = _limit(2, "of these, videos of one client")
     drain_factor: int = _limit(8, "a body of up to N times its limit is read to its end, so that the refusal arrives")
     # Webcams and cameras
     frame_bytes: int = _limit(2**20, "size of one frame of a webcam")
@@ -53,13 +58,15 @@ class Limits:
     videos_per_client: int = _limit(3, "of these, videos of one client")
     video_work_seconds: float = _limit(3600.0, "time for a video to be labelled; the next one waits for it")
     video_keep_seconds: float = _limit(900.0, "time for which a video's results stay after the last request for them")
-    # Connections
+    # Requests and connections
+    requests_per_minute: int = _limit(1200, "requests of one client per minute, files of the page not counted")
+    failed_logins_per_minute: int = _limit(10, "wrong tokens of one client per minute, with --token")
     connections: int = _limit(500, "connections at once, WebSockets included")
     connections_per_client: int = _limit(100, "of these, connections of one address")
     header_bytes: int = _limit(2**16, "size of a request's line and headers")
     header_seconds: float = _limit(10.0, "time for a request's line and headers to arrive")
     keep_alive_seconds: int = _limit(10, "time for which an idle connection stays open")
-    shutdown_seconds: int = _limit(3, "time for running requests to end when the server is stopped")
+    shutdown_seconds: int = _limit(8, "time for running requests to end when the server is stopped")
 
 
 def add_limit_arguments(parser: argparse.ArgumentParser) -> None:

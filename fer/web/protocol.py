@@ -5,11 +5,14 @@ begins after a response. Neither closes a connection that sends half a head, or 
 """
 
 import asyncio
+import ipaddress
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fer.web.limits import Limits
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class LimitedProtocol(H11Protocol):
@@ -17,11 +20,11 @@ class LimitedProtocol(H11Protocol):
 
     Attributes:
         limits: those of the server.
-        proxies: addresses whose connections are not counted per client, for they carry many clients.
+        proxies: networks whose connections are not counted per client, for they carry many clients.
     """
 
     limits = Limits()
-    proxies: frozenset[str] = frozenset()
+    proxies: tuple[Network, ...] = ()
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,7 +44,7 @@ class LimitedProtocol(H11Protocol):
 
     def _is_one_too_many(self) -> bool:
         host = self.client[0] if self.client else ""
-        if host in self.proxies:
+        if is_within(host, self.proxies):
             return False
         clients = (getattr(one, "client", None) for one in self.connections)
         return sum(client is not None and client[0] == host for client in clients) > self.limits.connections_per_client
@@ -58,6 +61,15 @@ class LimitedProtocol(H11Protocol):
             self._timer = None
 
 
-def limited_protocol(limits: Limits, proxies: frozenset[str] = frozenset()) -> type[LimitedProtocol]:
+def limited_protocol(limits: Limits, proxies: tuple[Network, ...] = ()) -> type[LimitedProtocol]:
     """The protocol class for uvicorn, which makes one object of it for each connection."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "proxies": proxies})
+
+
+def is_within(host: str, networks: tuple[Network, ...]) -> bool:
+    """Whether an address lies in one of the networks."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)

@@ -11,6 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
 
 from fer.web.limits import Limits
+from fer.web.problems import refuse
+from fer.web.rate_limit import RateLimit
 from fer.web.slots import Slots, client_of
 from fer.web.uploads import LimitedBody
 
@@ -42,41 +44,57 @@ class SecurityMiddleware:
         app: the application.
         hosts: host names of this server, in small letters; addresses in digits need no entry.
         limits: see `Limits`.
+
+    Attributes:
+        running: number of requests, WebSockets not counted.
+        stopping: refuse new requests with 503; set when the server is told to end.
     """
 
     def __init__(self, app: Callable, *, hosts: frozenset[str], limits: Limits):
         self.app, self.hosts, self.limits = app, hosts, limits
         self.uploads = Slots(limits.uploads, "uploads", per_client=limits.uploads_per_client)
+        self.rate = RateLimit(limits.requests_per_minute, "requests")
+        self.running, self.stopping = 0, False
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
-        if scope["type"] == "websocket":
-            if refusal:
+        is_socket = scope["type"] == "websocket"
+        if not is_socket:
+            send = _with_headers(scope, headers, send)
+        try:
+            self._check(scope, headers)
+        except HTTPException as error:
+            if is_socket:
                 await receive()
-                await send({"type": "websocket.close", "code": 1008})  # before it is accepted: an HTTP 403
-            else:
-                await self.app(scope, receive, send)
+            await _response(error)(scope, receive, send)
             return
-        send = _with_headers(scope, headers, send)
-        if refusal:
-            await JSONResponse({"detail": refusal}, 403)(scope, receive, send)
-        elif scope["method"] in SAFE_METHODS:
+        if is_socket:
             await self.app(scope, receive, send)
-        else:
-            await self._upload(scope, headers, receive, send)
+            return
+        self.running += 1
+        try:
+            if scope["method"] in SAFE_METHODS:
+                await self.app(scope, receive, send)
+            else:
+                await self._upload(scope, headers, receive, send)
+        finally:
+            self.running -= 1
 
-    def _refusal(self, scope: dict, headers: Headers) -> str | None:
+    def _check(self, scope: dict, headers: Headers) -> None:
+        """Raises the HTTPException with which a request is refused."""
         host, origin = headers.get("host", "").lower(), headers.get("origin")
         if not self._is_own(host):
-            return "this server does not answer to that host name; whoever runs it can allow it with --allowed-host"
+            refuse(403, "this server does not answer to that host name; whoever runs it can allow it: --allowed-host")
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         if changes and origin is not None and not _is_same_origin(origin, scope["scheme"], host):
-            return "cross-origin requests are not allowed"
-        return None
+            refuse(403, "cross-origin requests are not allowed")
+        if self.stopping:
+            refuse(503, "the server is closing", retry=10)
+        if not scope["path"].startswith("/static/"):
+            self.rate.take(client_of(HTTPConnection(scope)))
 
     def _is_own(self, host: str) -> bool:
         match = _HOST.fullmatch(host)  # refuses user@host as well
@@ -94,9 +112,13 @@ class SecurityMiddleware:
                     await body.refuse(int(length), expects="expect" in headers)
                 await self.app(scope, body, send)
         except HTTPException as error:
-            await JSONResponse({"detail": error.detail}, error.status_code, error.headers)(scope, receive, send)
+            await _response(error)(scope, receive, send)
         except ClientDisconnect:  # no bug, and there is nobody to answer
             pass
+
+
+def _response(error: HTTPException) -> JSONResponse:
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
 
 def _is_address(name: str) -> bool:

@@ -1,8 +1,10 @@
 """The application: routers, static files, and how uvicorn serves them."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -16,8 +18,9 @@ from fer.inference.faces import Detector
 from fer.models.classifier import Classifier
 from fer.web import cameras as camera_routes
 from fer.web import images, problems, videos, webcam
+from fer.web.auth import TokenMiddleware
 from fer.web.limits import Limits
-from fer.web.protocol import limited_protocol
+from fer.web.protocol import Network, limited_protocol
 from fer.web.security import LOOPBACK, SecurityMiddleware
 from fer.web.state import State
 
@@ -44,9 +47,11 @@ def create_app(
     new_detector: Callable[[], Detector],
     *,
     auto: bool = True,
+    uncertain_below: float | None = None,
     cameras: dict[str, str] | None = None,
     hosts: frozenset[str] = LOOPBACK,
     limits: Limits | None = None,
+    token: str | None = None,
 ) -> SecurityMiddleware:
     """The page and its API as an ASGI application.
 
@@ -55,12 +60,14 @@ def create_app(
         model_name: as clients see it.
         new_detector: makes a face detector; called for every thread, webcam, camera and video.
         auto: take small square images as cropped faces.
+        uncertain_below: confidence below which a label is shown as uncertain; None switches that off.
         cameras: name -> address of cameras that clients may watch; no other address is ever opened.
         hosts: host names of this server, beside addresses in digits.
         limits: see `Limits`.
+        token: asked of every client; None lets everybody in.
     """
     limits = limits or Limits()
-    state = State(classifier, model_name, new_detector, auto=auto, limits=limits)
+    state = State(classifier, model_name, new_detector, auto=auto, uncertain_below=uncertain_below, limits=limits)
     MultiPartParser.spool_max_size = limits.image_bytes + 1  # Starlette would write images over 1 MB to disk
 
     @asynccontextmanager
@@ -86,7 +93,8 @@ def create_app(
     ):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    return SecurityMiddleware(app, hosts=hosts, limits=limits)
+    protected = app if token is None else TokenMiddleware(app, token, limits)
+    return SecurityMiddleware(protected, hosts=hosts, limits=limits)
 
 
 def create_router(state: State) -> APIRouter:
@@ -107,7 +115,12 @@ def create_router(state: State) -> APIRouter:
 
 
 def uvicorn_config(
-    app: SecurityMiddleware, limits: Limits | None = None, *, certificate: str | None = None, key: str | None = None
+    app: SecurityMiddleware,
+    limits: Limits | None = None,
+    *,
+    certificate: str | None = None,
+    key: str | None = None,
+    proxies: tuple[Network, ...] = (),
 ) -> uvicorn.Config:
     """How uvicorn serves the page: in one process, without debug mode or access log.
 
@@ -115,19 +128,43 @@ def uvicorn_config(
         app: of `create_app`.
         limits: those of the application.
         certificate, key: PEM files for https.
+        proxies: networks of trusted proxies, whose X-Forwarded-For and X-Forwarded-Proto are read.
     """
     limits = limits or Limits()
     return uvicorn.Config(
         app,
-        http=limited_protocol(limits),  # on h11, which refuses headers beyond the size below
+        http=limited_protocol(limits, proxies),  # on h11, which refuses headers beyond the size below
         h11_max_incomplete_event_size=limits.header_bytes,
         ws_max_size=limits.message_bytes,
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=limits.shutdown_seconds,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=[str(network) for network in proxies],
         server_header=False,
         access_log=False,
         log_level="warning",
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
+
+
+class PageServer(uvicorn.Server):
+    """uvicorn's server with a graceful end: at the first signal new requests get 503 until those that run have ended,
+    for `Limits.shutdown_seconds` at most; a second signal ends at once."""
+
+    def __init__(self, config: uvicorn.Config, app: SecurityMiddleware, limits: Limits):
+        super().__init__(config)
+        self.app, self.limits = app, limits
+        self._end = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if not self.app.stopping:
+            self.should_exit = False  # until `on_tick` finds nothing running
+            self.app.stopping = True
+            self._end = time.monotonic() + self.limits.shutdown_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.app.stopping and (not self.app.running or time.monotonic() > self._end):
+            self.should_exit = True
+        return await super().on_tick(counter)

@@ -26,8 +26,8 @@ class Slots:
         self.count, self.what, self.per_client, self.retry = count, what, per_client, retry
         self.held: Counter[str] = Counter()
 
-    def acquire(self, client: str) -> None:
-        """Takes a place.
+    def check(self, client: str) -> None:
+        """Refuses a client for which no place is left; takes none.
 
         Raises:
             HTTPException: 429, all places are taken, or as many as one client may hold.
@@ -36,6 +36,10 @@ class Slots:
             self._refuse(f"{self.count} {self.what} at once")
         if self.held[client] >= self.per_client:
             self._refuse(f"{self.per_client} {self.what} per client")
+
+    def acquire(self, client: str) -> None:
+        """Takes a place, or refuses the client as `check` does."""
+        self.check(client)
         self.held[client] += 1
 
     def release(self, client: str) -> None:

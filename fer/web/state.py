@@ -24,6 +24,7 @@ class State:
         model_name: as clients see it.
         new_detector: makes a face detector; called for every thread, webcam, camera and video.
         auto: take small square images as cropped faces.
+        uncertain_below: see `Prediction`.
         limits: see `Limits`.
 
     Attributes:
@@ -37,17 +38,19 @@ class State:
         new_detector: Callable[[], Detector],
         *,
         auto: bool,
+        uncertain_below: float | None,
         limits: Limits,
     ):
         self.classifier, self.model_name, self.new_detector = classifier, model_name, new_detector
-        self.auto, self.limits = auto, limits
+        self.auto, self.uncertain_below, self.limits = auto, uncertain_below, limits
         self.image_pool = ThreadPoolExecutor(cores(), "images")
         self.live_pool = ThreadPoolExecutor(cores(), "webcams")
 
     def new_recognizer(self, detectors: int = 1) -> Recognizer:
         """A recognizer that searches so many images at once."""
         cropped: Literal["auto", "never"] = "auto" if self.auto else "never"
-        return Recognizer(self.classifier, [self.new_detector() for _ in range(detectors)], cropped=cropped)
+        found_by = [self.new_detector() for _ in range(detectors)]
+        return Recognizer(self.classifier, found_by, cropped=cropped, uncertain_below=self.uncertain_below)
 
     def new_session(self, *, thorough: bool = False) -> Session:
         """A session for one webcam, camera or video."""

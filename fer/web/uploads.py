@@ -28,7 +28,8 @@ class LimitedBody:
         self.receive, self.limits = receive, limits
         self.file_bytes = limits.video_bytes if video else limits.image_bytes
         self.most = self.file_bytes if video else self.file_bytes + FORM_BYTES
-        self.end = time.monotonic() + (limits.video_upload_seconds if video else limits.image_upload_seconds)
+        self.start = time.monotonic()
+        self.end = self.start + (limits.video_upload_seconds if video else limits.image_upload_seconds)
         self.count, self.complete = 0, False
 
     async def __call__(self) -> dict:
@@ -40,7 +41,9 @@ class LimitedBody:
         return message
 
     async def _next(self) -> dict:
-        patience = min(self.limits.upload_stall_seconds, self.end - time.monotonic())
+        stall = self.limits.upload_stall_seconds
+        too_slow = self.start + max(stall, self.count / self.limits.upload_bytes_per_second)
+        patience = min(stall, min(self.end, too_slow) - time.monotonic())
         try:
             message = await asyncio.wait_for(self.receive(), max(0.0, patience))
         except TimeoutError:

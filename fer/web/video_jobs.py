@@ -85,6 +85,9 @@ class VideoJobs:
     def __init__(self, new_session: Callable[[], Session], limits: Limits):
         self.new_session, self.limits = new_session, limits
         self.slots = Slots(limits.videos, "videos", per_client=limits.videos_per_client, retry=30)
+        self.uploads = Slots(
+            limits.video_uploads, "uploads of videos", per_client=limits.video_uploads_per_client, retry=30
+        )
         self.jobs: dict[str, Job] = {}
         self.worker = ThreadPoolExecutor(1, "videos")
         self.private: PrivateFolder | None = None
@@ -116,15 +119,18 @@ class VideoJobs:
         """
         assert self.private, "the server does not run"
         self.clean()
-        self.slots.acquire(client)
+        self.slots.check(client)
         id = secrets.token_urlsafe(16)
-        job = self.jobs[id] = Job(self.private.path / id, client)
+        job = Job(self.private.path / id, client)
         try:
-            job.folder.mkdir()
-            await self._store(job, chunks)
+            with self.uploads.hold(client):  # slow clients must not hold the places of videos
+                job.folder.mkdir()
+                await self._store(job, chunks)
+            self.slots.acquire(client)
         except BaseException:
-            self.delete(id)
+            shutil.rmtree(job.folder, ignore_errors=True)
             raise
+        self.jobs[id] = job
         self.worker.submit(self._work, job)
         return id
 

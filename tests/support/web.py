@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -42,28 +43,36 @@ def classifier() -> Classifier:
     return Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
 
 
-def application(
-    *, cameras=None, detector: Callable = Haar, hosts=security.LOOPBACK, limits: Limits
-) -> security.SecurityMiddleware:
-    return server.create_app(classifier(), "tiny", detector, cameras=cameras, hosts=hosts, limits=limits)
+def application(*, detector: Callable = Haar, limits: Limits, **options) -> security.SecurityMiddleware:
+    """The page; `options` are those of `server.create_app`."""
+    return server.create_app(classifier(), "tiny", detector, limits=limits, **options)
 
 
-def connect(*, cameras=None, detector: Callable = Haar, hosts=security.LOOPBACK, **limits) -> TestClient:
+def connect(*, detector: Callable = Haar, **options) -> TestClient:
     """A client of such a page; use it as a context manager. A bug on the server's side is raised here.
 
-    `limits` are fields of `Limits`.
+    `options` are those of `server.create_app` and fields of `Limits`.
     """
-    app = application(cameras=cameras, detector=detector, hosts=hosts, limits=Limits(**limits))
+    limits, others = split(options)
+    app = application(detector=detector, limits=limits, **others)
     return TestClient(app, base_url="http://localhost")
 
 
+def split(options: dict) -> tuple[Limits, dict]:
+    """The fields of `Limits` among options, and the rest."""
+    names = {limit.name for limit in fields(Limits)}
+    return Limits(**{n: v for n, v in options.items() if n in names}), {
+        n: v for n, v in options.items() if n not in names
+    }
+
+
 @contextmanager
-def listening(*, cameras=None, detector: Callable = Haar, **limits) -> Iterator[tuple[str, int]]:
+def listening(*, detector: Callable = Haar, proxies=(), **options) -> Iterator[tuple[str, int]]:
     """Such a page served by uvicorn from a thread, for clients that misbehave on the wire; gives host and port."""
-    known = Limits(**limits)
-    app = application(cameras=cameras, detector=detector, limits=known)
+    limits, others = split(options)
+    app = application(detector=detector, limits=limits, **others)
     with socket.create_server(("127.0.0.1", 0)) as place:
-        web = uvicorn.Server(server.uvicorn_config(app, known))
+        web = uvicorn.Server(server.uvicorn_config(app, limits, proxies=proxies))
         thread = threading.Thread(target=web.run, kwargs={"sockets": [place]})
         thread.start()
         try:

@@ -68,7 +68,7 @@ def test_stalled_upload_is_cut_off_and_delays_nobody(logged):
 
 def test_slow_upload_is_cut_off():
     with (
-        web.listening(upload_stall_seconds=0.5, image_upload_seconds=1.0) as place,
+        web.listening(upload_stall_seconds=0.5, image_upload_seconds=1.0, upload_bytes_per_second=1) as place,
         socket.create_connection(place, 20) as wires,
     ):
         wires.sendall(HEAD + FORM + b"Content-Length: 5000\r\n\r\n" + PART)

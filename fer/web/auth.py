@@ -1,0 +1,119 @@
+"""One token for everything but /health: a bearer header for programs, a login form and a cookie for people."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from fastapi import HTTPException
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request
+
+from fer.core.errors import FerError
+from fer.web.limits import Limits
+from fer.web.rate_limit import RateLimit
+from fer.web.slots import client_of
+
+LOGIN_PAGE = Path(__file__).parent / "static" / "login.html"
+PUBLIC_PATHS = frozenset({"/health", "/static/style.css", "/static/icon.svg"})  # the login page needs the last two
+COOKIE = "fer_session"
+COOKIE_DAYS = 30
+SHORTEST_TOKEN = 16  # characters
+FORM_BYTES = 10_000
+
+
+class TokenMiddleware:
+    """ASGI middleware that lets in only clients that know the token.
+
+    The cookie holds a value that follows from the token, never the token itself; a new token ends all sessions. All
+    comparisons take constant time. Clients that fail too often are refused for a while.
+
+    Args:
+        app: the application.
+        token: at least `SHORTEST_TOKEN` characters of ASCII.
+        limits: see `Limits`.
+
+    Raises:
+        FerError: the token is too short, or not ASCII.
+    """
+
+    def __init__(self, app: Callable, token: str, limits: Limits):
+        if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+            raise FerError(
+                f"a token has at least {SHORTEST_TOKEN} characters of ASCII; "
+                'make one with: python -c "import secrets; print(secrets.token_urlsafe())"'
+            )
+        self.app, self._token = app, token.encode()
+        self._session = hmac.new(self._token, b"fer session", hashlib.sha256).hexdigest().encode()
+        self.failures = RateLimit(limits.failed_logins_per_minute, "failed logins")
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in PUBLIC_PATHS:
+            await self.app(scope, receive, send)
+            return
+        client = client_of(HTTPConnection(scope))
+        try:
+            self.failures.check(client)
+            if scope["path"] == "/login" and scope["type"] == "http":
+                response = await self._login(Request(scope, receive), client)
+            elif (known := self._knows_token(Headers(scope=scope))) is True:
+                await self.app(scope, receive, send)
+                return
+            else:
+                if known is False:
+                    self.failures.count(client)
+                response = _ask_for_token(scope)
+        except HTTPException as error:
+            response = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+        if scope["type"] == "websocket":
+            await receive()
+        await response(scope, receive, send)
+
+    def _knows_token(self, headers: Headers) -> bool | None:
+        """True or False for a right or wrong token, None for a client that shows none, or an old cookie."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return hmac.compare_digest(token.strip().encode(), self._token)
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return None
+        if cookie and hmac.compare_digest(cookie.value.encode(), self._session):
+            return True
+        return None
+
+    async def _login(self, request: Request, client: str) -> Response:
+        if request.method in ("GET", "HEAD"):
+            return FileResponse(LOGIN_PAGE)
+        if request.method != "POST":
+            return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": "GET, HEAD, POST"})
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > FORM_BYTES:
+                return JSONResponse({"detail": "the form is too large"}, 413)
+        (token,) = parse_qs(body.decode("latin-1")).get("token", [""])[:1]
+        if not hmac.compare_digest(token.strip().encode(), self._token):
+            self.failures.count(client)
+            return RedirectResponse("/login#wrong", 303)
+        response = RedirectResponse("/", 303)
+        response.set_cookie(
+            COOKIE,
+            self._session.decode(),
+            max_age=COOKIE_DAYS * 24 * 3600,
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+
+def _ask_for_token(scope: dict) -> Response:
+    is_page = scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in ("/", "/docs")
+    if is_page:
+        return RedirectResponse("/login", 303)
+    detail = "this server asks for its token: Authorization: Bearer TOKEN, or log in at /login"
+    return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": "Bearer"})

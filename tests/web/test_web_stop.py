@@ -1,0 +1,94 @@
+"""The end of a server: running requests end, new ones get 503; decoders write nothing on the terminal."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import numpy as np
+import pytest
+from support import tiny
+
+pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
+
+from support.web import encode
+
+from fer.cli import app
+
+SLOW_SERVER = """
+import sys, time
+from fer.cli import app, terminal
+from fer.inference import haar
+
+real = haar.Haar.find
+
+def slow(self, image, *rest):
+    time.sleep(1.5)
+    return real(self, image, *rest)
+
+haar.Haar.find = slow
+terminal.run(app.main, app.parse_args)
+"""
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")
+
+
+def test_running_requests_end_and_new_ones_get_503(light_model, tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW_SERVER)
+    flags = ("--model", light_model, "--port", "0")
+    process = tiny.start(*flags, script=script, PYTHONUNBUFFERED="1", PYTHONPATH=str(tiny.ROOT))
+    address = next(line.strip().rstrip("/") for line in process.stdout if line.startswith("http"))
+    image = encode(np.zeros((200, 300, 3), np.uint8))
+    with ThreadPoolExecutor(1) as pool, httpx2.Client(base_url=address, timeout=20) as other:
+        assert other.get("/health").status_code == 200
+        running = pool.submit(httpx2.post, address + "/predict", files={"image": image}, timeout=20)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        refused = other.get("/health")
+        assert refused.status_code == 503
+        assert refused.json() == {"detail": "the server is closing"}
+        assert int(refused.headers["retry-after"]) > 0
+        assert running.result().status_code == 200
+    _, errors = process.communicate(timeout=20)
+    assert "Traceback" not in errors
+
+
+def test_second_signal_ends_at_once(light_model, tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW_SERVER.replace("1.5", "20"))
+    process = tiny.start(
+        "--model",
+        light_model,
+        "--port",
+        "0",
+        "--shutdown-seconds",
+        "30",
+        script=script,
+        PYTHONUNBUFFERED="1",
+        PYTHONPATH=str(tiny.ROOT),
+    )
+    address = next(line.strip().rstrip("/") for line in process.stdout if line.startswith("http"))
+    assert httpx2.get(address + "/health").status_code == 200
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    process.communicate(timeout=20)
+    assert time.monotonic() - begun < 5
+
+
+def test_lines_of_decoders_stay_off_the_terminal(capfd):
+    with app.decoders_silenced():
+        os.write(2, b"libpng warning: from C\n")
+        print("from Python", file=sys.stderr)
+        thread = threading.Thread(target=lambda: print("from a thread", file=sys.stderr))
+        thread.start()
+        thread.join()
+    os.write(2, b"afterwards\n")
+    errors = capfd.readouterr().err
+    assert "libpng" not in errors
+    assert "from Python" in errors
+    assert "from a thread" in errors
+    assert "afterwards" in errors
