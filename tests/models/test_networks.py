@@ -128,13 +128,8 @@ def test_the_width_of_a_vgg_scales_every_layer(width, expected):
 
 
 def test_a_network_without_a_width_refuses_one():
-<<<<<<< HEAD
-    with pytest.raises(FerError, match="the network 'four-block' has no width parameter"):
-        networks.build("four-block", ("a", "b"), InputSpec(), width=32)
-=======
-    with pytest.raises(FerError, match="the network 'plain' has no width to choose"):
+    with pytest.raises(FerError, match="the network 'plain' has no width parameter"):
         networks.build("plain", ("a", "b"), InputSpec(), width=32)
->>>>>>> a66f5cb (Training: one configuration, a library function, recipes in the field's words)
 
 
 @pytest.mark.parametrize("name", ["vgg", "se-resnet"])
