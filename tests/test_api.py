@@ -1,5 +1,8 @@
 """`import fer` as a user writes it: one line to load, one to label, and the example file to its end."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -63,3 +66,13 @@ def test_load_dataset_gives_splits_of_the_wanted_size(class_folders):
         "train": (12, 12, 12, 3),
         "validation": (4, 12, 12, 3),
     }
+
+
+@pytest.mark.slow
+def test_example_runs_to_its_end(tmp_path):
+    command = [sys.executable, "-m", "examples.python_api", tmp_path]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tiny.ROOT)
+    assert run.returncode == 0, run.stderr
+    assert "happy, 9" in run.stdout
+    assert "accuracy" in run.stdout
+    assert (tmp_path / "demo.keras").is_file()
