@@ -63,16 +63,24 @@ def add_output_arguments(parser):
     group.add_argument("--risk-coverage", metavar="PNG", help="accuracy against coverage, printed as a table as well")
     group.add_argument("--groups", metavar="PNG", help="accuracy and recalls of the groups of --group-by")
     group.add_argument("--mistakes", metavar="CSV", help="all mistakes, the most confident first; a sheet as PNG")
+    group.add_argument("--robustness", metavar="PNG", help="accuracy under 8 corruptions in 5 strengths, printed too")
+    group.add_argument("--explain", metavar="DIR", help="a sheet of Grad-CAM heat maps for each emotion")
 
 
 def main(args):
     check(args)
-    ours, others = load_predictions(args)
+    models, data = load(args)
+    ours, *others = [predict(args, paths, models, data) for paths in (args.model, args.compare) if paths]
     print(terminal.describe_data(args.split, ours.data))
     report, title = ours.report(), f"{ours.name} on {Path(args.data).name} {args.split}, {CROPS[args.tta]}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
-    analyses = run_analyses(args, ours, others)
+    analyses = analyse(args, ours, others)
+    if args.robustness:
+        from fer.evaluation.robustness import measure_robustness
+
+        ensemble = [models[path] for path in args.model]
+        analyses["robustness"] = measure_robustness(ensemble, data, tta=args.tta, progress=terminal.progress)
     for name, analysis in analyses.items():
         if name != "risk_coverage" or args.risk_coverage or args.fit_threshold is not None:
             print(f"\n{analysis.summary()}")
@@ -82,6 +90,10 @@ def main(args):
         plain |= {name: analysis.to_dict() for name, analysis in analyses.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
     draw(args, report, analyses, [ours, *others], title)
+    if args.explain:
+        from fer.evaluation.explain import write_explanations
+
+        print(f"\n{len(write_explanations(args.explain, models[args.model[0]], ours, title))} sheets in {args.explain}")
     return 0
 
 
@@ -92,7 +104,8 @@ def check(args):
     if args.mistakes and Path(args.mistakes).suffix.lower() != ".csv":
         raise FerError(f"{args.mistakes}: --mistakes writes a .csv, and a contact sheet as .png beside it")
     sheet = args.mistakes and str(Path(args.mistakes).with_suffix(".png"))
-    figures = [path for path in (args.confusion, args.reliability, args.risk_coverage, args.groups) if path]
+    figures = [args.confusion, args.reliability, args.risk_coverage, args.groups, args.robustness]
+    figures = [path for path in figures if path]
     paths = [Path(path) for path in (args.report, *figures, args.mistakes, sheet) if path]
     if len(set(paths)) < len(paths):
         raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
@@ -105,6 +118,10 @@ def check(args):
         raise FerError(f"{training}: there is no such file or folder")
     if not args.group_by and (args.groups or args.attributes):
         raise FerError("--groups and --attributes go with --group-by")
+    if args.explain and (len(args.model) > 1 or args.tta != "none" or Path(args.model[0]).suffix != ".keras"):
+        raise FerError("--explain goes with a single --model that is a .keras file, and no --tta")
+    if args.explain and Path(args.explain).exists() and not Path(args.explain).is_dir():
+        raise FerError(f"{args.explain}: the sheets need a folder, and this is a file")
     if args.fit_threshold is None:
         return
     if args.split != "validation" or len(args.model) > 1 or args.tta != "none":
@@ -116,25 +133,27 @@ def check(args):
         raise FerError(f"{args.model[0]}: --fit-threshold writes into a .keras file; export it again afterwards")
 
 
-def load_predictions(args):
-    """Predictions of --model, and a list with those of --compare; the split is the one of the models' training."""
-    ensembles = [args.model, *([args.compare] if args.compare else [])]
-    infos = {path: read_info(path) for paths in ensembles for path in paths}  # bad files show at once
+def load(args):
+    """The models of --model and --compare by path, and the data for the input of each; split as in their training."""
+    infos = {path: read_info(path) for path in (*args.model, *(args.compare or ()))}  # bad files show at once
     arguments.take_split(args, [info.metadata for info in infos.values()])
     with terminal.quiet():  # seconds of imports: the arguments are checked by now
-        from fer.evaluation import loading, predictions
+        from fer.evaluation import loading
 
         specs = [info.spec for info in infos.values()]
         data = loading.load_for_models(specs, args.data, args.split, **arguments.dataset_options(args))
-        models = {path: Classifier.load(path) for path in infos}
-    found = []
-    for paths in ensembles:
-        name = " + ".join(Path(path).name for path in paths)
-        found.append(predictions.predict([models[path] for path in paths], data, name=name, tta=args.tta))
-    return found[0], found[1:]
+        return {path: Classifier.load(path) for path in infos}, data
 
 
-def run_analyses(args, ours, others):
+def predict(args, paths, models, data):
+    """The predictions of the models at these paths, averaged."""
+    from fer.evaluation import predictions
+
+    name = " + ".join(Path(path).name for path in paths)
+    return predictions.predict([models[path] for path in paths], data, name=name, tta=args.tta)
+
+
+def analyse(args, ours, others):
     """What was asked for beyond the report: its key there -> an object with `summary()` and `to_dict()`."""
     from fer.evaluation import groups, leakage, selective
 
@@ -189,5 +208,7 @@ def draw(args, report, analyses, predictions, title):
         plots.risk_coverage(curves, args.risk_coverage, threshold=threshold, title=title)
     if args.groups:
         plots.groups(analyses["groups"], args.groups, title=f"{title}, by {args.group_by}")
+    if args.robustness:
+        plots.robustness(analyses["robustness"], args.robustness, title=title)
     if args.mistakes:
         mistakes.write_mistakes(Path(args.mistakes), predictions[0], title)

@@ -1,4 +1,4 @@
-"""Figures of an evaluation: confusion matrix, reliability, risk against coverage, groups.
+"""Figures of an evaluation: confusion matrix, reliability, risk against coverage, groups, robustness.
 
 As in `figures`, every figure reads in greyscale, no letter is smaller than 8 points, and the suffix sets the format.
 """
@@ -14,11 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from fer.core.figures import ACCENT, DARK, LIGHT, MUTED, STYLE, headline, save
+from fer.evaluation.corruptions import STRENGTHS
 from fer.evaluation.groups import SMALL, Groups
 from fer.evaluation.metrics import BINS, Report
+from fer.evaluation.robustness import Robustness
 from fer.evaluation.selective import LEAST, RiskCoverage
 
-MARKERS = "osD^vPX*<>"  # one per label: there are not enough distinct hues and greys
+MARKERS = "osD^vPX*<>"  # one per line: there are not enough distinct hues and greys
 SPREAD = 0.6  # share of the distance between groups over which the labels' markers are spread
 
 
@@ -196,6 +198,31 @@ def groups(scores: Groups, path: str | Path, *, title: str = "") -> None:
         for axes in (left, right):
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         headline(figure, title)
+        save(figure, path)
+
+
+def robustness(scores: Robustness, path: str | Path, *, title: str = "") -> None:
+    """Draws accuracy against the strength of each corruption; strength 0 is the accuracy without corruption.
+
+    Args:
+        scores: the accuracies.
+        path: file to write, in the format of its suffix. Folders are made as needed; an existing file is replaced.
+        title: line above the figure.
+
+    Raises:
+        FerError: if the file cannot be written.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.subplots()
+        for i, (kind, values) in enumerate(scores.accuracy.items()):
+            line: dict[str, Any] = {"color": str(0.6 * (i % 3) / 2), "marker": MARKERS[i % len(MARKERS)]}
+            axes.plot([0, *STRENGTHS], [scores.clean, *values], label=kind, markersize=5, linewidth=1.2, **line)
+        axes.set(xlabel="strength of the corruption", ylabel="accuracy", ylim=(0, 1))
+        axes.set_xticks([0, *STRENGTHS])
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        headline(figure, title, f"clean {scores.clean:.1%}, mean under corruption {scores.mean:.1%}")
         save(figure, path)
 
 

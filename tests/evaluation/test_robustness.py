@@ -1,0 +1,83 @@
+"""Corruptions by what they must do to pixels; accuracy under them by predicting corrupted images one kind at a time."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from support import tiny
+
+from fer import FerError
+from fer.core.images import InputSpec
+from fer.evaluation import plots
+from fer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from fer.evaluation.robustness import measure_robustness
+from fer.models.classifier import Classifier
+
+SPEC = InputSpec(tiny.SIZE)
+
+
+@pytest.fixture(scope="module")
+def faces():
+    """Smooth images, as faces are: 6 grey ones of 48 pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (6, 7, 7), np.uint8)
+    return np.stack([cv2.resize(one, (48, 48), interpolation=cv2.INTER_CUBIC) for one in noise])[..., None]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_damage_grows_with_strength(kind, channels, faces):
+    images = np.repeat(faces, channels, axis=3)
+    before = images.copy()
+    damage = [np.abs(corrupt(images, kind, strength) - images.astype(float)).mean() for strength in STRENGTHS]
+    assert damage == sorted(damage)
+    assert damage[0] > 0
+    np.testing.assert_array_equal(images, before)
+    changed = corrupt(images, kind, 3)
+    assert (changed.dtype, changed.shape) == (np.uint8, images.shape)
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_seed_determines_a_corruption(kind, faces):
+    np.testing.assert_array_equal(corrupt(faces, kind, 4, seed=1), corrupt(faces, kind, 4, seed=1))
+
+
+def test_some_corruptions_by_hand(faces):
+    np.testing.assert_array_equal(corrupt(faces, "darkness", 2), np.rint(faces * 0.5).astype(np.uint8))
+    covered = corrupt(faces, "occlusion", 5) == 127
+    assert covered.sum(axis=(1, 2, 3)).min() >= 26 * 26  # 55 % of 48 pixels, squared
+    difference = corrupt(np.full_like(faces, 128), "noise", 3) - 128.0
+    assert difference.std() == pytest.approx(15, rel=0.1)
+    shifted = corrupt(faces, "shift", 5)[0, ..., 0].astype(float)
+    paths = [np.roll(faces[0, ..., 0], (8 * y, 8 * x), (0, 1))[8:-8, 8:-8] for y in (-1, 1) for x in (-1, 1)]
+    assert min(np.abs(shifted[8:-8, 8:-8] - path).mean() for path in paths) < 15  # 7.7 pixels, diagonally
+
+
+@pytest.mark.parametrize(
+    ("kind", "strength", "message"), [("rain", 1, "unknown corruption 'rain'"), ("blur", 6, "1 to 5")]
+)
+def test_unknown_corruption_is_refused(kind, strength, message, faces):
+    with pytest.raises(FerError, match=message):
+        corrupt(faces, kind, strength)
+
+
+def test_accuracy_under_each_corruption(learnt, tmp_path):
+    known, data = Classifier.load(learnt), tiny.data(60, seed=1)
+    steps = []
+    found = measure_robustness([known], {SPEC: data}, progress=lambda items, total, text: steps.append(total) or items)
+    y_true = data.targets.argmax(axis=1)
+    for kind in ("noise", "occlusion"):
+        predicted = known.predict(corrupt(data.images, kind, 3)).argmax(axis=1)
+        assert found.accuracy[kind][2] == pytest.approx((predicted == y_true).mean())
+    assert found.clean == pytest.approx((known.predict(data.images).argmax(axis=1) == y_true).mean())
+    assert set(found.accuracy) == set(CORRUPTIONS)
+    assert steps == [40]
+    assert found.mean == pytest.approx(np.mean([value for values in found.accuracy.values() for value in values]))
+    text, plain = found.summary(), found.to_dict()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert f"60 images; {found.clean:.1%} without" in text
+    for kind, values in found.accuracy.items():
+        line = next(line for line in text.splitlines() if line.startswith(kind))
+        assert line.split()[-6:-1] == [f"{value:.1%}" for value in values]
+    plots.robustness(found, tmp_path / "r.pdf", title="tiny")
+    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
