@@ -1,12 +1,14 @@
-"""Label every face in a folder of pictures, sub-folders included: one row a face, and one for each picture without.
+"""Label every face in a folder of images, sub-folders included: a row for each face, and for each image without one.
 
     python predict_folder.py photos/ --output results.csv
     python predict_folder.py photos/ --output results.jsonl --annotated drawn/
 
-With --detector auto, small square pictures are taken as cropped faces, and faces are searched in the others.
+With --detector auto, small square images are taken as cropped faces; the others are searched.
 """
 
+import argparse
 import os
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -19,32 +21,32 @@ from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = common.parser(__doc__)
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="of pictures, or a single picture")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder of images, or one image")
     common.add_recognition_arguments(parser)
     common.add_uncertain_argument(parser)
-    parser.add_argument("--output", default="results.csv", metavar="CSV|JSONL", help="(results.csv)")
+    parser.add_argument("--output", default="results.csv", metavar="CSV|JSONL", help="table to write (results.csv)")
     parser.add_argument("--annotated", metavar="DIR", type=Path, help="also write copies with boxes and labels")
-    parser.add_argument("--resume", action="store_true", help="skip what --output holds, from the same model")
-    parser.add_argument("--overwrite", action="store_true", help="start again where --output already is")
+    parser.add_argument("--resume", action="store_true", help="continue --output with the same model and detector")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --output")
     return parser.parse_args(argv)
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     check(args)
     labels = read_info(args.model).labels
     below = common.uncertain_below(args)
-    total = sum(1 for _ in pictures(args, on_error=lambda line: None))
+    total = sum(1 for _ in find_images(args, on_error=lambda line: None))
     if not total:
-        raise FerError(f"{args.folder}: no pictures ({', '.join(sorted(images.SUFFIXES))})")
+        raise FerError(f"{args.folder}: no images ({', '.join(sorted(images.SUFFIXES))})")
     with common.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
         from fer.core import system
         from fer.inference import batch, run_metadata
         from fer.inference.recognizer import create_recognizer
 
-        model = Classifier.load(args.model)
         how = {"detector_model": args.detector_model, "uncertain_below": below}
+        model = Classifier.load(args.model)
         recognizer = create_recognizer(model, args.detector, detectors=system.cores(), **how)
     run = run_metadata.describe_run(args.output, args.model, detector=args.detector, **how)
     if args.resume:
@@ -54,14 +56,14 @@ def main(args):
         writer = stack.enter_context(results.Writer(args.output, labels, **ways))
         if not writer.done:
             run_metadata.write_metadata(run, args.output)
-        copies = args.annotated and stack.enter_context(batch.Copies(args.folder, args.annotated))
+        copies = args.annotated and stack.enter_context(batch.AnnotatedCopies(args.folder, args.annotated))
         stopped = stack.enter_context(common.stoppable())
-        left = (path for path in pictures(args, on_error=common.note) if not writer.holds(path))
+        left = (path for path in find_images(args, on_error=common.note) if not writer.holds(path))
         labelled = stack.enter_context(closing(batch.recognize(left, recognizer)))
-        taken_whole = 0
-        for result in common.progress(labelled, total - len(writer.done), "pictures"):
+        cropped = 0
+        for result in common.progress(labelled, total - len(writer.done), "images"):
             writer.write(results.rows(str(result.path), result.predictions, readable=not result.error))
-            taken_whole += result.cropped
+            cropped += result.cropped
             if result.error:
                 common.note(f"skipped {result.error}")
             elif copies:
@@ -69,34 +71,34 @@ def main(args):
             if stopped():
                 break
     if stopped():
-        print(f"stopped; {args.output} keeps what was done. Go on with --resume")
+        print(f"stopped; {args.output} keeps the finished rows. Continue with --resume")
         return 130
-    if taken_whole:
-        print(f"{taken_whole:,} small square pictures taken as cropped faces (--detector auto)")
+    if cropped:
+        print(f"{cropped:,} small square images taken as cropped faces (--detector auto)")
     counts, table = batch.summarize(args.output, args.folder, labels)
     if table:
-        print(f"\nfolder (row) by predicted (column), the largest face of each picture\n{table}\n")
+        print(f"\nfolder (row) by predicted label (column), the largest face of each image\n{table}\n")
     ok, none, unreadable = (counts[status] for status in results.STATUSES)
-    print(f"{args.output}: {ok:,} pictures with faces, {none:,} without a face, {unreadable:,} unreadable")
+    print(f"{args.output}: {ok:,} images with faces, {none:,} without a face, {unreadable:,} unreadable")
     return 0 if ok else 1
 
 
-def check(args):
-    """Refuses what would lose something."""
+def check(args: argparse.Namespace) -> None:
+    """Refuses what would lose data."""
     if args.resume and args.overwrite:
-        raise FerError("--resume goes on, --overwrite starts again: choose one")
-    ways = "go on with --resume, start again with --overwrite, or choose another name"
+        raise FerError("--resume continues a table, --overwrite replaces it: choose one")
+    ways = "continue with --resume, replace it with --overwrite, or choose another name"
     results.check_output(args.output, kept=args.resume or args.overwrite, ways=ways)
     if args.annotated and os.path.isdir(args.annotated):
         folder = args.folder if os.path.isdir(args.folder) else args.folder.parent
         if folder.resolve() == args.annotated.resolve():
-            raise FerError(f"{args.annotated}: the annotated copies would replace the pictures; choose another folder")
+            raise FerError(f"{args.annotated}: the annotated copies would replace the images; choose another folder")
         if os.listdir(args.annotated) and not (args.resume or args.overwrite):
             raise FerError(f"{args.annotated} is not empty: {ways}")
 
 
-def pictures(args, on_error):
-    """The pictures, without annotated copies that lie among them."""
+def find_images(args: argparse.Namespace, on_error: Callable[[str], None]) -> Iterator[Path]:
+    """The images of the folder, without annotated copies that lie among them."""
     drawn, root = args.annotated and args.annotated.resolve(), args.folder.resolve()
     among = drawn and root in drawn.parents
     for path in class_folders.find_pictures(args.folder, on_error=on_error):

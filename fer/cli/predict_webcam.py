@@ -1,13 +1,15 @@
 """Label faces live: from a webcam, a video file or a network camera, in a window or without one.
 
     python predict_webcam.py --source 0
-    python predict_webcam.py --source film.mp4 --headless --record out.mp4 --log out.csv
+    python predict_webcam.py --source video.mp4 --headless --record out.mp4 --log out.csv
 
-In the window: q, Esc or its close button ends, space pauses, s saves a snapshot, m mirrors. Without one Ctrl-C ends.
+Keys in the window: q or Esc ends, space pauses, s saves a snapshot, m mirrors. Without a window, Ctrl-C ends.
 """
 
+import argparse
 import os
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from fer.cli import common
 from fer.core import files
@@ -17,14 +19,18 @@ from fer.models.bundled import live_model
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
+if TYPE_CHECKING:
+    from fer.video.frames import FrameSource
+    from fer.video.window import Screen
 
-def parse_args(argv=None):
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = common.parser(__doc__)
-    parser.add_argument("--source", default="0", metavar="N|FILE|URL", help="camera number, video file, address (0)")
+    parser.add_argument("--source", default="0", metavar="N|FILE|URL", help="camera number, video file or address (0)")
     common.add_recognition_arguments(parser, model=live_model())
     common.add_uncertain_argument(parser)
     parser.add_argument(
-        "--smoothing", type=common.at_least(float, 0), metavar="SECONDS", help="over time; 0 = off (0.4)"
+        "--smoothing", type=common.at_least(float, 0), metavar="SECONDS", help="time constant; 0 = off (0.4)"
     )
     parser.add_argument(
         "--skip", type=common.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)"
@@ -32,14 +38,14 @@ def parse_args(argv=None):
     parser.add_argument("--max-frames", type=common.at_least(int, 1), metavar="N", help="end after so many frames")
     parser.add_argument("--headless", action="store_true", help="open no window")
     outputs = parser.add_argument_group("files to write")
-    outputs.add_argument("--record", metavar="MP4", help="every frame with what was drawn on it")
-    outputs.add_argument("--log", metavar="CSV|JSONL", help="a row a face a frame, and one for a frame without")
-    outputs.add_argument("--timeline", metavar="PNG", help="the probabilities over time, for each face followed")
-    outputs.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
+    outputs.add_argument("--record", metavar="MP4", help="the annotated video, H.264 (.mp4, .mkv or .mov)")
+    outputs.add_argument("--log", metavar="CSV|JSONL", help="a row for each face, and for each frame without one")
+    outputs.add_argument("--timeline", metavar="PNG", help="the probabilities of each tracked face over time")
+    outputs.add_argument("--overwrite", action="store_true", help="replace existing files")
     return parser.parse_args(argv)
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     from fer.inference import drawing
     from fer.inference.recognizer import create_recognizer
     from fer.video import sources, writer
@@ -51,7 +57,7 @@ def main(args):
     with ExitStack() as stack:
         source = stack.enter_context(sources.open_source(args.source))
         screen = None if args.headless else open_screen(source)
-        with common.quiet():  # seconds: a camera or display that is missing has shown by now
+        with common.quiet():  # TensorFlow takes seconds to load: a missing camera or display is refused by now
             model = Classifier.load(args.model)
             options = {"detector_model": args.detector_model, "uncertain_below": below}
             recognizer = create_recognizer(model, args.detector, **options)
@@ -83,14 +89,14 @@ def main(args):
     return 0 if session.history.frames else 1
 
 
-def check(args):
-    """Refuses outputs that exist, that cannot be written, or that are one file, before anything is opened."""
+def check(args: argparse.Namespace) -> None:
+    """Refuses outputs that exist, that cannot be written, or that are the same file, before anything is opened."""
     from fer.video import writer
 
     paths = [path for path in (args.record, args.log, args.timeline) if path]
     places = [os.path.realpath(path) for path in (args.source, *paths)]
     if len(set(places)) < len(places):
-        raise FerError(f"two of these are one file: {', '.join((args.source, *paths))}")
+        raise FerError(f"two of these are the same file: {', '.join((args.source, *paths))}")
     if args.record:
         writer.check_video_format(args.record)
     if args.log:
@@ -105,7 +111,7 @@ def check(args):
         files.check_writable(path)
 
 
-def open_screen(source):
+def open_screen(source: "FrameSource") -> "Screen":
     from fer.video.window import HELP, Screen
 
     print(HELP)

@@ -1,11 +1,11 @@
-"""The faces of many picture files, in order: reading, decoding and detecting overlap with the network."""
+"""Labels many image files, in order: reading, decoding and detecting overlap with the network."""
 
 import logging
 import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,19 +23,19 @@ from fer.inference.recognizer import UNCERTAIN, Detection, Prediction, Recognize
 
 logger = logging.getLogger(__name__)
 
-BATCH = 128  # faces a call of the network
-AHEAD = 2 * BATCH  # pictures on their way at most: what bounds the memory
-PATIENCE = 1.0  # seconds after which results are due although the batch is not full
+BATCH = 128  # faces in one call of the network
+AHEAD = 2 * BATCH  # images in memory at most
+PATIENCE = 1.0  # seconds after which an incomplete batch is labelled
 
 
 @dataclass
 class Result:
-    """One picture file.
+    """The result of one image file.
 
     Attributes:
         path: the file.
-        error: why it cannot be used; else "".
-        cropped: it was taken as a cropped face as it stands.
+        error: why it cannot be read or searched; "" otherwise.
+        cropped: True if the whole image was taken as one face.
         predictions: its faces, the largest first.
     """
 
@@ -45,7 +45,7 @@ class Result:
     predictions: list[Prediction] = field(default_factory=list)
 
 
-def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Iterator[Result]:
+def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Generator[Result, None, None]:
     """Labels image files one after the other, in constant memory.
 
     Args:
@@ -56,8 +56,8 @@ def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Iterator[Result]
         A result for every path, in their order.
     """
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # each thread has a picture of its own: OpenCV must not divide one further
-    pool = ThreadPoolExecutor(len(recognizer.detectors), "pictures")
+    cv2.setNumThreads(1)  # each thread has an image of its own: OpenCV's threads would only compete
+    pool = ThreadPoolExecutor(len(recognizer.detectors), "images")
     try:
         paths = iter(paths)
         ahead = deque(pool.submit(_read_and_detect, recognizer, path) for path in islice(paths, AHEAD))
@@ -87,38 +87,38 @@ def _read_and_detect(recognizer: Recognizer, path: Path) -> tuple[Result, Detect
         return Result(path, error=reason), Detection()
 
 
-class Copies:
-    """Writes annotated copies beside the work, in threads of its own. Use it as a context manager.
+class AnnotatedCopies:
+    """Writes annotated copies of images, in threads of its own. Use it as a context manager.
 
     Args:
-        root: the folder of the pictures, or a single one.
-        target: the folder of the copies; they lie in it as the pictures do in `root`.
+        root: the folder of the images, or a single image.
+        target: the folder of the copies, with the same sub-folders.
     """
 
     def __init__(self, root: Path, target: Path):
         self.root = root if os.path.isdir(root) else root.parent
         self.target = target
         self.pool = ThreadPoolExecutor(cores(), "copies")
-        self.waiting = threading.Semaphore(2 * cores())  # what bounds the memory
+        self.waiting = threading.Semaphore(2 * cores())  # bounds the memory
 
-    def __enter__(self):
+    def __enter__(self) -> "AnnotatedCopies":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.pool.shutdown()
 
     def add(self, result: Result) -> None:
-        """Draws a picture's faces; waits where copies are slower than the work."""
+        """Draws the faces of an image; waits if the copies are slower than the labelling."""
         self.waiting.acquire()
         self.pool.submit(self._write, result)
 
-    def _write(self, result):
+    def _write(self, result: Result) -> None:
         try:
             drawn = drawing.annotate(images.read(result.path), result.predictions)
             path = self.target / result.path.relative_to(self.root)
             try:
                 data = images.encode(drawn, path.suffix.lower())
-            except FerError:  # .pgm holds no colours, .webp no panoramas
+            except FerError:  # .pgm stores no colours, .webp no panoramas
                 path, data = path.with_name(path.name + ".png"), images.encode(drawn, ".png")
             with replacing(path, durable=False) as temporary:
                 temporary.write_bytes(data)
@@ -129,15 +129,16 @@ class Copies:
 
 
 def summarize(output: str | Path, root: Path, labels: tuple[str, ...]) -> tuple[Counter, str]:
-    """Counts the rows of a finished table, those of earlier runs too; the largest face speaks for its picture.
+    """Counts the images of a finished table, rows of earlier runs included, by their largest face.
 
     Args:
-        output: the table.
+        output: the table of results.
         root: the folder that was labelled.
-        labels: the model's.
+        labels: of the model.
 
     Returns:
-        Pictures by status, and a table of folder by predicted label, "" where no folder below `root` names a label.
+        The number of images by status, and a text table of folder by predicted label; "" where no folder below `root`
+        is named like a label.
     """
     counts: Counter[str] = Counter()
     table: Counter[tuple[str, str]] = Counter()
@@ -145,14 +146,14 @@ def summarize(output: str | Path, root: Path, labels: tuple[str, ...]) -> tuple[
         if row["face"] in (None, "", 0, "0"):
             counts[row["status"]] += 1
             if (label := _folder_label(row["source"], root, labels)) is not None:
-                doubted = results.is_uncertain(row)
-                table[label, UNCERTAIN if doubted else row["label"] or row["status"]] += 1
+                uncertain = results.is_uncertain(row)
+                table[label, UNCERTAIN if uncertain else row["label"] or row["status"]] += 1
     columns = tuple(dict.fromkeys((*labels, UNCERTAIN, *results.STATUSES)))
     return counts, text.count_table(table, columns, "folder \\ predicted") if table else ""
 
 
-def _folder_label(source, root, labels):
-    """The label that the nearest folder names, as far up as the root itself."""
+def _folder_label(source: str, root: Path, labels: tuple[str, ...]) -> str | None:
+    """The label that the nearest folder is named like, up to the root."""
     for folder in Path(source).parents:
         if (label := canonical(folder.name)) in labels:
             return label

@@ -1,4 +1,4 @@
-"""What people see: boxes, labels and bars on a copy of a picture, and a recorded video of them."""
+"""Annotations: boxes, labels and bars of probabilities on a copy of an image."""
 
 import unicodedata
 from dataclasses import replace
@@ -9,18 +9,20 @@ import numpy as np
 from fer.inference.faces import Box
 from fer.inference.recognizer import Prediction
 
-# BGR; lightness differs too, so that tracks can be told apart in a grey print. A track keeps its colour.
+Color = tuple[int, int, int]  # BGR
+
+# They differ in lightness too, for prints in grey. A track keeps its colour.
 COLORS = ((80, 200, 255), (255, 170, 60), (120, 230, 120), (200, 140, 255), (230, 230, 90), (110, 130, 255))
 INK, PAPER = (20, 20, 20), (245, 245, 245)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 LETTER = 22  # pixels: height of a capital of this font at scale 1
-WIDEST = 32  # pixels of picture height for each pixel of letter height
-LEGIBLE = 240  # pixels: the short side of an annotated copy at least
+LETTERS = 32  # ratio of the short side of an image to the height of a letter
+LEGIBLE = 240  # pixels: least short side of an annotated copy
 MARGIN = 0.5  # of the letter height, around text
 
 
 def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "", bars: bool = True) -> np.ndarray:
-    """Draws every face's box, label with confidence, and a bar for each label's probability.
+    """Draws the box of every face, its label with confidence, and a bar for the probability of each label.
 
     Args:
         image: uint8 (H, W, 3) BGR; it is not changed.
@@ -32,10 +34,10 @@ def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "",
         uint8 (H, W, 3), a new array.
     """
     canvas = np.array(image, order="C")
-    letter = max(8, min(canvas.shape[:2]) // WIDEST)
+    letter = max(8, min(canvas.shape[:2]) // LETTERS)
     for number, prediction in enumerate(predictions):
         color = COLORS[(prediction.track or number) % len(COLORS)]
-        box = prediction.face.box
+        box = prediction.box
         corner = (box.x + box.width - 1, box.y + box.height - 1)
         cv2.rectangle(canvas, (box.x, box.y), corner, color, max(1, letter // 6))
         track = f"{prediction.track}: " if prediction.track is not None else ""
@@ -50,39 +52,47 @@ def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "",
 
 
 def annotate(image: np.ndarray, predictions: list[Prediction]) -> np.ndarray:
-    """A picture for people: a small one enlarged to `LEGIBLE` pixels, a face that fills it with its bars beside it."""
+    """Draws an image for people: enlarged to `LEGIBLE` pixels, and with the bars beside a face that fills it.
+
+    Args:
+        image: uint8 (H, W, 3) BGR; it is not changed.
+        predictions: the faces in it.
+
+    Returns:
+        uint8 (h, w, 3), a new array.
+    """
     factor = max(1.0, LEGIBLE / min(image.shape[:2]))
     if factor > 1:
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
         predictions = [_scaled(prediction, factor) for prediction in predictions]
-    filled = any(prediction.face.box.width > 0.8 * image.shape[1] for prediction in predictions)
+    filled = any(prediction.box.width > 0.8 * image.shape[1] for prediction in predictions)
     if filled:
         image = cv2.copyMakeBorder(image, 0, 0, 0, round(0.4 * LEGIBLE), cv2.BORDER_CONSTANT, value=PAPER)
     return draw(image, predictions)
 
 
-def _scaled(prediction, factor):
-    box = prediction.face.box
+def _scaled(prediction: Prediction, factor: float) -> Prediction:
+    box = prediction.box
     box = Box(*(round(factor * value) for value in (box.x, box.y, box.width, box.height)))
     return replace(prediction, face=replace(prediction.face, box=box))
 
 
 def mirrored(image: np.ndarray, predictions: list[Prediction]) -> tuple[np.ndarray, list[Prediction]]:
-    """A picture as a mirror shows it, and the boxes where the faces are in it; words drawn on it read as ever."""
+    """A mirrored image and its faces; text drawn on it afterwards stays readable."""
     width = image.shape[1]
 
-    def flip(prediction):
-        box = prediction.face.box
+    def flip(prediction: Prediction) -> Prediction:
+        box = prediction.box
         face = replace(prediction.face, box=replace(box, x=width - box.x - box.width))
         return replace(prediction, face=face)
 
     return image[:, ::-1], [flip(prediction) for prediction in predictions]
 
 
-def _bars(canvas, prediction, letter, color):
-    """A bar a label beside the box, or inside it where the picture ends."""
+def _bars(canvas: np.ndarray, prediction: Prediction, letter: int, color: Color) -> None:
+    """Draws a bar for each label beside the box, or inside it at the edge of the image."""
     letter = max(6, letter * 2 // 3)
-    box, line = prediction.face.box, _line(letter)
+    box, line = prediction.box, _line(letter)
     texts = [_ascii(label) for label in prediction.labels]
     text_width = max(_width(text, letter) for text in texts) + letter
     width = text_width + 5 * letter
@@ -91,7 +101,7 @@ def _bars(canvas, prediction, letter, color):
     x = right if right + width <= columns else left if left >= 0 else max(0, columns - width)
     y = max(0, min(box.y, rows - line * len(texts)))
     panel = canvas[y : y + line * len(texts), x : x + width]
-    panel[:] = panel // 3  # darker, so that bars and words stand out from any picture
+    panel[:] = panel // 3  # darker, so that bars and words stand out
     for i, (text, probability) in enumerate(zip(texts, prediction.distribution, strict=True)):
         top = y + i * line
         shown = text == _ascii(prediction.shown)
@@ -100,8 +110,16 @@ def _bars(canvas, prediction, letter, color):
         cv2.rectangle(canvas, (x + text_width, top + line // 4), (end, top + line * 3 // 4), color, cv2.FILLED)
 
 
-def _text(canvas, text, corner, letter, *, color=INK, background=None):
-    """A line of text with its upper left corner at `corner`, moved inside the picture."""
+def _text(
+    canvas: np.ndarray,
+    text: str,
+    corner: tuple[int, int],
+    letter: int,
+    *,
+    color: Color = INK,
+    background: Color | None = None,
+) -> None:
+    """Draws a line of text with its upper left corner at `corner`, moved inside the image."""
     text, line = _ascii(text), _line(letter)
     width = _width(text, letter) + letter
     x = max(0, min(corner[0], canvas.shape[1] - width))
@@ -112,15 +130,15 @@ def _text(canvas, text, corner, letter, *, color=INK, background=None):
     cv2.putText(canvas, text, at, FONT, letter / LETTER, color, max(1, letter // 9), cv2.LINE_AA)
 
 
-def _width(text, letter):
+def _width(text: str, letter: int) -> int:
     return cv2.getTextSize(text, FONT, letter / LETTER, max(1, letter // 9))[0][0]
 
 
-def _line(letter):
+def _line(letter: int) -> int:
     return round(letter * (1 + 2 * MARGIN)) + 1
 
 
-def _ascii(text):
-    """OpenCV's fonts hold ASCII alone: letters lose their accents, what has no such letter becomes "?"."""
+def _ascii(text: str) -> str:
+    """Text in the ASCII of OpenCV's fonts: letters lose their accents, all else becomes "?"."""
     plain = unicodedata.normalize("NFKD", text)
     return "".join(char if char.isascii() else "?" for char in plain if not unicodedata.combining(char))

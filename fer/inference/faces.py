@@ -175,7 +175,7 @@ def crop(image: np.ndarray, face: Face) -> np.ndarray:
     if not tilt:
         return image[box.y : box.y + box.height, box.x : box.x + box.width]
     side = max(box.width, box.height)
-    # The part that the turned square can touch: OpenCV warps no picture wider than 32,767 pixels.
+    # The part that the turned square can touch: OpenCV warps no image wider than 32,767 pixels.
     (x, y), radius = box.centre, math.ceil(side / math.sqrt(2)) + 1
     left, top = max(math.floor(x) - radius, 0), max(math.floor(y) - radius, 0)
     part = image[top : math.ceil(y) + radius, left : math.ceil(x) + radius]

@@ -1,4 +1,8 @@
-"""One row for every face, and one for everything without a face: the same columns for folders, videos and cameras."""
+"""Tables of results: the same columns for folders, videos and cameras, as CSV or JSON lines.
+
+A face is a row; an image or frame without a face is a row too. To add a column, name it in `COLUMNS` and give its value
+in `rows`, or in `Prediction.to_dict` if the web page shows it too.
+"""
 
 import csv
 import io
@@ -15,7 +19,7 @@ from fer.inference.recognizer import UNCERTAIN, Prediction
 COLUMNS = (
     *("source", "index", "seconds", "status", "face", "track"),
     *("x", "y", "width", "height", "label", "confidence"),
-)  # then UNCERTAIN where it was asked for, then one column a label
+)  # then `UNCERTAIN` where a threshold is set, then a column for each label
 STATUSES = ("ok", "no_face", "unreadable")
 FORMATS = (".csv", ".jsonl")
 
@@ -23,18 +27,18 @@ FORMATS = (".csv", ".jsonl")
 def rows(
     source: str, predictions: list[Prediction], *, index: int = 0, seconds: float | None = None, readable: bool = True
 ) -> Iterator[dict]:
-    """The rows of one picture or frame.
+    """The rows of one image or frame.
 
     Args:
-        source: file, video or camera, as the person named it.
-        predictions: its faces, in the order in which they are numbered (from 0).
+        source: file, video or camera, as the user named it.
+        predictions: its faces, in the order of their numbers from 0.
         index: number of the frame, from 0.
-        seconds: its time; None in a picture.
-        readable: False for a file that could not be decoded.
+        seconds: time of the frame; None for an image.
+        readable: False for an image or frame that cannot be decoded.
 
     Yields:
-        A dict of `COLUMNS`, `UNCERTAIN` where predictions have a threshold, and labels for each face, or a single one
-        with the status "no_face" or "unreadable".
+        For each face a dict of `COLUMNS`, the labels and, where a threshold is set, `UNCERTAIN`; without a face a
+        single dict with the status "no_face" or "unreadable".
     """
     about = {"source": visible(source), "index": index, "seconds": None if seconds is None else round(seconds, 3)}
     if not predictions:
@@ -52,32 +56,33 @@ def visible(name: str) -> str:
 
 
 def read(path: str | Path) -> Iterator[dict]:
-    """The rows of a finished table, one by one; from .csv every value is text, and "" where there is none."""
+    """Reads the rows of a table, one by one. From .csv every value is text, and "" where there is none."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file) if Path(path).suffix.lower() == ".csv" else map(json.loads, file)
 
 
 def is_uncertain(row: dict) -> bool:
-    """Whether a row of `read` is marked as uncertain."""
+    """True if a row of `read` is marked as uncertain."""
     return str(row.get(UNCERTAIN)).lower() == "true"
 
 
 class Writer:
-    """A growing table, .csv or .jsonl by its suffix. Rows reach the file as they come: a run that is stopped keeps
-    them. Use it as a context manager.
+    """Writes a table, .csv or .jsonl by its suffix. Use it as a context manager.
+
+    Rows reach the file at once, so a run that is stopped keeps them.
 
     Args:
         path: the file.
-        labels: the last columns.
+        labels: names of the last columns.
         overwrite: replace an existing file.
-        resume: go on with one; its last source is written again, as its rows may not all be there.
-        uncertain: with the column `UNCERTAIN`.
+        resume: continue an existing file; its last source is written again, since some of its rows may be missing.
+        uncertain: add the column `UNCERTAIN`.
 
     Attributes:
-        done: files that need not be looked at again, by their full names; empty unless resumed.
+        done: absolute paths of the files whose rows the table holds already; empty unless resumed.
 
     Raises:
-        FerError: another suffix, a file that exists, one of other columns, or one that cannot be written.
+        FerError: another suffix, a file that exists or has other columns, or a path that cannot be written.
     """
 
     def __init__(
@@ -101,19 +106,19 @@ class Writer:
             if not self.done and self._is_csv:
                 self.file.write(self._line(dict(zip(self.columns, self.columns, strict=True))))
 
-    def __enter__(self):
+    def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         with self._failing():
             self.file.close()
 
     def holds(self, path: str | Path) -> bool:
-        """Whether this file's rows were there already."""
+        """True if the table held the rows of this file already."""
         return _full_name(visible(str(path))) in self.done
 
     def write(self, rows: Iterable[dict]) -> None:
-        """Appends rows and hands them to the operating system; those of one source belong together.
+        """Appends rows and flushes them; the rows of one source must be written together.
 
         Raises:
             FerError: the disk is full, or gone.
@@ -123,26 +128,27 @@ class Writer:
             self.file.flush()
 
     @contextmanager
-    def _failing(self):
+    def _failing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise FerError(f"{self.path}: cannot be written ({error.strerror or error})") from error
 
     @property
-    def _is_csv(self):
+    def _is_csv(self) -> bool:
         return self.path.suffix.lower() == ".csv"
 
-    def _line(self, row):
+    def _line(self, row: dict) -> str:
         if not self._is_csv:
             return json.dumps({name: row.get(name) for name in self.columns}, ensure_ascii=False) + "\n"
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([row.get(name) for name in self.columns])
         return line.getvalue()
 
-    def _kept(self):
-        """Sources with all their rows. The rows of the last one are cut off: a killed run may have left only some."""
-        sources, last, begins, at = set(), None, 0, 0
+    def _kept(self) -> set[str]:
+        """The sources with all their rows. Those of the last one are cut off: a killed run may have left only some."""
+        sources: set[str | None] = set()
+        last, begins, at = None, 0, 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
                 if not line.endswith(b"\n"):
@@ -154,9 +160,9 @@ class Writer:
                 at += len(line)
         with self.path.open("rb+") as file:
             file.truncate(begins)
-        return {_full_name(source) for source in sources - {last, None}}
+        return {_full_name(source) for source in sources - {last} if source is not None}
 
-    def _source(self, line, number):
+    def _source(self, line: bytes, number: int) -> str | None:
         try:
             if not self._is_csv:
                 row = json.loads(line)
@@ -173,19 +179,19 @@ class Writer:
         raise FerError(f"{self.path}: line {number + 1} is not a row of this model's columns; choose another --output")
 
 
-def _full_name(source):
+def _full_name(source: str) -> str:
     return os.path.abspath(source)
 
 
 def check_output(
     path: str | Path, *, kept: bool, ways: str = "replace it with --overwrite, or choose another name"
 ) -> None:
-    """Refuses what `Writer` would refuse, before hours are spent on it.
+    """Refuses what `Writer` would refuse, before the work begins.
 
     Args:
-        path: the file to be.
-        kept: it may exist already.
-        ways: what to do if it does and must not.
+        path: the file to write.
+        kept: the file may exist.
+        ways: advice for a file that exists and must not.
 
     Raises:
         FerError: the suffix is neither .csv nor .jsonl, the file exists and must not, or it cannot be written.

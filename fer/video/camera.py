@@ -12,7 +12,7 @@ import numpy as np
 from fer.core.errors import FerError
 from fer.video import capture as captures
 from fer.video.capture import Capture
-from fer.video.frames import Frame
+from fer.video.frames import Frame, FrameSource
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class CameraState:
     losses: int = 0
 
 
-class LiveCamera:
+class LiveCamera(FrameSource):
     """A camera: its newest frame each time one is asked for, and `None` while there is no new one, at least every 0.1
     seconds. Leaving the loop closes it.
 
@@ -104,12 +104,6 @@ class LiveCamera:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> "LiveCamera":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Releases the camera; a second call does nothing.

@@ -1,4 +1,4 @@
-"""OpenCV's video captures: opened one backend after the other, quietly, with errors that say what was tried."""
+"""OpenCV's captures of cameras: backends are tried in turn, quietly, and errors say which."""
 
 import os
 import re
@@ -14,13 +14,13 @@ import numpy as np
 from fer.core.errors import FerError
 from fer.video.frames import MAX_FPS
 
-# Opens a numbered series of pictures for "img_001.jpg", and a device for a file name: neither is meant here.
+# They open numbered series of images and device files, neither of which an address means.
 _NOT_FOR_STREAMS = (cv2.CAP_IMAGES, cv2.CAP_V4L2)
 _SECRET = re.compile(r"(?i)(\w*(?:user|usr|login|pas|pwd|psw|token|key|auth|secret|sig)\w*=)[^&#]*")
 
 
 class Capture(Protocol):
-    """What is used of `cv2.VideoCapture`."""
+    """The part of `cv2.VideoCapture` that is used."""
 
     def read(self) -> tuple[bool, np.ndarray | None]: ...
 
@@ -30,20 +30,20 @@ class Capture(Protocol):
 
 
 def without_secrets(text: str) -> str:
-    """A source as it may be printed: the login of an address becomes ***, in front of its host and behind `user=`,
-    `password=` and the like."""
+    """A source as it may be printed: the login of an address becomes ***, before the host and after `user=`,
+    `password=` and similar words."""
     scheme, mark, rest = text.partition("://")
     if not mark:
         scheme, rest = "", text
     login, at, host = rest.rpartition("@")
-    # A password may itself hold @, / or #: better a name with too little in it than one with too much.
+    # A password may contain @, / or #: better to hide too much than too little.
     if at and (":" in login or (mark and "@" in re.split("[/?#]", rest)[0])):
         rest = f"***@{host}"
     return scheme + mark + (_SECRET.sub(r"\1***", rest) if mark else rest)
 
 
 def open_camera(number: int) -> Capture:
-    """A camera of this machine."""
+    """Opens a camera of this machine."""
     capture, tried = _try(number, cv2.videoio_registry.getCameraBackends())
     if capture is None:
         raise FerError(f"camera {number} cannot be opened (tried {tried}); {_devices(number)}")
@@ -51,7 +51,7 @@ def open_camera(number: int) -> Capture:
 
 
 def _devices(number: int, folder: str = "/dev") -> str:
-    """What may be the matter with a camera that cannot be opened."""
+    """The likely reason why a camera cannot be opened."""
     if not os.path.isdir("/sys/class"):  # no Linux
         return "is it plugged in, and may this program use it?"
     found = sorted(Path(folder).glob("video[0-9]*"), key=lambda path: (len(path.name), path.name))
@@ -64,7 +64,7 @@ def _devices(number: int, folder: str = "/dev") -> str:
 
 
 def open_address(address: str, patience: float) -> Capture:
-    """A network camera; connecting and each read take no more than `patience` seconds."""
+    """Opens a network camera; connecting and each read take at most `patience` seconds."""
     capture, tried = _try(address, _stream_backends(), round(1000 * patience))
     if capture is None:
         raise FerError(
@@ -79,14 +79,14 @@ def _stream_backends() -> list[int]:
 
 
 def _try(target: int | str, backends: list[int], milliseconds: int = 0) -> tuple[Capture | None, str]:
-    """The capture of the first backend of this OpenCV that can open the target, if any; the names of those tried."""
+    """The capture of the first backend that opens the target, or None; and the names of the backends tried."""
     registry = cv2.videoio_registry
     tried = []
     with quiet():
         for backend in filter(registry.hasBackend, backends):
             tried.append(registry.getBackendName(backend))
             limits = []
-            if milliseconds and backend == cv2.CAP_FFMPEG:  # others refuse to open with a limit they do not know
+            if milliseconds and backend == cv2.CAP_FFMPEG:  # other backends refuse limits that they do not know
                 limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
             capture = cv2.VideoCapture(target, backend, limits)
             if capture.isOpened():
@@ -96,10 +96,10 @@ def _try(target: int | str, backends: list[int], milliseconds: int = 0) -> tuple
 
 
 def read(capture: Capture) -> np.ndarray | None:
-    """The next picture as uint8 (H, W, 3) BGR, or None."""
+    """The next frame as uint8 (H, W, 3) BGR, or None."""
     try:
         ok, image = capture.read()
-    except cv2.error:  # a half picture out of a camera
+    except cv2.error:  # half a frame
         return None
     if not ok or image is None or not image.size:
         return None
@@ -111,7 +111,7 @@ def read(capture: Capture) -> np.ndarray | None:
 
 
 def rate(capture: Capture) -> float | None:
-    """Frames a second as it says; None where it does not, or nonsense."""
+    """The stated frames per second; None where none or an impossible rate is stated."""
     fps = capture.get(cv2.CAP_PROP_FPS)
     return fps if 0 < fps <= MAX_FPS else None
 
@@ -123,9 +123,11 @@ _level_before = 0
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the lines off stderr that OpenCV writes about what cannot be opened or read: ours say it, and theirs may
-    hold a password (`fer/__init__.py` silences FFmpeg's). OpenCV has one level for all threads, so the last block to
-    end sets it back."""
+    """Silences OpenCV's lines on stderr about what cannot be opened or read, which may contain a password.
+
+    `fer/__init__.py` silences those of FFmpeg. OpenCV has one log level for all threads: the last block to end restores
+    it.
+    """
     global _quiet_blocks, _level_before
     with _quiet_lock:
         if not _quiet_blocks:

@@ -1,6 +1,9 @@
-"""One frame of a video or camera."""
+"""Frames, and what all sources of frames have in common."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -25,3 +28,34 @@ class Frame:
     name: str
     index: int
     seconds: float
+
+
+class FrameSource(ABC):
+    """A video file or a camera. Use it as a context manager and iterate over it; leaving the loop closes it.
+
+    Attributes:
+        live: True for a camera, which yields `None` while it has no new frame.
+        name: the source as it may be printed, without a password.
+        fps: frames per second as the source states them; None where it states none.
+        size: width and height of the first frame in pixels.
+        total: number of frames as a file states it; None where it is unknown.
+    """
+
+    live: ClassVar[bool]
+    name: str
+    fps: float | None
+    size: tuple[int, int]
+    total: int | None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame | None]: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Releases the source; a second call does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,4 +1,4 @@
-"""The expressions of a film over time, as a figure."""
+"""The expressions of a video over time, as a figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,15 +1,14 @@
-"""The same face from frame to frame: track numbers, probabilities smoothed per face, labels that do not flicker.
+"""Tracks faces from frame to frame: track numbers, probabilities smoothed over time, labels that do not flicker.
 
     tracker = Tracker()
     for frame in source:
         predictions = tracker.update(recognizer(frame.image), frame.seconds)
 
-What `--smoothing S` means: S is the time constant, in seconds, of an exponential average over the observations of one
-face. An observation that is t seconds old has lost all but exp(-t / S) of its weight, whatever the frame rate: after a
-complete change of expression the average is half there after 0.69 S and 95 % there after 3 S. The label shown is held
-in proportion: it changes when another label has been ahead for S / 3 and is ahead by `MARGIN`, or when it has been
-behind, by however little, for 3 S. One update alone never changes it, so at a few frames a second a change takes two.
-S = 0 switches off both: probabilities pass through untouched and the most probable label shows.
+`--smoothing S` sets the time constant, in seconds, of an exponential average over the observations of a face. The
+weight of an observation that is t seconds old is exp(-t / S), whatever the frame rate. After a complete change of
+expression the average covers half of it in 0.69 S and 95 % in 3 S. The label shown has hysteresis: it changes when
+another label has led for S / 3 and leads by `MARGIN`, or when another label has led by any amount for 3 S. One update
+alone never changes it. S = 0 switches off both.
 """
 
 import math
@@ -23,12 +22,12 @@ from fer.inference.faces import Box
 from fer.inference.recognizer import Prediction
 
 SMOOTHING = 0.4  # s, the default of --smoothing
-KEEP = 1.0  # s without a face after which a track ends
-UNMATCHED = 2.0  # cost of leaving a track and a face without each other: a jump of one box side, or twice the size
-MEMORY = 0.12  # s, time constant over which place and velocity are averaged; detectors' boxes shake by a few percent
+KEEP = 1.0  # s without its face after which a track ends
+UNMATCHED = 2.0  # cost of an unmatched pair: a jump of one box side, or twice the size
+MEMORY = 0.12  # s, time constant of place and velocity; the boxes of detectors jitter by a few percent
 COAST = 0.7  # s, time constant with which the velocity of a face out of sight dies away
 MARGIN = 0.15  # of smoothed probability, by which another label must lead
-STEP = 0.001  # s, least time from one update to the next: a clock that stands still or goes back slows us, no more
+STEP = 0.001  # s, least time between two updates, also where the clock stands still or goes back
 
 
 @dataclass(eq=False)
@@ -38,13 +37,13 @@ class _Track:
     Attributes:
         number: 1, 2, 3, ...
         last: float64 (4,), the box last seen: centre x, centre y in pixels, log of width, log of height.
-        place: float64 (4,), the same with the shaking of the boxes averaged out.
+        place: float64 (4,), the same without the jitter of the boxes.
         velocity: float64 (4,): of the centre in box sides per second, of the logs per second.
         seen: time of the last observation.
         average: float64 (k,), smoothed probabilities.
         shown: index of the label shown.
-        weights: sum of the weights in the average, of at most 1; 0 while it is the first observation alone.
-        behind: time since when another label has been ahead of it; None while none is.
+        weights: sum of the weights in the average, at most 1; 0 after the first observation.
+        behind: time since which another label leads; None while none does.
     """
 
     number: int
@@ -58,12 +57,12 @@ class _Track:
     behind: float | None = None
 
     def expected(self, now: float) -> np.ndarray:
-        """Where the face should be, like `place`: the integral of v exp(-t / COAST), so never further than v COAST."""
+        """Where the face should be, as a place: the integral of v exp(-t / COAST) leads at most v COAST away."""
         travelled = self.velocity * COAST * -math.expm1((self.seen - now) / COAST)
         return self.place + travelled * _units(self.place)
 
     def move(self, found: np.ndarray, now: float) -> None:
-        """Takes the box found.
+        """Updates place and velocity with the box found.
 
         A critically damped g-h filter: g = 1 - theta^2, h = (1 - theta)^2 with theta = exp(-t / MEMORY); Brookner 1998,
         "Tracking and Kalman Filtering Made Easy", section 1.2.6.
@@ -71,24 +70,23 @@ class _Track:
         passed = now - self.seen
         theta = math.exp(-passed / MEMORY)
         expected = self.expected(now)
-        surprise = found - expected
-        self.place = expected + (1 - theta**2) * surprise
-        self.velocity = self.velocity + (1 - theta) ** 2 * surprise / _units(found) / passed
+        residual = found - expected
+        self.place = expected + (1 - theta**2) * residual
+        self.velocity = self.velocity + (1 - theta) ** 2 * residual / _units(found) / passed
         self.last, self.seen = found, now
 
     def smooth(self, probabilities: np.ndarray, passed: float, smoothing: float) -> None:
-        """Lets the average follow: weights exp(-age / S), divided by their sum.
+        """Updates the average: weights exp(-age / S), divided by their sum.
 
-        The division matters while the track is younger than a few S: without it the first picture of a face, often its
-        worst, would stand for all the time before it (Kingma and Ba 2015, "Adam", section 3, for even steps). The
-        first picture has no step of its own and gets the second's.
+        The division corrects the bias of a young track, whose first frame would otherwise stand for all the time before
+        it (Kingma and Ba 2015, "Adam", section 3, for even steps). The first frame has no step and gets the second's.
         """
         share = -math.expm1(-passed / smoothing)
         self.weights = (self.weights or share) * (1 - share) + share
         self.average += share / self.weights * (probabilities - self.average)
 
     def settle(self, now: float, smoothing: float) -> None:
-        """Decides on the label to show."""
+        """Chooses the label to show."""
         leader = int(self.average.argmax())
         lead = self.average[leader] - self.average[self.shown]
         if lead <= 0:
@@ -101,12 +99,12 @@ class _Track:
 
 
 class Tracker:
-    """Follows every face of a video; one for each video.
+    """Tracks every face of one video.
 
-    A face keeps its number while its box is near where its motion so far leads, or at least near where it was: within
-    one box side and a factor of two in size, after at most `keep` seconds out of sight. Who is who is decided for all
-    faces of a frame at once, at the least total cost. Looks are not compared: two people who swap places unseen swap
-    numbers, and one who takes another's place within `keep` seconds takes the number, too.
+    A face keeps its number while its box is near the place that its motion predicts, or near its last place: within one
+    box side and a factor of two in size, after at most `keep` seconds out of sight. All faces of a frame are assigned
+    at once, at the least total cost. Appearance is not compared: two people who swap places unseen swap numbers, and a
+    person who takes another's place within `keep` seconds takes the number too.
 
     Args:
         smoothing: time constant in seconds, as the top of this file explains; 0 for none.
@@ -126,21 +124,21 @@ class Tracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all faces, for another video or place; the numbers go on where they were."""
+        """Ends all tracks, for another scene; the numbers continue."""
         self._tracks: list[_Track] = []
         self._now = 0.0  # our own clock, which only goes forward
         self._seconds = math.inf  # the caller's clock when ours was set; before the first update, later than any
 
     def update(self, predictions: list[Prediction], seconds: float) -> list[Prediction]:
-        """Tells who is who in one frame.
+        """Assigns the faces of one frame to tracks.
 
         Args:
-            predictions: all faces of the frame, in any order, always with the same labels; none is a frame too.
+            predictions: all faces of the frame, in any order, always with the same labels; may be empty.
             seconds: time of the frame, at any regular or irregular rate; a step back counts as no time passed.
 
         Returns:
-            The same predictions in the same order, each with a `track` of its own; unless smoothing is 0 with the
-            track's smoothed probabilities (float32 (k,), sum 1) and the label to show in `chosen`.
+            The same predictions in the same order, each with its `track`; unless smoothing is 0, also with the smoothed
+            distribution (float32 (k,), sum 1) and the label to show in `chosen`.
         """
         self._now, self._seconds = self._time(seconds), seconds
         self._tracks = self._alive(self._now)
@@ -152,7 +150,7 @@ class Tracker:
         ]
 
     def expected(self, seconds: float) -> list[Box]:
-        """Where the faces followed should be at a time, oldest track first; a box may reach over the picture's edge."""
+        """Where the tracked faces should be at a time, oldest track first; a box may extend beyond the image."""
         now = self._time(seconds)
         return [_box(track.expected(now)) for track in self._alive(now)]
 
@@ -165,8 +163,8 @@ class Tracker:
     def _matches(self, places: list[np.ndarray]) -> dict[int, _Track]:
         """Index of a face -> its track, for all faces that have one.
 
-        First by where a face should be. What is left then, on both sides, by where it was last seen: people also stop
-        and turn round while out of sight.
+        Matches by the predicted places first, and what is left by the last places: people also stop and turn round
+        while out of sight.
         """
         tracks: list[_Track] = list(self._tracks)
         matches: dict[int, _Track] = {}
@@ -214,18 +212,17 @@ def _side(places: np.ndarray) -> np.ndarray:
 
 
 def _units(place: np.ndarray) -> np.ndarray:
-    """What one unit of a velocity is worth in the units of a place."""
+    """One unit of a velocity in the units of a place."""
     side = _side(place)
     return np.array([side, side, 1, 1])
 
 
 def _costs(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """How little each of n tracks and m faces belong together.
+    """The cost of matching each of n tracks with each of m faces.
 
-    The sum of the distance of their centres in box sides, of 1 - intersection over union, and of 1.25 for each doubling
-    from side to side. So `UNMATCHED` is reached by a face of the right size one side away from where it should be, and
-    by one in the right place with twice or half the side. Costs are cut off there: a pair out of the question must
-    weigh on the others no more than two that are left alone.
+    It is the sum of the distance of the centres in box sides, of 1 - IoU, and of 1.25 for each doubling of the side. A
+    face of the right size one side away reaches `UNMATCHED`, and so does a face in the right place with twice or half
+    the side. Costs are cut off there: an impossible pair must not weigh more than two unmatched ones.
 
     Args:
         expected: places of the tracks, float64 (n, 4).

@@ -19,7 +19,7 @@ from av.sidedata.sidedata import Type as SideData
 
 from fer.core.errors import FerError
 from fer.inference.faces import check_size
-from fer.video.frames import MAX_FPS, USUAL_FPS, Frame
+from fer.video.frames import MAX_FPS, USUAL_FPS, Frame, FrameSource
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class FileLimits:
     streams: int
 
 
-class VideoFile:
+class VideoFile(FrameSource):
     """A video file: every frame in order, once. Leaving the loop closes it.
 
     Frames that cannot be decoded are skipped and counted; `Frame.index` counts them too, so a gap in the indices shows
@@ -101,12 +101,6 @@ class VideoFile:
         rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         self.fps = rate if 0 < rate <= MAX_FPS else None
         self.total = self._stated_total()
-
-    def __enter__(self) -> "VideoFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""

@@ -231,8 +231,8 @@ def test_refused_in_one_line(film, model, tmp_path, capsys):
         ("taken.mp4 exists", "--record", tmp_path / "taken.mp4"),
         ("there is no such model file", "--model", "none.keras"),
         ("--detector-model", "--detector", "yunet"),
-        ("are one file", "--record", film.with_suffix(".mp4"), "--overwrite", "--source", film.with_suffix(".mp4")),
-        ("are one file", "--record", tmp_path / "x.mp4", "--log", tmp_path / "x.mp4"),
+        ("are the same file", "--record", film.with_suffix(".mp4"), "--overwrite", "--source", film.with_suffix(".mp4")),
+        ("are the same file", "--record", tmp_path / "x.mp4", "--log", tmp_path / "x.mp4"),
         ("cannot write a figure", "--timeline", tmp_path / "t.foo"),
         ("cannot be written", "--log", tmp_path / "taken.csv" / "log.csv"),
     ):

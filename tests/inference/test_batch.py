@@ -1,4 +1,4 @@
-"""Many pictures: in order, whole, in constant memory, and every one accounted for."""
+"""Many images: in order, whole, in constant memory, and every one accounted for."""
 
 import signal
 import threading
@@ -37,7 +37,7 @@ def model(classifier, tmp_path_factory):
 
 
 class Halves:
-    """Finds two faces in every picture that is not black; not from two threads at once."""
+    """Finds two faces in every image that is not black; not from two threads at once."""
 
     name = "halves"
 
@@ -55,7 +55,7 @@ class Halves:
 
 
 @pytest.fixture
-def pictures(tmp_path, write, draw):
+def photos(tmp_path, write, draw):
     """30 photographs, some black, one broken, one empty."""
     paths = [tmp_path / f"{i:02}.png" for i in range(30)]
     for i, path in enumerate(paths):
@@ -66,32 +66,32 @@ def pictures(tmp_path, write, draw):
 
 
 class TestRecognize:
-    def test_every_picture_in_order_with_the_predictions_of_its_faces(self, pictures, classifier):
-        results = list(batch.recognize(pictures, Recognizer(classifier, [Halves(), Halves(), Halves()])))
-        assert [result.path for result in results] == pictures
+    def test_every_image_in_order_with_the_predictions_of_its_faces(self, photos, classifier):
+        results = list(batch.recognize(photos, Recognizer(classifier, [Halves(), Halves(), Halves()])))
+        assert [result.path for result in results] == photos
         for i, result in enumerate(results):
             if i in (5, 6):
-                assert pictures[i].name in result.error
+                assert photos[i].name in result.error
                 assert result.predictions == []
             elif i % 7 == 0:
                 assert (result.error, result.predictions) == ("", [])
             else:
-                image = images.read(pictures[i])
+                image = images.read(photos[i])
                 rows = [images.prepare(half, SPEC) for half in (image[:, :100], image[:, 100:])]
                 expected = classifier.predict(np.stack(rows))
                 np.testing.assert_allclose([p.distribution for p in result.predictions], expected, atol=1e-6)
 
-    def test_batches_larger_and_smaller_than_the_folder_give_the_same(self, pictures, classifier, monkeypatch):
-        whole = list(batch.recognize(pictures, Recognizer(classifier, [Halves(), Halves()])))
+    def test_batches_larger_and_smaller_than_the_folder_give_the_same(self, photos, classifier, monkeypatch):
+        whole = list(batch.recognize(photos, Recognizer(classifier, [Halves(), Halves()])))
         monkeypatch.setattr(batch, "BATCH", 3)
         monkeypatch.setattr(batch, "AHEAD", 4)
-        parts = list(batch.recognize(pictures, Recognizer(classifier, [Halves(), Halves()])))
+        parts = list(batch.recognize(photos, Recognizer(classifier, [Halves(), Halves()])))
         assert [r.path for r in parts] == [r.path for r in whole]
         for one, other in zip(parts, whole, strict=True):
             for p, q in zip(one.predictions, other.predictions, strict=True):
                 np.testing.assert_allclose(p.distribution, q.distribution, atol=1e-6)
 
-    def test_paths_are_taken_no_faster_than_they_are_needed(self, pictures, classifier, monkeypatch):
+    def test_paths_are_taken_no_faster_than_they_are_needed(self, photos, classifier, monkeypatch):
         monkeypatch.setattr(batch, "BATCH", 4)
         monkeypatch.setattr(batch, "AHEAD", 8)
         taken = 0
@@ -100,7 +100,7 @@ class TestRecognize:
             nonlocal taken
             while True:
                 taken += 1
-                yield pictures[1]
+                yield photos[1]
 
         results = batch.recognize(endless(), Recognizer(classifier, [WholeImage(), WholeImage()]))
         for i in range(100):
@@ -108,13 +108,13 @@ class TestRecognize:
             assert taken <= i + 1 + 3 * 8
         results.close()
 
-    def test_leaving_early_ends_the_threads(self, pictures, classifier):
-        results = batch.recognize(pictures * 20, Recognizer(classifier, [Halves(), Halves()]))
+    def test_leaving_early_ends_the_threads(self, photos, classifier):
+        results = batch.recognize(photos * 20, Recognizer(classifier, [Halves(), Halves()]))
         next(results)
         results.close()
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("pictures")]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
 
-    def test_a_slow_detector_does_not_keep_results_back(self, pictures, classifier, monkeypatch):
+    def test_a_slow_detector_does_not_keep_results_back(self, photos, classifier, monkeypatch):
         monkeypatch.setattr(batch, "PATIENCE", 0.1)
 
         class Slow(Halves):
@@ -123,7 +123,7 @@ class TestRecognize:
                 return super().find(image)
 
         begun = time.monotonic()
-        results = batch.recognize(pictures * 10, Recognizer(classifier, Slow()))
+        results = batch.recognize(photos * 10, Recognizer(classifier, Slow()))
         next(results)
         assert time.monotonic() - begun < 5  # all of them would take 15 s
         results.close()
@@ -142,9 +142,9 @@ class TestRecognize:
             atol=1e-6,
         )
 
-    def test_a_picture_of_a_shape_that_opencv_refuses_is_one_row(self, pictures, classifier, write):
-        odd = write(pictures[0].with_name("odd.png"), np.zeros((3, 70_000, 3), np.uint8))
-        results = list(batch.recognize([odd, pictures[1]], Recognizer(classifier, Haar())))
+    def test_an_image_of_a_shape_that_opencv_refuses_is_one_row(self, photos, classifier, write):
+        odd = write(photos[0].with_name("odd.png"), np.zeros((3, 70_000, 3), np.uint8))
+        results = list(batch.recognize([odd, photos[1]], Recognizer(classifier, Haar())))
         assert [bool(result.error) for result in results][1:] == [False]
         assert results[0].predictions == []
 
@@ -164,13 +164,13 @@ def faces(tmp_path, draw, write):
     root = tmp_path / "in"
     for i in range(12):
         write(root / ("happiness" if i % 2 else "Sad") / f"ü {i}.png", draw(i))
-    (root / "happiness" / "notes.txt").write_text("not a picture")
+    (root / "happiness" / "notes.txt").write_text("not an image")
     (root / ".hidden.png").write_bytes(b"")
     return root
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_row_for_every_picture(faces, model, tmp_path, capsys, suffix):
+def test_a_row_for_every_image(faces, model, tmp_path, capsys, suffix):
     (faces / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     output = tmp_path / f"r{suffix}"
     run(faces, "--model", model, "--output", output)
@@ -184,8 +184,8 @@ def test_a_row_for_every_picture(faces, model, tmp_path, capsys, suffix):
             assert int(row["width"]) == 48
     said = capsys.readouterr()
     assert "broken.jpg" in said.err
-    assert "12 small square pictures taken as cropped faces" in said.out
-    assert f"{output}: 12 pictures with faces, 0 without a face, 1 unreadable" in said.out
+    assert "12 small square images taken as cropped faces" in said.out
+    assert f"{output}: 12 images with faces, 0 without a face, 1 unreadable" in said.out
 
 
 def test_class_folders_give_a_table_of_truth_by_prediction(faces, model, tmp_path, capsys):
@@ -206,7 +206,7 @@ def test_resume_does_the_rest_and_counts_all(faces, model, tmp_path, capsys, mon
     run(faces, "--model", model, "--output", output, "--resume")
     assert output.read_bytes() == whole.read_bytes()
     assert 2 < len(looked) < 9
-    assert "12 pictures with faces" in capsys.readouterr().out.splitlines()[-1]
+    assert "12 images with faces" in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
@@ -251,7 +251,7 @@ def test_annotated_copies_mirror_the_folder(faces, model, tmp_path, inside):
     drawn = (faces if inside else tmp_path) / "drawn"
     originals = copies(faces)
     originals.remove(Path(".hidden.png"))
-    for _ in range(2):  # the second time copies lie among the pictures
+    for _ in range(2):  # the second time copies lie among the photos
         run(faces, "--model", model, "--output", tmp_path / "r.csv", "--annotated", drawn, "--overwrite")
         assert copies(drawn) == originals
         assert min(images.read(drawn / originals[0]).shape[:2]) == 240
@@ -265,14 +265,14 @@ def test_a_copy_that_its_format_cannot_hold_becomes_png(tmp_path, model, draw):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.pgm.png"]
 
 
-def test_pictures_beside_the_copies_are_found(tmp_path, model, draw, write, capsys):
+def test_photos_beside_the_copies_are_found(tmp_path, model, draw, write, capsys):
     write(tmp_path / "photos" / "a.png", draw(1))
     run(tmp_path / "photos", "--model", model, "--output", tmp_path / "r.csv", "--annotated", tmp_path, "--overwrite")
     assert (tmp_path / "a.png").exists()
-    assert "1 pictures with faces" in capsys.readouterr().out
+    assert "1 images with faces" in capsys.readouterr().out
 
 
-def test_resume_knows_a_picture_by_any_spelling(faces, model, tmp_path, monkeypatch):
+def test_resume_knows_an_image_by_any_spelling(faces, model, tmp_path, monkeypatch):
     monkeypatch.chdir(faces.parent)
     run("in", "--model", model, "--output", tmp_path / "r.csv")
     run(faces, "--model", model, "--output", tmp_path / "r.csv", "--resume")
@@ -288,26 +288,26 @@ def test_the_nearest_folder_that_names_a_label_counts(tmp_path, model, draw, wri
 
 
 def test_nothing_that_succeeds_is_a_failure(tmp_path, model, capsys):
-    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    (tmp_path / "a.jpg").write_bytes(b"no image")
     run(tmp_path, "--model", model, "--output", tmp_path / "r.csv", code=1)
-    assert "0 pictures with faces, 0 without a face, 1 unreadable" in capsys.readouterr().out
+    assert "0 images with faces, 0 without a face, 1 unreadable" in capsys.readouterr().out
 
 
-def test_a_single_picture(faces, model, tmp_path, capsys):
+def test_a_single_image(faces, model, tmp_path, capsys):
     run(faces / "Sad" / "ü 0.png", "--model", model, "--output", tmp_path / "r.csv", "--annotated", tmp_path / "out")
     assert (tmp_path / "out" / "ü 0.png").is_file()
-    assert "1 pictures with faces" in capsys.readouterr().out
+    assert "1 images with faces" in capsys.readouterr().out
 
 
 def test_refused_in_one_line(faces, model, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     output = ("--output", tmp_path / "r.csv")
     for said, *arguments in (
-        ("no pictures", tmp_path / "empty", "--model", model, *output),
+        ("no images", tmp_path / "empty", "--model", model, *output),
         ("none: ", tmp_path / "none", "--model", model, *output),
         ("there is no such model file", faces, "--model", "none.keras", *output),
         ("results are written as .csv or .jsonl", faces, "--model", model, "--output", "r.txt"),
-        ("would replace the pictures", faces, "--model", model, *output, "--annotated", faces),
+        ("would replace the images", faces, "--model", model, *output, "--annotated", faces),
         ("choose one", faces, "--model", model, *output, "--resume", "--overwrite"),
         ("--detector-model", faces, "--model", model, *output, "--detector", "yunet"),
         ("is for --detector yunet", faces, "--model", model, *output, "--detector-model", "x.onnx"),
