@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
         recorder = args.record and stack.enter_context(writer.VideoWriter(args.record, longest_still=longest_still))
         screen = screen and stack.enter_context(screen)
         stopped = stack.enter_context(common.stoppable())
-        for frame in source if source.live else common.progress(source, source.total, "frames"):
+        for frame in source if source.live else common.progress(source, source.total or 0, "frames"):
             if frame:  # None while a camera has nothing new
                 predictions = session.process(frame)
                 if log:
