@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from fer.cli import common
 from fer.core import labels
 from fer.data.dataset import Dataset
+from fer.data.entry import Entry
 from fer.training.recipes import RECIPES
 
 N_IMAGES = 28_709  # FER2013's training split: too many for a processor's caches
@@ -76,7 +77,8 @@ def prepare(recipe, dtype):
     def batches_of(n):
         images = rng.integers(0, 256, (n, recipe.size, recipe.size, recipe.channels), np.uint8)
         targets = np.eye(k, dtype=np.float32)[rng.integers(0, k, n)]
-        return Batches(Dataset(images, targets, labels.FER2013, tuple(map(str, range(n)))), recipe, seed=0)
+        entries = tuple(Entry(row=row) for row in range(n))
+        return Batches(Dataset(images, targets, labels.FER2013, entries), recipe, seed=0)
 
     batches, many = batches_of(8 * recipe.batch_size), batches_of(N_IMAGES)
     images, targets = batches.dataset.images, batches.dataset.targets

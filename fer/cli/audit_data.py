@@ -1,4 +1,4 @@
-"""Look at a data set before training on it: counts, odd pictures, twins, leaks between splits, labels in doubt.
+"""Audit a data set before training on it: counts, odd images, duplicates, leakage between splits, doubtful labels.
 
     python audit_data.py fer2013/ --report audit.json --sheets sheets/
     python audit_data.py fer2013.csv --votes fer2013new.csv --model models/four-block.keras --write-clean-list keep.csv
@@ -23,22 +23,21 @@ from fer.models.model_file import read_info
 def parse_args(argv=None):
     parser = common.parser(__doc__)
     parser.add_argument("data", metavar="PATH|demo|kaggle:OWNER/NAME", help="what train.py takes as --data")
-    parser.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes: whose labels do they change?")
-    parser.add_argument(
-        "--model",
-        type=common.model_path,
-        metavar="MODEL",
-        help="which labels does it dispute? best not trained on them",
-    )
-    near = f"correlation from which pictures are near twins ({duplicates.NEAR})"
+    parser.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes: count the labels that they change")
+    text = "list the labels that it disputes; best not trained on these images"
+    parser.add_argument("--model", type=common.model_path, metavar="MODEL", help=text)
+    near = f"correlation from which images are near-duplicates ({duplicates.NEAR})"
     parser.add_argument("--near", type=float, default=duplicates.NEAR, metavar="R", help=near)
     outputs = parser.add_argument_group("files to write")
     outputs.add_argument("--report", metavar="JSON", help="every figure and every name")
-    outputs.add_argument("--sheets", metavar="DIR", help="samples of each class, twins, suspects, as PNG")
-    outputs.add_argument("--write-clean-list", metavar="CSV", help="names of the pictures that remain")
+    text = "contact sheets of each class, of duplicates and of doubtful labels, as PNG"
+    outputs.add_argument("--sheets", metavar="DIR", help=text)
+    outputs.add_argument("--write-clean-list", metavar="CSV", help="names of the images that remain")
     usual = " ".join(audit.USUAL_DROPS)
     text = f"what the clean list leaves out ({usual})"
-    outputs.add_argument("--drop", nargs="+", choices=audit.DROPS, help=text)
+    known = {"twins": "duplicates"}  # a former name
+    kind = lambda name: known.get(name, name)  # noqa: E731
+    outputs.add_argument("--drop", nargs="+", type=kind, choices=audit.DROPS, help=text)
     return parser.parse_args(argv)
 
 
@@ -48,17 +47,17 @@ def main(args):
     source = dataset.root(args.data)
     parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=common.progress)
     voted = audit.votes_of(args.votes, parts) if args.votes else None
-    probabilities = answers(args.model, parts) if args.model else None
+    probabilities = predict(args.model, parts) if args.model else None
     found = audit.audit(parts, threshold=args.near, voted=voted, probabilities=probabilities)
-    print(audit_report.summary(found, source))
+    print(audit_report.summary(found))
     if args.report:
         asked = {"data": args.data, "votes": args.votes, "model": args.model}
-        text = json.dumps(asked | audit_report.to_dict(found, source), indent=1, ensure_ascii=False)
+        text = json.dumps(asked | audit_report.to_dict(found), indent=1, ensure_ascii=False)
         files.write_text(args.report, text)
     if args.sheets:
-        print(f"{len(audit_report.write(found, args.sheets))} sheets in {args.sheets}")
+        print(f"{len(audit_report.write_sheets(found, args.sheets))} sheets in {args.sheets}")
     if args.write_clean_list:
-        write_clean_list(found, source, args)
+        write_clean_list(found, args)
     return 0
 
 
@@ -79,8 +78,8 @@ def check(args):
         raise FerError(f"two outputs would be one file: {args.report}")
 
 
-def answers(path, parts):
-    """What the model says of all pictures, columns in the order of the data's labels."""
+def predict(path, parts):
+    """The model's probabilities for all images, columns in the order of the data's labels."""
     with common.quiet():
         model = Classifier.load(path)
     labels = next(iter(parts.values())).labels
@@ -90,11 +89,11 @@ def answers(path, parts):
     return np.concatenate([model.predict(part.images) for part in parts.values()])[:, columns]
 
 
-def write_clean_list(found, source, args):
+def write_clean_list(found, args):
     rows = found.clean(tuple(args.drop))
     if not len(rows):
         raise FerError("nothing would remain; --drop less")
-    names, labels = found.data.names, found.data.labels
+    names, labels = np.array(found.data.names), found.data.labels
     columns = (found.splits[rows], [labels[code] for code in found.codes[rows]])
-    keep_list.write(args.write_clean_list, [keep_list.relative(names[row], source) for row in rows], *columns)
-    print(f"{args.write_clean_list}: {len(rows):,} of {len(names):,} pictures remain without {', '.join(args.drop)}")
+    keep_list.write(args.write_clean_list, names[rows], *columns)
+    print(f"{args.write_clean_list}: {len(rows):,} of {len(names):,} images remain without {', '.join(args.drop)}")

@@ -101,6 +101,6 @@ def find_images(args: argparse.Namespace, on_error: Callable[[str], None]) -> It
     """The images of the folder, without annotated copies that lie among them."""
     drawn, root = args.annotated and args.annotated.resolve(), args.folder.resolve()
     among = drawn and root in drawn.parents
-    for path in class_folders.find_pictures(args.folder, on_error=on_error):
+    for path in class_folders.find_images(args.folder, on_error=on_error):
         if not among or drawn not in path.resolve().parents:
             yield path

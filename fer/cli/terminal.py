@@ -82,7 +82,7 @@ def verbosity() -> int:
 def describe_data(split: str, data, most: int = 5) -> str:
     """A `Dataset` in a few lines: images per label, and the first `most` that were skipped."""
     counts = ", ".join(f"{label} {count:,}" for label, count in data.counts.items())
-    lines = [f"{split}: {len(data):,} images ({counts}); {data.blank} blank, {len(data.skipped):,} skipped"]
+    lines = [f"{split}: {len(data):,} images ({counts}); {data.n_blank} blank, {len(data.skipped):,} skipped"]
     lines += [f"  skipped {name}: {reason}" for name, reason in data.skipped[:most]]
     if len(data.skipped) > most:
         lines.append(f"  ... and {len(data.skipped) - most:,} more")

@@ -1,4 +1,4 @@
-"""Reading pictures and preparing them for a network: the only place where pixels change before the network."""
+"""Reading images and preparing them for a network: the only place where pixels change before the network."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +13,21 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a network takes: square pictures of `size` pixels with `channels` colours.
+    """What a network takes: square images of `size` pixels with `channels` colours.
 
     Attributes:
-        size: side of the picture in pixels.
+        size: side of the image in pixels.
         channels: 1 for grey, 3 for BGR colour.
-        margin: share of the face box's side added on each side before the crop.
     """
 
     size: int = 48
     channels: int = 1
-    margin: float = 0.0
 
     def __post_init__(self):
         if self.size < 1:
-            raise FerError(f"picture size must be at least 1 pixel, not {self.size}")
+            raise FerError(f"image size must be at least 1 pixel, not {self.size}")
         if self.channels not in (1, 3):
             raise FerError(f"channels must be 1 (grey) or 3 (colour), not {self.channels}")
-        if not 0 <= self.margin <= 1:
-            raise FerError(f"margin must be a share of the box side from 0 to 1, not {self.margin}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -39,7 +35,7 @@ class InputSpec:
 
 
 def read(path: str | Path) -> np.ndarray:
-    """Reads one picture file.
+    """Reads one image file.
 
     Args:
         path: a file in any format OpenCV decodes; the name may hold any Unicode character.
@@ -48,7 +44,7 @@ def read(path: str | Path) -> np.ndarray:
         uint8 (H, W, 3), BGR, upright where the file carries an EXIF orientation; 16-bit files are reduced to 8 bits.
 
     Raises:
-        FerError: the file is missing, empty, cut short or not a picture.
+        FerError: the file is missing, empty, cut short or not an image.
     """
     try:
         # cv2.imread cannot open non-ASCII names on Windows; reading the bytes ourselves can.
@@ -62,21 +58,21 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decodes the bytes of one picture file; see `read` for the result.
+    """Decodes the bytes of one image file; see `read` for the result.
 
     Raises:
-        FerError: the bytes are empty, cut short or not a picture.
+        FerError: the bytes are empty, cut short or not an image.
     """
     if not data:
         raise FerError("the file is empty (0 bytes)")
     if _cut_short(data):
-        raise FerError("the picture is cut short")
+        raise FerError("the image is cut short")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # for instance more pixels than OpenCV's own limit
-        raise FerError(f"the picture cannot be decoded ({error.err or 'OpenCV gave up'})") from error
+        raise FerError(f"the image cannot be decoded ({error.err or 'OpenCV gave up'})") from error
     if image is None:
-        raise FerError("not a picture that OpenCV can decode")
+        raise FerError("not an image that OpenCV can decode")
     return image
 
 
@@ -92,8 +88,8 @@ def _cut_short(data: bytes) -> bool:
 
 
 def _first_scan(data: bytes) -> int:
-    """Where the pixels of a JPEG begin. A thumbnail inside a header segment, or a film behind the picture, has marks of
-    its own and must not be taken for the picture's."""
+    """Where the pixels of a JPEG begin. A thumbnail inside a header segment, or a video behind the image, has marks of
+    its own and must not be taken for the image's."""
     at = 2
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
         filler = data[at + 1 : at + 2] == b"\xff"
@@ -117,7 +113,7 @@ def encode(image: np.ndarray, suffix: str) -> bytes:
 
 
 def prepare(image: np.ndarray, spec: InputSpec) -> np.ndarray:
-    """Turns one picture of a face into a row of a network's input. Training and every way of serving pass here.
+    """Turns one image of a face into a row of a network's input. Training and every way of serving pass here.
 
     Args:
         image: uint8 (H, W, 3) BGR, or (H, W) grey.
@@ -127,11 +123,11 @@ def prepare(image: np.ndarray, spec: InputSpec) -> np.ndarray:
         uint8 (size, size, channels). Scaling to [0, 1] is a layer of the network, not done here.
 
     Raises:
-        FerError: the array is not such a picture.
+        FerError: the array is not such an image.
     """
     colours = {2: 1, 3: image.shape[-1]}.get(image.ndim) if image.size else None
     if image.dtype != np.uint8 or (image.ndim, colours) not in ((2, 1), (3, 3)):
-        raise FerError(f"expected a picture uint8 (H, W, 3) or (H, W), received {image.dtype} {image.shape}")
+        raise FerError(f"expected an image uint8 (H, W, 3) or (H, W), received {image.dtype} {image.shape}")
     if spec.channels == 1 and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     elif spec.channels == 3 and image.ndim == 2:

@@ -1,27 +1,28 @@
-"""Who is in a picture: attributes such as gender or age, from a table or from the folders of a data set."""
+"""Attributes of the people in the images, such as gender or age, from a table or from the folders of a data set."""
 
 import reprlib
 from itertools import pairwise
 from pathlib import Path, PurePath
 
 import numpy as np
-import pandas as pd
 
+from fer.core import csv
 from fer.core.errors import FerError
 from fer.core.labels import canonical
 from fer.data import fer2013_csv
 from fer.data.dataset import Dataset
+from fer.data.entry import Entry
 
 FOLDER = "folder"  # the attribute that folders below the class folders hold
-KEYS = ("name", "file", "path", "source")  # columns that may name the pictures in a table of attributes
+KEYS = ("name", "file", "path", "source")  # columns that may name the images in a table of attributes
 
 
-def read(attribute: str, pictures: Dataset, place: Path, table: str | Path | None = None) -> np.ndarray:
-    """The group of each picture.
+def read(attribute: str, data: Dataset, place: Path, table: str | Path | None = None) -> np.ndarray:
+    """The group of each image.
 
     Args:
-        attribute: a column of `table`, or of the data's own CSV; or "folder", for CLASS/GROUP/picture.jpg.
-        pictures: their names say where they are from.
+        attribute: a column of `table`, or of the data's own CSV; or "folder", for CLASS/GROUP/image.jpg.
+        data: the images.
         place: the folder or CSV they are from, as `dataset.locate` gives it.
         table: a CSV with a column of file names and one of the attribute.
 
@@ -29,60 +30,41 @@ def read(attribute: str, pictures: Dataset, place: Path, table: str | Path | Non
         str (n,), "" where the attribute is not known.
 
     Raises:
-        FerError: no such column, a table that cannot be read, or names in it that fit more than one picture.
+        FerError: no such column, a table that cannot be read, or names in it that fit more than one image.
     """
     if table is not None:
-        return _from_names(Path(table), attribute, pictures)
+        return _from_names(Path(table), attribute, data)
     if fer2013_csv.is_table(place):
-        rows = [int(name.rpartition(" row ")[2]) for name in pictures.names]
-        return _column(place, attribute)[rows]
+        return _column(place, attribute)[[entry.row for entry in data.entries]]
     if attribute == FOLDER and place.is_dir():
-        labels = [pictures.labels[code] for code in pictures.targets.argmax(axis=1)]
-        pairs = zip(pictures.names, labels, strict=True)
-        return np.array([_folder_below_class(name, label, place) for name, label in pairs])
+        labels = [data.labels[code] for code in data.targets.argmax(axis=1)]
+        return np.array([_folder_below_class(*pair) for pair in zip(data.entries, labels, strict=True)])
     if attribute == FOLDER:
         raise FerError(f"{place}: --group-by {FOLDER} is for class folders with folders inside them")
     raise FerError(
-        f"{place}: these pictures have no column {attribute!r}; give a table with --attributes FILE.csv "
+        f"{place}: these images have no column {attribute!r}; give a table with --attributes FILE.csv "
         f"(columns name, {attribute}), or use --group-by {FOLDER} for the folders inside the class folders"
     )
 
 
-def _folder_below_class(name: str, label: str, root: Path) -> str:
-    """GROUP of ROOT/.../CLASS/GROUP/.../picture.jpg; "" for a picture in the class folder itself."""
-    folders = PurePath(name).relative_to(root).parts[:-1]
+def _folder_below_class(entry: Entry, label: str) -> str:
+    """GROUP of .../CLASS/GROUP/.../image.jpg; "" for an image in the class folder itself."""
+    folders = PurePath(entry.path).parts[:-1]
     deeper = [folder for above, folder in pairwise(folders) if canonical(above) == label]
     return deeper[0] if deeper else ""
 
 
 def _column(path: Path, name: str) -> np.ndarray:
     """A column of a CSV as text, str (n,), "" where a cell is empty; the others, say pixels, never fill the memory."""
-    table = _parsed(path, usecols=lambda column: _plain(column) == _plain(name))
+    table = csv.read_csv(path, columns=lambda column: column == csv.plain(name))
     if not table.shape[1]:
-        raise FerError(f"{path}: it has no column {name!r}; found {reprlib.repr(_header(path))}")
+        raise FerError(f"{path}: it has no column {name!r}; found {reprlib.repr(csv.read_header(path))}")
     return table.iloc[:, 0].str.strip().to_numpy(str)
 
 
-def _header(path: Path) -> list[str]:
-    return [_plain(column) for column in _parsed(path, nrows=0).columns]
-
-
-def _plain(column) -> str:
-    return str(column).strip().lower()
-
-
-def _parsed(path: Path, **options) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, **fer2013_csv.LAYOUT, **options)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise FerError(f"{path}: not a CSV file ({' '.join(str(error).split())})") from error
-    except OSError as error:
-        raise FerError(f"{path}: cannot be opened ({error.strerror})") from error
-
-
-def _from_names(path: Path, attribute: str, pictures: Dataset) -> np.ndarray:
-    """Looks every picture up in a table, by its whole name or as much of its end as the table gives."""
-    header = _header(path)
+def _from_names(path: Path, attribute: str, data: Dataset) -> np.ndarray:
+    """Looks every image up in a table, by its whole name or as much of its end as the table gives."""
+    header = csv.read_header(path)
     key = next((column for column in header if column in KEYS), None)
     if key is None:
         expected = f"{', '.join(KEYS[:-1])} or {KEYS[-1]}"
@@ -93,7 +75,7 @@ def _from_names(path: Path, attribute: str, pictures: Dataset) -> np.ndarray:
     if conflict := next((name for name, value in zip(named, values, strict=True) if known[name] != value), None):
         raise FerError(f"{path}: {'/'.join(conflict)} stands there twice, with different {attribute}")
     groups, used = [], {}
-    for name in pictures.names:
+    for name in (str(Path(data.root) / entry.path) for entry in data.entries):
         parts = _parts(name)
         found = next((end for end in (parts[i:] for i in range(len(parts))) if end in known), None)
         if found and used.setdefault(found, name) != name:
@@ -101,8 +83,8 @@ def _from_names(path: Path, attribute: str, pictures: Dataset) -> np.ndarray:
             raise FerError(f"{path}: {'/'.join(found)} may mean {both}; give more of their paths")
         groups.append(known[found] if found else "")
     if not used:
-        first = f"{'/'.join(named[0])!r}, where a picture is {pictures.names[0]!r}" if named else "no rows"
-        raise FerError(f"{path}: none of its names is a picture of this split (first: {first})")
+        first = f"{'/'.join(named[0])!r}, where an image is {data.names[0]!r}" if named else "no rows"
+        raise FerError(f"{path}: none of its names is an image of this split (first: {first})")
     return np.array(groups)
 
 

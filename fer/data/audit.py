@@ -1,9 +1,8 @@
-"""What is wrong with a data set: blank and odd pictures, twins and their labels, leaks between splits, labels in doubt.
+"""Finds what is wrong with a data set: blank images, odd sizes, duplicates, leakage between splits, doubtful labels.
 
-Nothing here reads a file beyond its header or changes one; `clean` says which pictures remain.
+Nothing here reads a file beyond its header or changes one; `clean` says which images remain.
 """
 
-import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -15,31 +14,34 @@ from PIL import Image
 
 from fer.core.errors import FerError
 from fer.data import duplicates, fer2013_csv
-from fer.data.dataset import SPLITS, Dataset, identical, join
+from fer.data.dataset import SPLITS, Dataset, join
+from fer.data.duplicates import group_identical
+from fer.data.entry import Entry
 
-DROPS = ("flat", "twins", "conflicts", "disputed", "votes")
-USUAL_DROPS = ("flat", "twins", "conflicts")
-LEAST_SIDE = 24  # pixels: half of what FER2013 has
-MOST_ASPECT = 1.5  # longer side by shorter
-STAYS = ("test", "validation", "all", "train")  # of twins in several splits, the one in the first stays
+DROPS = ("flat", "duplicates", "conflicts", "disputed", "votes")
+USUAL_DROPS = ("flat", "duplicates", "conflicts")
+MIN_SIDE = 24  # pixels: half of FER2013's
+MAX_ASPECT = 1.5  # longer side by shorter
+STAYS = ("test", "validation", "all", "train")  # of duplicates in several splits, the one in the first stays
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The pictures of all splits as one, and what was found; rows count in that one.
+    """The images of all splits as one data set, and the findings; rows count in that one.
 
     Attributes:
-        data: the n pictures.
+        data: the n images.
         splits: str (n).
-        flat: bool (n), blank or nearly: a standard deviation below `twins.FLAT` grey levels.
+        flat: bool (n), blank or nearly: a standard deviation below `duplicates.FLAT` grey levels.
         blank: bool (n), a single colour.
-        sizes: (width, height) -> how many files; empty for tables and drawn faces.
+        sizes: (width, height) -> how many files; empty for tables and synthetic faces.
         odd: rows of files with an unexpected size.
-        exact: int64 (n), the group of pictures with the same pixels.
-        pairs: near twins as rows i < j and their correlation, each exact group by its first picture.
-        near: int64 (n), the group of pictures that exact and near pairs connect.
+        exact: int64 (n), the group of images with the same pixels.
+        pairs: near-duplicates as rows i < j and their correlation, each exact group by its first image.
+        near: int64 (n), the group of images that exact and near pairs connect.
+        threshold: least correlation of near-duplicates.
         skipped: split -> (name, reason) of what could not be used.
-        voted: str (n), the label that FER+ voted for, "" where no emotion won; None without votes.
+        voted: str (n), the majority label of FER+, "" where no emotion won; None without votes.
         probabilities: float32 (n, k) of a model, columns as `data.labels`; None without one.
     """
 
@@ -59,7 +61,7 @@ class Audit:
 
     @cached_property
     def codes(self) -> np.ndarray:
-        """int64 (n), the column of each picture's label."""
+        """int64 (n), the column of each image's label."""
         return self.data.targets.argmax(axis=1)
 
     @property
@@ -69,20 +71,20 @@ class Audit:
 
     @cached_property
     def exact_groups(self) -> list[np.ndarray]:
-        """Rows of each group of two or more pictures with the same pixels, flat ones left out."""
+        """Rows of each group of two or more images with the same pixels, flat ones left out."""
         return groups_of(self.exact, ~self.flat)
 
     @cached_property
     def near_groups(self) -> list[np.ndarray]:
-        """Rows of each group of two or more pictures that exact and near pairs connect."""
+        """Rows of each group of two or more images that exact and near pairs connect."""
         return groups_of(self.near, ~self.flat)
 
     def conflicts(self, groups: list[np.ndarray]) -> list[np.ndarray]:
-        """Those groups whose pictures have several labels."""
+        """The groups whose images have several labels."""
         return [rows for rows in groups if len(set(self.codes[rows].tolist())) > 1]
 
     def leaked(self, split: str, into: str) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of a split with an exact twin in another, and with an exact or near one (a pair, not a chain)."""
+        """Rows of a split with a duplicate in another, and with a duplicate or near-duplicate (a pair, not a chain)."""
         there = self._groups_in(into)
         rows = np.flatnonzero((self.splits == split) & ~self.flat)
         i, j = (self.exact[side] for side in self.pairs[:2])
@@ -98,14 +100,14 @@ class Audit:
 
     @cached_property
     def outvoted(self) -> np.ndarray:
-        """Rows that FER+ gives another label."""
+        """Rows to which FER+ gives another label."""
         if self.voted is None:
             return np.zeros(0, np.int64)
         return np.flatnonzero((self.voted != "") & (self.voted != np.array(self.data.labels)[self.codes]))
 
     @cached_property
     def disputed(self) -> np.ndarray:
-        """Rows whose label the model disputes, the clearest first; flat pictures say nothing."""
+        """Rows whose label the model disputes, the clearest first; flat images are left out."""
         if self.probabilities is None:
             return np.zeros(0, np.int64)
         rows = label_issues(self.probabilities, self.codes)
@@ -115,10 +117,10 @@ class Audit:
         """Rows that remain.
 
         Args:
-            drops: of `DROPS`: "flat" pictures; "twins", of each near group all but one, which is in the test
-                split if it has one there, else in validation; "conflicts", the pictures of a near group against its
-                majority, and all where there is none; and of the training pictures only, so that no score
-                is flattered, those "disputed" by the model or outvoted by FER+ ("votes").
+            drops: of `DROPS`. "flat": flat images. "duplicates": of each near group all but one, which is in the test
+                split if it has one there, else in validation. "conflicts": the images of a near group against its
+                majority, and all where there is none. "disputed" by the model and outvoted by FER+ ("votes"): of the
+                training images only, so that no score is flattered.
         """
         stay = np.ones(len(self.data), bool)
         if "flat" in drops:
@@ -132,7 +134,7 @@ class Audit:
         for name, rows in (("disputed", self.disputed), ("votes", self.outvoted)):
             if name in drops:
                 stay[rows[training[rows]]] = False
-        if "twins" in drops:
+        if "duplicates" in drops:
             rank = np.array([STAYS.index(split) for split in self.splits])
             for rows in self.near_groups:
                 left = rows[stay[rows]]
@@ -147,24 +149,24 @@ def audit(
     voted: np.ndarray | None = None,
     probabilities: np.ndarray | None = None,
 ) -> Audit:
-    """Looks at all pictures of a data set.
+    """Audits all images of a data set.
 
     Args:
         parts: the splits (`dataset.AS_IS`), all with the same labels.
-        threshold: correlation from which two pictures are near twins.
+        threshold: correlation from which two images are near-duplicates.
         voted: str (n), labels by FER+ (`votes_of`), "" for none.
-        probabilities: float32 (n, k), a model's answer to the n pictures in the order of `parts`.
+        probabilities: float32 (n, k), a model's predictions for the n images in the order of `parts`.
 
     Raises:
-        FerError: see `twins.near_pairs`.
+        FerError: see `duplicates.near_duplicates`.
     """
     data = join(list(parts.values()))
     splits = np.repeat(list(parts), [len(part) for part in parts.values()])
-    blank, flat = _blank(data.images), deviations(data.images) < duplicates.FLAT
-    sizes = file_sizes(data.names)
-    first, exact = identical(data.images)
+    blank, flat = data.is_blank, deviations(data.images) < duplicates.FLAT
+    sizes = file_sizes(Path(data.root), data.entries)
+    first, exact = group_identical(data.images)
     first = first[~flat[first]]
-    i, j, r = duplicates.near_pairs(data.images[first], threshold)
+    i, j, r = duplicates.near_duplicates(data.images[first], threshold)
     i, j = first[i], first[j]
     chained = duplicates.connected(np.r_[i, first_of(exact)[exact]], np.r_[j, np.arange(len(data))], len(data))
     skipped = {split: part.skipped for split, part in parts.items()}
@@ -181,12 +183,11 @@ def votes_of(path: str | Path, parts: dict[str, Dataset]) -> np.ndarray:
     Raises:
         FerError: the data are no table with a Usage column, or the votes are of another one.
     """
-    row = re.compile(r".*\.csv row (\d+)", re.IGNORECASE | re.DOTALL)
-    rows = {split: [row.fullmatch(name) for name in part.names] for split, part in parts.items()}
-    if "all" in parts or not all(match for matches in rows.values() for match in matches):
+    rows = [entry.row for part in parts.values() for entry in part.entries]
+    if "all" in parts or None in rows:
         raise FerError("--votes belong to the rows of a fer2013.csv with a Usage column")
-    order = np.array([int(match[1]) for matches in rows.values() for match in matches])
-    splits = np.repeat(list(parts), [len(matches) for matches in rows.values()])
+    order = np.array(rows)
+    splits = np.repeat(list(parts), [len(part) for part in parts.values()])
     votes = fer2013_csv.read_votes(Path(path), splits[np.argsort(order)])
     names = np.where(votes.shares.any(axis=1), np.array(votes.labels)[votes.shares.argmax(axis=1)], "")
     return names[order]
@@ -205,23 +206,19 @@ def groups_of(group: np.ndarray, usable: np.ndarray) -> list[np.ndarray]:
     return sorted((part for part in parts if len(part) > 1), key=lambda part: part[0])
 
 
-def deviations(pictures: np.ndarray) -> np.ndarray:
-    """Standard deviation of each picture, grey levels, float64 (n); the largest of its colours."""
-    return np.array([picture.std(axis=(0, 1)).max() for picture in pictures])
+def deviations(images: np.ndarray) -> np.ndarray:
+    """Standard deviation of each image, grey levels, float64 (n); the largest of its colours."""
+    return np.array([image.std(axis=(0, 1)).max() for image in images])
 
 
-def _blank(pictures: np.ndarray) -> np.ndarray:
-    return (pictures.max(axis=(1, 2)) == pictures.min(axis=(1, 2))).all(axis=1)
-
-
-def file_sizes(names: tuple[str, ...]) -> list[tuple[int, int] | None]:
+def file_sizes(root: Path, entries: tuple[Entry, ...]) -> list[tuple[int, int] | None]:
     """(width, height) in each file's header; None where there is no file or Pillow does not know it."""
     sizes = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a large picture is no bomb here: only its header is read
-        for name in names:
+        warnings.simplefilter("ignore")  # a large image is no bomb here: only its header is read
+        for entry in entries:
             try:
-                with Image.open(name) as image:
+                with Image.open(root / entry.path) as image:
                     sizes.append(image.size)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 sizes.append(None)
@@ -230,7 +227,7 @@ def file_sizes(names: tuple[str, ...]) -> list[tuple[int, int] | None]:
 
 def odd_sizes(sizes: list[tuple[int, int] | None]) -> np.ndarray:
     """Rows of unexpected sizes: where more than half of the files have one size, all others; else those with a side
-    below `LEAST_SIDE` pixels or far from square."""
+    below `MIN_SIDE` pixels or far from square."""
     known = [size for size in sizes if size]
     if not known:
         return np.zeros(0, np.int64)
@@ -238,19 +235,19 @@ def odd_sizes(sizes: list[tuple[int, int] | None]) -> np.ndarray:
     if count > len(known) / 2:
         return np.flatnonzero([bool(size) and size != usual for size in sizes])
     return np.flatnonzero(
-        [bool(size) and (min(size) < LEAST_SIDE or max(size) > MOST_ASPECT * min(size)) for size in sizes]
+        [bool(size) and (min(size) < MIN_SIDE or max(size) > MAX_ASPECT * min(size)) for size in sizes]
     )
 
 
 def label_issues(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Confident learning (Northcutt et al. 2021, Confident Learning: Estimating Uncertainty in Dataset Labels).
 
-    A label's own threshold is the mean probability that its pictures get for it. A picture is an issue where the most
+    A label's own threshold is the mean probability that its images get for it. An image is an issue where the most
     probable of the labels that reach their thresholds is not its own. The formula is short and stays
     here: the cleanlab package would bring many others for it.
 
     Args:
-        probabilities: float (n, k), best from a model that has not been trained on these pictures.
+        probabilities: float (n, k), best from a model that was not trained on these images.
         codes: int (n), given labels.
 
     Returns:

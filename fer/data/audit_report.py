@@ -1,4 +1,4 @@
-"""An audit as text to read, and as a dict for JSON."""
+"""An audit as text, as a dict for JSON, and as contact sheets."""
 
 from collections.abc import Sequence
 from itertools import permutations
@@ -8,29 +8,28 @@ import numpy as np
 
 from fer.core import figures
 from fer.data.audit import Audit
-from fer.data.keep_list import relative
 
-MOST_NAMES = 5  # of each kind in the text; the JSON has all
+MAX_NAMES = 5  # of each kind in the text; the JSON has all
+SAMPLES = 64  # images on a sheet
+MAX_IN_GROUP = 8  # images of one group of duplicates on a sheet: a row
 
 
-def to_dict(found: Audit, source: str) -> dict:
-    """Every figure and every name; names are relative to the data, as in a keep list."""
-    names = np.array([relative(name, source) for name in found.data.names], object)
+def to_dict(found: Audit) -> dict:
+    """Every figure and every name; names are those of a keep list."""
+    names = np.array(found.data.names, object)
     labels = np.array(found.data.labels)
 
     def named(rows) -> list[str]:
         return names[rows].tolist()
 
-    def picture(row) -> dict:
+    def image(row) -> dict:
         return {"name": names[row], "split": str(found.splits[row]), "label": str(labels[found.codes[row]])}
 
     report = {
-        "pictures": len(found.data),
+        "images": len(found.data),
         "labels": list(found.data.labels),
         "counts": counts(found),
-        "unreadable": {
-            split: [[relative(name, source), why] for name, why in found.skipped[split]] for split in found.present
-        },
+        "unreadable": {split: list(map(list, found.skipped[split])) for split in found.present},
         "blank": named(found.blank),
         "near_constant": named(found.flat & ~found.blank),
         "sizes": {f"{width}x{height}": count for (width, height), count in found.sizes.most_common()},
@@ -40,25 +39,25 @@ def to_dict(found: Audit, source: str) -> dict:
         "leakage": leakage(found),
     }
     for kind, groups in (("exact", found.exact_groups), ("near", found.near_groups)):
-        report[f"{kind}_groups"] = [[picture(row) for row in rows] for rows in groups]
+        report[f"{kind}_groups"] = [[image(row) for row in rows] for rows in groups]
         report[f"{kind}_conflicts"] = [named(rows) for rows in found.conflicts(groups)]
     if found.voted is not None:
         report["votes"] = {"counted": int((found.voted != "").sum()), "disagree": len(found.outvoted)}
-        report["outvoted"] = [picture(row) | {"votes": str(found.voted[row])} for row in found.outvoted]
+        report["outvoted"] = [image(row) | {"votes": str(found.voted[row])} for row in found.outvoted]
     if found.probabilities is not None:
-        report["disputed"] = [picture(row) | _dispute(found, row) for row in found.disputed]
+        report["disputed"] = [image(row) | _dispute(found, row) for row in found.disputed]
     return report
 
 
 def counts(found: Audit) -> dict[str, dict[str, int]]:
-    """Pictures of each label, by split."""
+    """Number of images of each label, by split."""
     k = len(found.data.labels)
     by_split = {split: np.bincount(found.codes[found.splits == split], minlength=k) for split in found.present}
     return {split: dict(zip(found.data.labels, row.tolist(), strict=True)) for split, row in by_split.items()}
 
 
 def leakage(found: Audit) -> dict[str, dict[str, float]]:
-    """For each pair of splits how many pictures of one have a twin in the other: {"validation in train": ...}."""
+    """For each pair of splits how many images of one have a duplicate in the other: {"validation in train": ...}."""
     report = {}
     for split, into in permutations(found.present, 2):
         if split != "train":
@@ -69,12 +68,12 @@ def leakage(found: Audit) -> dict[str, dict[str, float]]:
     return report
 
 
-def summary(found: Audit, source: str) -> str:
-    """The audit in a screen."""
+def summary(found: Audit) -> str:
+    """The audit on one screen."""
     lines = [_table(found), ""]
-    skipped = [f"{relative(name, source)}: {why}" for skips in found.skipped.values() for name, why in skips]
+    skipped = [f"{name}: {why}" for skips in found.skipped.values() for name, why in skips]
     lines += _some("could not be used", skipped)
-    names = [relative(name, source) for name in found.data.names]
+    names = found.data.names
     usual = ", ".join(f"{width}x{height} {count:,}" for (width, height), count in found.sizes.most_common(3))
     for rows, what in (
         (np.flatnonzero(found.blank), "blank"),
@@ -82,7 +81,7 @@ def summary(found: Audit, source: str) -> str:
         *([(found.odd, f"of another size than expected (most common: {usual})")] if found.sizes else []),
     ):
         lines += _some(what, [names[row] for row in rows])
-    lines += _twins(found) + _doubts(found, names)
+    lines += _duplicates(found) + _doubts(found, names)
     return "\n".join(lines)
 
 
@@ -96,29 +95,26 @@ def _table(found: Audit) -> str:
 
 
 def _some(what: str, items: list[str]) -> list[str]:
-    more = [f"  ... and {len(items) - MOST_NAMES:,} more"] if len(items) > MOST_NAMES else []
-    return [f"{len(items):,} {what}", *(f"  {item}" for item in items[:MOST_NAMES]), *more]
+    more = [f"  ... and {len(items) - MAX_NAMES:,} more"] if len(items) > MAX_NAMES else []
+    return [f"{len(items):,} {what}", *(f"  {item}" for item in items[:MAX_NAMES]), *more]
 
 
-def _twins(found: Audit) -> list[str]:
+def _duplicates(found: Audit) -> list[str]:
     lines = []
-    kinds = (("exact", found.exact_groups, ""), ("exact or near", found.near_groups, f" (r >= {found.threshold})"))
-    for kind, groups, how in kinds:
-        pictures, torn = sum(map(len, groups)), found.conflicts(groups)
-        lines.append(
-            f"{kind} twins{how}: {pictures:,} pictures in {len(groups):,} groups; "
-            f"{len(torn):,} groups with several labels"
-        )
+    near = f"duplicates or near-duplicates (r >= {found.threshold})"
+    for kind, groups in (("duplicates", found.exact_groups), (near, found.near_groups)):
+        n_images, conflicts = sum(map(len, groups)), len(found.conflicts(groups))
+        lines.append(f"{kind}: {n_images:,} images in {len(groups):,} groups; {conflicts:,} groups with several labels")
     for pair, row in leakage(found).items():
         split, _, into = pair.partition(" in ")
         lines.append(
-            f"{split} with a twin in {into}: {row['exact']:,} exact ({row['exact_share']:.1%}), "
-            f"{row['exact_or_near']:,} exact or near ({row['exact_or_near_share']:.1%})"
+            f"{split} images with a duplicate in {into}: {row['exact']:,} ({row['exact_share']:.1%}), "
+            f"with a duplicate or near-duplicate: {row['exact_or_near']:,} ({row['exact_or_near_share']:.1%})"
         )
     return lines
 
 
-def _doubts(found: Audit, names: list[str]) -> list[str]:
+def _doubts(found: Audit, names: Sequence[str]) -> list[str]:
     lines, n = [], len(found.data)
     if found.voted is not None:
         counted = int((found.voted != "").sum())
@@ -128,29 +124,25 @@ def _doubts(found: Audit, names: list[str]) -> list[str]:
     if found.probabilities is not None:
         lines.append(
             f"labels that the model disputes: {len(found.disputed):,} ({len(found.disputed) / max(n, 1):.1%}); "
-            "of pictures that it was trained on it disputes too few"
+            "too few among images that it was trained on"
         )
-        for row in found.disputed[:MOST_NAMES]:
-            said = "{model} {confidence:.0%}, {given:.0%} the label".format(**_dispute(found, row))
-            lines.append(f"  {names[row]}: {said} {found.data.labels[found.codes[row]]}")
+        for row in found.disputed[:MAX_NAMES]:
+            predicted = "predicted {model} {confidence:.0%}, {given:.0%} for the label".format(**_dispute(found, row))
+            lines.append(f"  {names[row]}: {predicted} {found.data.labels[found.codes[row]]}")
     return lines
 
 
 def _dispute(found: Audit, row: int) -> dict:
-    answer = found.probabilities[row]
-    best = int(answer.argmax())
+    probabilities = found.probabilities[row]
+    best = int(probabilities.argmax())
     return {
         "model": found.data.labels[best],
-        "confidence": round(float(answer[best]), 4),
-        "given": round(float(answer[found.codes[row]]), 4),
+        "confidence": round(float(probabilities[best]), 4),
+        "given": round(float(probabilities[found.codes[row]]), 4),
     }
 
 
-SAMPLES = 64  # pictures on a sheet
-MOST_IN_GROUP = 8  # of one group of twins: a row
-
-
-def write(found: Audit, folder: str | Path, *, seed: int = 0) -> list[Path]:
+def write_sheets(found: Audit, folder: str | Path, *, seed: int = 0) -> list[Path]:
     """Writes the sheets as PNG files; kinds of which there are none have no sheet.
 
     Args:
@@ -169,14 +161,14 @@ def write(found: Audit, folder: str | Path, *, seed: int = 0) -> list[Path]:
     for code, label in enumerate(labels):
         rows = np.flatnonzero(found.codes == code)
         chosen = np.sort(rng.permutation(rows)[:SAMPLES])
-        sheets[f"samples-{_file_name(label)}"] = chosen, f"{label}: {len(chosen)} of {len(rows):,} pictures"
-    sheets["flat"] = np.flatnonzero(found.flat)[:SAMPLES], f"blank or near-constant: {found.flat.sum():,} pictures"
-    sheets["wrong-size"] = found.odd[:SAMPLES], f"of an unexpected size: {len(found.odd):,} pictures"
+        sheets[f"samples-{_file_name(label)}"] = chosen, f"{label}: {len(chosen)} of {len(rows):,} images"
+    sheets["flat"] = np.flatnonzero(found.flat)[:SAMPLES], f"blank or near-constant: {found.flat.sum():,} images"
+    sheets["wrong-size"] = found.odd[:SAMPLES], f"of an unexpected size: {len(found.odd):,} images"
     for kind, groups in (("exact", found.exact_groups), ("near", found.near_groups)):
-        torn = found.conflicts(groups)
-        sheets[f"{kind}-twins"] = _rows(found, groups), f"{kind} twins, the first of {len(groups):,} groups"
-        sheets[f"{kind}-conflicts"] = _rows(found, torn), f"{kind} twins with several labels, of {len(torn):,} groups"
-    sheets["outvoted"] = found.outvoted[:SAMPLES], f"FER+ votes otherwise: {len(found.outvoted):,} pictures"
+        conflicts, what = found.conflicts(groups), {"exact": "duplicates", "near": "near-duplicates"}[kind]
+        sheets[f"{what}"] = _rows(found, groups), f"{what}, the first of {len(groups):,} groups"
+        sheets[f"{kind}-conflicts"] = _rows(found, conflicts), f"{what} with several labels, {len(conflicts):,} groups"
+    sheets["outvoted"] = found.outvoted[:SAMPLES], f"other label in FER+: {len(found.outvoted):,} images"
     sheets["disputed"] = found.disputed[:SAMPLES], f"the model disputes the label most: of {len(found.disputed):,}"
     written = []
     for name, (rows, title) in sheets.items():
@@ -191,11 +183,11 @@ def _rows(found: Audit, groups: Sequence[np.ndarray]) -> np.ndarray:
     """Members of the first groups, as many as a sheet takes; of a large group every label shows."""
     rows = []
     for group in groups:
-        if len(rows) + min(len(group), MOST_IN_GROUP) > SAMPLES:
+        if len(rows) + min(len(group), MAX_IN_GROUP) > SAMPLES:
             break
         each = group[np.unique(found.codes[group], return_index=True)[1]]  # one of every label
         rest = np.setdiff1d(group, each)
-        rows.extend(np.sort(np.concatenate([each, rest])[:MOST_IN_GROUP]))
+        rows.extend(np.sort(np.concatenate([each, rest])[:MAX_IN_GROUP]))
     return np.array(rows, np.int64)
 
 

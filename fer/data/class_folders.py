@@ -1,4 +1,4 @@
-"""Finds pictures in folders without opening one: those of a data set kept as class folders, or simply all."""
+"""Finds images in folders without opening one: those of a data set of class folders, or simply all."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -24,8 +24,7 @@ PREFIXES = {"PublicTest": "validation", "PrivateTest": "test"}
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in the folders: picture files with their label, and what was left out with the reason, both by split
-    ("all" where there are no split folders)."""
+    """Image files with their label, and (path, reason) of what was left out, by split ("all" without split folders)."""
 
     files: dict[str, list[tuple[Path, str]]]
     labels: tuple[str, ...]
@@ -42,7 +41,7 @@ def find(root: Path) -> Found:
         Files sorted by name; labels canonical and in alphabetical order.
 
     Raises:
-        FerError: no class folders, no pictures, splits with different classes, or a folder that cannot be read.
+        FerError: no class folders, no images, splits with different classes, or a folder that cannot be read.
     """
     base, split_folders, beside = _base(root)
     by_split, skipped = {}, {}
@@ -53,7 +52,7 @@ def find(root: Path) -> Found:
     _check_same_classes(base, by_split)
     labels = sorted({label for classes in by_split.values() for label, files in classes.items() if files})
     if not labels:
-        raise FerError(f"{root}: no pictures in class folders ({', '.join(sorted(SUFFIXES))})")
+        raise FerError(f"{root}: no images in class folders ({', '.join(sorted(SUFFIXES))})")
     files = {
         split: [(file, label) for label in labels for file in classes.get(label, [])]
         for split, classes in by_split.items()
@@ -66,7 +65,7 @@ def find(root: Path) -> Found:
 
 
 def children(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders that may hold pictures, and all else: files, hidden folders, what unzipping on a Mac leaves behind.
+    """The folders that may hold images, and all else: files, hidden folders, what unzipping on a Mac leaves behind.
 
     Raises:
         FerError: the folder cannot be read.
@@ -84,8 +83,8 @@ def children(folder: Path) -> tuple[list[Path], list[Path]]:
     return folders, others
 
 
-def find_pictures(folder: str | Path, *, on_error: Callable[[str], None]) -> Iterator[Path]:
-    """Picture files below `folder` at any depth, one at a time; of each folder first its files by name, then its
+def find_images(folder: str | Path, *, on_error: Callable[[str], None]) -> Iterator[Path]:
+    """Image files below `folder` at any depth, one at a time; of each folder first its files by name, then its
     folders by name. Hidden files and folders are left out.
 
     Args:
@@ -93,7 +92,7 @@ def find_pictures(folder: str | Path, *, on_error: Callable[[str], None]) -> Ite
         on_error: takes one line for each folder that cannot be read, or is a link (which may lead in a circle).
 
     Raises:
-        FerError: there is no such file or folder, or it cannot be read; before the first picture is asked for.
+        FerError: there is no such file or folder, or it cannot be read; before the first image is asked for.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -150,7 +149,7 @@ def _base(root: Path) -> tuple[Path, dict[str, Path], list[Path]]:
 
 
 def _classes(folder: Path) -> tuple[dict[str, list[Path]], list[tuple[str, str]]]:
-    """Picture files by label, and what was left out."""
+    """Image files by label, and what was left out."""
     folders, others = children(folder)
     skipped = [(str(path), "not in a class folder") for path in others]
     classes, spelled = {}, {}
@@ -159,26 +158,26 @@ def _classes(folder: Path) -> tuple[dict[str, list[Path]], list[tuple[str, str]]
         if label in spelled:
             raise FerError(f"{folder}: {spelled[label]}/ and {path.name}/ both mean {label!r}; put them together")
         spelled[label] = path.name
-        classes[label] = _pictures(path, skipped)
+        classes[label] = _images(path, skipped)
         if not classes[label]:
-            skipped.append((str(path), "a class without pictures"))
+            skipped.append((str(path), "a class without images"))
     return classes, skipped
 
 
-def _pictures(folder: Path, skipped: list[tuple[str, str]]) -> list[Path]:
-    """Picture files at any depth; names what is none in `skipped`."""
+def _images(folder: Path, skipped: list[tuple[str, str]]) -> list[Path]:
+    """Image files at any depth; names what is none in `skipped`."""
     folders, others = children(folder)
     files = []
     for path in others:
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
             files.append(path)
         else:
-            skipped.append((str(path), "not a picture file"))
+            skipped.append((str(path), "not an image file"))
     for path in folders:
         if path.is_symlink():
             skipped.append((str(path), "a link to a folder"))  # it may lead in a circle
         else:
-            files += _pictures(path, skipped)
+            files += _images(path, skipped)
     return files
 
 

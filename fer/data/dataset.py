@@ -1,12 +1,12 @@
-"""Labelled pictures in memory: one type for every source, loaded by `load`."""
+"""Labelled images in memory: one type for every source, loaded by `load`."""
 
-import hashlib
 import os
 import re
 import zipfile
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,13 @@ from fer.core import images, labels
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data import class_folders, fer2013_csv, soft_labels, synthetic_faces
-from fer.data.keep_list import EVERYTHING, Kept
-from fer.data.keep_list import read as read_keep_list
-from fer.training.recipes import Recipe
+from fer.data.duplicates import group_identical
+from fer.data.entry import Entry
+from fer.data.keep_list import KeepList
 
 SPLITS = ("train", "validation", "test")
 AS_IS = ("as it is",)  # every split that the source has, in place of a choice
-UNDIVIDED = "train and validation"  # pictures from which a validation split is still to be taken
+UNDIVIDED = "train and validation"  # images from which a validation split is still to be taken
 VOTE_MODES = ("majority", "shares", "mixed")
 DEMO_COUNTS = {"train": 1400, "validation": 350, "test": 350}
 # Names under which FER2013's table is passed around, for a folder that holds it.
@@ -32,75 +32,83 @@ Progress = Callable[[Iterable, int, str], Iterable]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures with their labels.
+    """Images with their labels.
 
     Attributes:
         images: uint8 (n, size, size, channels), prepared for the network.
         targets: float32 (n, k), rows sum to 1: one-hot, or shares of votes.
         labels: k canonical names, in the order of the columns of `targets`.
-        names: where each of the n pictures is from: a path, or a row of a table.
+        entries: the key of each of the n images.
         skipped: (name, reason) of everything that was left out.
+        root: the folder or the table to which the entries are relative; "" for synthetic faces.
     """
 
     images: np.ndarray
     targets: np.ndarray
     labels: tuple[str, ...]
-    names: tuple[str, ...]
+    entries: tuple[Entry, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    root: str = ""
 
     def __post_init__(self):
         n, k = len(self.images), len(self.labels)
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[1] != self.images.shape[2]:
             found = f"{self.images.dtype} {self.images.shape}"
             raise FerError(f"images must be uint8 (n, size, size, channels), not {found}")
-        if self.targets.shape != (n, k) or self.targets.dtype != np.float32 or len(self.names) != n:
+        if self.targets.shape != (n, k) or self.targets.dtype != np.float32 or len(self.entries) != n:
             found = f"{self.targets.dtype} {self.targets.shape}"
-            raise FerError(f"{n} images, targets {found}, {k} labels, {len(self.names)} names")
+            raise FerError(f"{n} images, targets {found}, {k} labels, {len(self.entries)} entries")
         if (self.targets < 0).any() or not np.allclose(self.targets.sum(axis=1), 1, atol=1e-4):
             raise FerError("every row of targets must hold shares that sum to 1")
         if len(set(self.labels)) < k:
             raise FerError(f"a label is there twice: {', '.join(self.labels)}")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The entries as text."""
+        return tuple(map(str, self.entries))
 
     @property
     def counts(self) -> dict[str, int]:
-        """Pictures of each label (the strongest one, where there are shares)."""
+        """Images of each label (the largest share, where there are shares)."""
         found = np.bincount(self.targets.argmax(axis=1), minlength=len(self.labels))
         return dict(zip(self.labels, found.tolist(), strict=True))
 
     @property
-    def blank(self) -> int:
-        """Pictures of one single colour."""
-        return int(self._blank().sum())
+    def n_blank(self) -> int:
+        """Number of images of a single colour."""
+        return int(self.is_blank.sum())
 
-    def _blank(self) -> np.ndarray:
+    @cached_property
+    def is_blank(self) -> np.ndarray:
+        """bool (n): images of a single colour."""
         return (self.images.max(axis=(1, 2)) == self.images.min(axis=(1, 2))).all(axis=1)
 
     def select(self, rows: np.ndarray) -> "Dataset":
         """The given rows, in that order."""
-        names = tuple(self.names[i] for i in rows)
-        return Dataset(self.images[rows], self.targets[rows], self.labels, names, self.skipped)
+        entries = tuple(self.entries[i] for i in rows)
+        return replace(self, images=self.images[rows], targets=self.targets[rows], entries=entries)
 
     def without_blank(self) -> "Dataset":
-        """The pictures of more than one colour; the others join `skipped`."""
-        blank = self._blank()
-        dropped = tuple((self.names[i], "blank") for i in np.flatnonzero(blank))
-        return replace(self.select(np.flatnonzero(~blank)), skipped=(*self.skipped, *dropped))
+        """The images of more than one colour; the others join `skipped`."""
+        dropped = tuple((self.names[i], "blank") for i in np.flatnonzero(self.is_blank))
+        return replace(self.select(np.flatnonzero(~self.is_blank)), skipped=(*self.skipped, *dropped))
 
-    def averaging_twins(self) -> "Dataset":
-        """The same pictures, where pixel-identical ones share the mean of their targets."""
-        _, group = identical(self.images)
+    def with_averaged_duplicates(self) -> "Dataset":
+        """The same images, where pixel-identical ones share the mean of their targets."""
+        _, group = group_identical(self.images)
         sums = np.zeros((group.max(initial=-1) + 1, len(self.labels)))
         np.add.at(sums, group, self.targets)
         return replace(self, targets=(sums / np.bincount(group)[:, None])[group].astype(np.float32))
 
     def align(self, order: tuple[str, ...]) -> "Dataset":
-        """The same pictures with the columns of `targets` in a model's order; labels match by name.
+        """The same images with the columns of `targets` in a model's order; labels match by name.
 
         Raises:
-            FerError: a label of the data that the model does not know.
+            FerError: the data have a label that the model does not know.
         """
         if unknown := [label for label in self.labels if label not in order]:
             known = ", ".join(order)
@@ -108,7 +116,7 @@ class Dataset:
         targets = np.zeros((len(self), len(order)), np.float32)
         for column, label in enumerate(self.labels):
             targets[:, order.index(label)] = self.targets[:, column]
-        return Dataset(self.images, targets, tuple(order), self.names, self.skipped)
+        return replace(self, targets=targets, labels=tuple(order))
 
 
 def load(
@@ -118,28 +126,28 @@ def load(
     splits: tuple[str, ...] = ("train", "validation"),
     votes: str | Path | None = None,
     vote_mode: str = "majority",
-    vote_share: float = Recipe.vote_share,
+    vote_share: float = soft_labels.SHARE,
     keep_list: str | Path | None = None,
     validation_fraction: float | None = 0.1,
     seed: int = 42,
     progress: Progress = lambda items, total, text: items,
 ) -> dict[str, Dataset]:
-    """Loads a data set, whatever its form; the README draws the folders.
+    """Loads a data set, whatever its form; docs/data.md shows the folders.
 
     Args:
         source: a folder of class folders, a fer2013.csv, a folder that holds one, "demo", or "kaggle:OWNER/NAME".
-        spec: what the network takes; every picture passes `images.prepare`.
-        splits: those wanted, of "train", "validation", "test"; or ("all",) for every picture there is, as one;
+        spec: what the network takes; every image passes `images.prepare`.
+        splits: those wanted, of "train", "validation", "test"; or ("all",) for every image there is, as one;
             or `AS_IS` for the splits of the source, "all" where it has none.
         votes: FER+ votes for the rows of a CSV.
         vote_mode: "majority" for eight labels, one-hot; "shares" for eight labels, the distribution of votes; "mixed"
-            for the CSV's own seven labels, those of training pictures softened by the votes (`mixing.mixed`).
+            for the CSV's own seven labels, those of training images softened by the votes (`soft_labels.mix`).
         vote_share: how much, from 0 to 1.
-        keep_list: a CSV with the names of the pictures to keep (`keep.read`); the others join `skipped`.
-        validation_fraction: share taken from the training pictures where the source has no validation split. It is
-            stratified, and identical pictures stay on one side. None takes none: all of them are "train".
+        keep_list: a CSV with the names of the images to keep (`keep_list.read`); the others join `skipped`.
+        validation_fraction: share taken from the training images where the source has no validation split. It is
+            stratified, and identical images stay on one side. None takes none: all of them are "train".
         seed: of that choice.
-        progress: wraps the iteration over pictures; gets it, their number and a word.
+        progress: wraps the iteration over images; gets it, their number and a word.
 
     Returns:
         A data set for each wanted split, all with the same labels.
@@ -149,7 +157,7 @@ def load(
     """
     source = root(source)
     path = _table_inside(Path(source))
-    kept = read_keep_list(keep_list, source) if keep_list else EVERYTHING
+    kept = KeepList.read(keep_list, source) if keep_list else KeepList()
     if votes is not None and (source == "demo" or not fer2013_csv.is_table(path)):
         raise FerError(f"votes belong to the rows of a fer2013.csv; {source} is none")
     if source == "demo":
@@ -166,7 +174,7 @@ def load(
         parts = {"all": join(list(parts.values()))}
     for split, part in parts.items():
         if not len(part) and splits != AS_IS:
-            raise FerError(f"{source}: no usable picture in {split} ({len(part.skipped)} skipped)")
+            raise FerError(f"{source}: no usable image in {split} ({len(part.skipped)} skipped)")
     if UNDIVIDED in parts and validation_fraction is None:
         parts["train"] = parts.pop(UNDIVIDED)
     elif UNDIVIDED in parts:
@@ -195,45 +203,31 @@ def join(parts: list[Dataset]) -> Dataset:
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.targets for part in parts]),
         parts[0].labels,
-        tuple(name for part in parts for name in part.names),
+        tuple(entry for part in parts for entry in part.entries),
         tuple(dict.fromkeys(skip for part in parts for skip in part.skipped)),
+        parts[0].root,
     )
 
 
-def identical(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Groups pictures with the same pixels; groups are numbered in the order of their first picture.
-
-    Args:
-        pictures: uint8 (n, ...).
-
-    Returns:
-        first, int64 (groups): row of each group's first picture; group, int64 (n): the group of each picture.
-    """
-    keys = [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures]
-    _, first, group = np.unique(np.array(keys), return_index=True, return_inverse=True)
-    by_place = np.argsort(first)  # not by hash: a split must not change with the size a network wants
-    return first[by_place], np.argsort(by_place)[group]
-
-
 def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Splits pictures in two, stratified by label, identical pictures never on both sides.
+    """Splits images in two, stratified by label, identical images never on both sides.
 
     Returns:
-        (the rest, about `fraction` of the pictures).
+        (the rest, about `fraction` of the images).
 
     Raises:
-        FerError: a fraction outside 0..1, or a label with fewer than two different pictures.
+        FerError: a fraction outside 0..1, or a label with fewer than two different images.
     """
     if not 0 < fraction < 1:
         raise FerError(f"the validation fraction must lie between 0 and 1, not {fraction}")
-    first, group = identical(dataset.images)
+    first, group = group_identical(dataset.images)
     codes = dataset.targets.argmax(axis=1)[first]
     present, counts = np.unique(codes, return_counts=True)
     if (counts < 2).any():
         label = dataset.labels[present[counts.argmin()]]
-        raise FerError(f"{label!r} has a single distinct picture: too few to split into training and validation")
+        raise FerError(f"{label!r} has a single distinct image: too few to split into training and validation")
     rng, chosen = np.random.default_rng(seed), []
-    for code, count in zip(present, counts, strict=True):  # at least one picture of every label on each side
+    for code, count in zip(present, counts, strict=True):  # at least one image of every label on each side
         size = min(max(1, round(fraction * count)), count - 1)
         chosen.extend(rng.permutation(np.flatnonzero(codes == code))[:size])
     taken = np.isin(group, chosen)
@@ -273,41 +267,45 @@ def _to_read(source, wanted: tuple[str, ...], present: Collection[str]) -> dict[
         undivided = split != "test" and "validation" not in present
         origin = split if not undivided else "all" if "all" in present else "train"
         if origin not in present:
-            found = "pictures without splits" if "all" in present else ", ".join(present)
+            found = "images without splits" if "all" in present else ", ".join(present)
             raise FerError(f"{source}: it has no {split} split, only {found}")
         parts[UNDIVIDED if undivided else split] = origin
     return parts
 
 
-def _from_demo(spec: InputSpec, wanted, kept: Kept) -> dict[str, Dataset]:
-    kept.check(f"demo {split} {i}" for split, count in DEMO_COUNTS.items() for i in range(count))
-    return {split: _demo(split, spec, kept) for split in (SPLITS if wanted in (("all",), AS_IS) else wanted)}
+def _from_demo(spec: InputSpec, wanted, kept: KeepList) -> dict[str, Dataset]:
+    entries = {split: [Entry(f"demo {split} {i}") for i in range(count)] for split, count in DEMO_COUNTS.items()}
+    kept.check(entry for part in entries.values() for entry in part)
+    chosen = SPLITS if wanted in (("all",), AS_IS) else wanted
+    return {split: _demo(split, entries[split], spec, kept) for split in chosen}
 
 
-def _demo(split: str, spec: InputSpec, kept: Kept) -> Dataset:
+def _demo(split: str, entries: list[Entry], spec: InputSpec, kept: KeepList) -> Dataset:
     faces, codes = synthetic_faces.faces(DEMO_COUNTS[split], seed=SPLITS.index(split))
-    names = [f"demo {split} {i}" for i in range(len(faces))]
-    rows, skipped = kept.choose(names)
-    pixels = np.empty((len(rows), *spec.shape), np.uint8)
-    for to, of in enumerate(rows):
-        pixels[to] = images.prepare(faces[of], spec)
-    names = tuple(names[i] for i in rows)
-    return Dataset(pixels, _one_hot(codes[rows], len(synthetic_faces.LABELS)), synthetic_faces.LABELS, names, skipped)
+    rows, skipped = kept.choose(entries)
+    targets = _one_hot(codes[rows], len(synthetic_faces.LABELS))
+    entries = tuple(entries[i] for i in rows)
+    return Dataset(_prepared(faces, rows, spec), targets, synthetic_faces.LABELS, entries, skipped)
 
 
-def _from_folders(root: Path, spec: InputSpec, wanted, kept: Kept, progress: Progress) -> dict[str, Dataset]:
+def _from_folders(root: Path, spec: InputSpec, wanted, kept: KeepList, progress: Progress) -> dict[str, Dataset]:
     found = class_folders.find(root)
-    kept.check(str(file) for files in found.files.values() for file, _ in files)
+    kept.check(_entry(file, root) for files in found.files.values() for file, _ in files)
     to_read = _to_read(root, wanted, found.files)
-    return {part: _read_files(found, split, spec, kept, progress) for part, split in to_read.items()}
+    return {part: _read_files(root, found, split, spec, kept, progress) for part, split in to_read.items()}
 
 
-def _read_files(found: class_folders.Found, split: str, spec: InputSpec, kept: Kept, progress: Progress) -> Dataset:
+def _entry(file: Path, root: Path) -> Entry:
+    return Entry(file.relative_to(root).as_posix())
+
+
+def _read_files(root, found: class_folders.Found, split, spec: InputSpec, kept: KeepList, progress) -> Dataset:
     files = found.files[split]
-    chosen, left_out = kept.choose([str(file) for file, _ in files])
+    chosen, left_out = kept.choose([_entry(file, root) for file, _ in files])
     files = [files[i] for i in chosen]
-    rows, codes, names = np.empty((len(files), *spec.shape), np.uint8), [], []
-    skipped = [*found.skipped.get(split, ()), *left_out]
+    rows, codes, entries = np.empty((len(files), *spec.shape), np.uint8), [], []
+    skipped = [(_entry(Path(path), root).path, reason) for path, reason in found.skipped.get(split, ())]
+    skipped += left_out
 
     def read(file):
         try:
@@ -318,39 +316,47 @@ def _read_files(found: class_folders.Found, split: str, spec: InputSpec, kept: K
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes outside Python's lock
         results = pool.map(read, (file for file, _ in files))
         for (file, label), result in zip(files, progress(results, len(files), split), strict=True):
+            entry = _entry(file, root)
             if isinstance(result, str):
-                skipped.append((str(file), result.removeprefix(f"{file}: ")))
+                skipped.append((str(entry), result.removeprefix(f"{file}: ")))
                 continue
-            rows[len(names)] = result
+            rows[len(entries)] = result
             codes.append(found.labels.index(label))
-            names.append(str(file))
+            entries.append(entry)
     targets = _one_hot(np.array(codes, np.int64), len(found.labels))
-    return Dataset(rows[: len(names)], targets, found.labels, tuple(names), tuple(skipped))
+    return Dataset(rows[: len(entries)], targets, found.labels, tuple(entries), tuple(skipped), str(root))
 
 
-def _from_table(path: Path, spec: InputSpec, wanted, kept: Kept, voting, progress: Progress) -> dict[str, Dataset]:
+def _from_table(path: Path, spec: InputSpec, wanted, kept: KeepList, voting, progress: Progress) -> dict[str, Dataset]:
     table = fer2013_csv.read(path, lambda chunks, total: progress(chunks, total, path.name))
-    names = np.array([f"{path.name} row {i}" for i in range(len(table.codes))])
-    kept.check(names.tolist())
+    entries = [Entry(row=row) for row in range(len(table.codes))]
+    kept.check(entries)
     targets, order = _targets(path, table, *voting)
     usable = targets.any(axis=1)
     parts = {}
-    splits = np.full(len(names), "all") if table.splits is None else table.splits
+    splits = np.full(len(entries), "all") if table.splits is None else table.splits
     for part, split in _to_read(path, wanted, tuple(dict.fromkeys(splits.tolist()))).items():
         rows = np.flatnonzero((splits == split) & usable)
-        dropped = names[(splits == split) & ~usable].tolist()
-        chosen, left_out = kept.choose(names[rows].tolist())
+        undecided = np.flatnonzero((splits == split) & ~usable)
+        chosen, left_out = kept.choose([entries[row] for row in rows])
         rows = rows[chosen]
-        skipped = tuple((name, "no emotion holds more than half of its votes") for name in dropped) + left_out
-        pixels = np.empty((len(rows), *spec.shape), np.uint8)
-        for to, of in enumerate(rows):
-            pixels[to] = images.prepare(table.images[of], spec)
-        parts[part] = Dataset(pixels, targets[rows], order, tuple(names[rows].tolist()), skipped)
+        skipped = tuple((str(entries[row]), "no emotion holds more than half of its votes") for row in undecided)
+        own = tuple(entries[row] for row in rows)
+        parts[part] = Dataset(
+            _prepared(table.images, rows, spec), targets[rows], order, own, skipped + left_out, str(path)
+        )
     return parts
 
 
+def _prepared(faces: np.ndarray, rows, spec: InputSpec) -> np.ndarray:
+    pixels = np.empty((len(rows), *spec.shape), np.uint8)
+    for to, of in enumerate(rows):
+        pixels[to] = images.prepare(faces[of], spec)
+    return pixels
+
+
 def _targets(path: Path, table: fer2013_csv.Table, votes, vote_mode: str, vote_share: float):
-    """Targets float32 (n, k), rows of zeros where a picture does not count, and the labels of their columns."""
+    """Targets float32 (n, k), rows of zeros where an image does not count, and the labels of their columns."""
     k = len(labels.FER2013)
     if votes is None:
         return _one_hot(table.codes, k), labels.FER2013
@@ -360,7 +366,7 @@ def _targets(path: Path, table: fer2013_csv.Table, votes, vote_mode: str, vote_s
     if vote_mode == "mixed":
         if "validation" not in table.splits:
             raise FerError(f"{path}: votes are mixed into labels only where validation rows are kept clear of them")
-        return soft_labels.mixed(table.codes, k, counted.counts, table.splits == "train", vote_share), labels.FER2013
+        return soft_labels.mix(table.codes, k, counted.counts, table.splits == "train", vote_share), labels.FER2013
     if vote_mode == "shares":
         return counted.shares, counted.labels
     usable = counted.shares.any(axis=1, keepdims=True)

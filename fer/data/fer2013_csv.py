@@ -1,6 +1,5 @@
 """Reads fer2013.csv and the FER+ votes that belong to its rows."""
 
-import re
 import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fer.core import csv
 from fer.core.errors import FerError
 from fer.core.labels import FER2013, canonical
 
-SIDE = 48  # pixels of a side of a FER2013 picture
+SIDE = 48  # pixels of a side of a FER2013 image
 USAGES = {"training": "train", "publictest": "validation", "privatetest": "test"}
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")  # columns of FER+
-OTHER_VOTES = ("unknown", "NF")  # not sure; not a face
-# Stray spaces do no harm, and a comma at the end of every row does not shift the columns.
-LAYOUT = {"skipinitialspace": True, "index_col": False}
+OTHER_VOTES = ("unknown", "nf")  # not sure; not a face
 CHUNK = 2048  # rows parsed at a time: 20 MB of text, not 271
 
 
@@ -41,37 +39,17 @@ def read(path: Path, progress: Callable[[Iterable, int], Iterable] = lambda rows
         FerError: other columns, or a row with a wrong emotion, Usage or number of pixels: the message names the row.
     """
     images, codes, usages = [], [], []
-    try:
-        reader = pd.read_csv(path, chunksize=CHUNK, dtype=str, keep_default_na=False, **LAYOUT)
-        with reader:
-            chunks = max(1, round(path.stat().st_size / (CHUNK * 8400)))
-            for chunk in progress(reader, chunks):
-                found = reprlib.repr(list(chunk.columns))
-                chunk.columns = [str(name).strip().lower() for name in chunk.columns]
-                if not {"emotion", "pixels"} <= set(chunk.columns) or not chunk.columns.is_unique:
-                    raise FerError(f"{path}: expected the columns emotion, pixels[, Usage]; found {found}")
-                first = sum(map(len, codes))
-                codes.append(_codes(path, first, chunk["emotion"]))
-                images.append(_pixels(path, first, chunk["pixels"]))
-                if "usage" in chunk.columns:
-                    usages.append(_usages(path, first, chunk["usage"]))
-    except pd.errors.EmptyDataError as error:
-        raise FerError(f"{path}: the file is empty") from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise FerError(f"{path}: not a CSV file ({_line(error)})") from error
-    except OSError as error:
-        raise FerError(f"{path}: cannot be opened ({error.strerror})") from error
+    n_chunks = max(1, round(path.stat().st_size / (CHUNK * 8400))) if path.is_file() else 1
+    for chunk in progress(csv.read_chunks(path, CHUNK), n_chunks):
+        csv.require(chunk, ("emotion", "pixels"), path)
+        first = sum(map(len, codes))
+        codes.append(_codes(path, first, chunk["emotion"]))
+        images.append(_pixels(path, first, chunk["pixels"]))
+        if "usage" in chunk.columns:
+            usages.append(_usages(path, first, chunk["usage"]))
     if not codes or not sum(map(len, codes)):
         raise FerError(f"{path}: no rows")
     return Table(np.concatenate(images), np.concatenate(codes), np.concatenate(usages) if usages else None)
-
-
-def _where(path, row):
-    return f"{path}, row {row} (line {row + 2})"
-
-
-def _line(error):
-    return " ".join(str(error).split())
 
 
 def _codes(path, first, column):
@@ -80,7 +58,7 @@ def _codes(path, first, column):
     if codes.isna().any():
         bad = int(np.flatnonzero(codes.isna())[0])
         found = reprlib.repr(column.iloc[bad])
-        raise FerError(f"{_where(path, first + bad)}: emotion must be 0 to {len(FER2013) - 1}, not {found}")
+        raise FerError(f"{csv.at_row(path, first + bad)}: emotion must be 0 to {len(FER2013) - 1}, not {found}")
     return codes.to_numpy(np.int64)
 
 
@@ -88,7 +66,7 @@ def _usages(path, first, column):
     splits = column.str.strip().str.lower().map(USAGES)
     if splits.isna().any():
         bad = int(np.flatnonzero(splits.isna())[0])
-        where, found = _where(path, first + bad), reprlib.repr(column.iloc[bad])
+        where, found = csv.at_row(path, first + bad), reprlib.repr(column.iloc[bad])
         raise FerError(f"{where}: Usage must be Training, PublicTest or PrivateTest, not {found}")
     return splits.to_numpy(str)
 
@@ -96,7 +74,7 @@ def _usages(path, first, column):
 def _pixels(path, first, column):
     images = np.empty((len(column), SIDE, SIDE), np.uint8)
     for i, text in enumerate(column):
-        where = _where(path, first + i)
+        where = csv.at_row(path, first + i)
         try:
             values = np.fromstring(text, np.int64, sep=" ")  # many times faster than splitting the text
         except ValueError as error:
@@ -116,7 +94,7 @@ class Votes:
     Attributes:
         counts: float32 (n, 10), all votes as they stand in the file: the eight emotions, "unknown", "not a face".
         shares: float32 (n, 8), the votes that remain after outliers, as shares of the eight emotions; rows of zeros
-            where the picture does not count.
+            where the image does not count.
         labels: the eight canonical names.
     """
 
@@ -129,7 +107,7 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
     """Reads fer2013new.csv and applies the rules of Barsoum et al. 2016 (Training Deep Networks for Facial Expression
     Recognition with Crowd-Sourced Label Distribution).
 
-    A single vote for an answer is an outlier and removed; a picture counts only if one of the eight emotions holds
+    A single vote for an answer is an outlier and removed; an image counts only if one of the eight emotions holds
     more than half of the votes that remain ("unknown" and "not a face" included).
 
     Args:
@@ -141,28 +119,18 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
     """
     if splits is None:
         raise FerError("votes are matched to rows by position and checked by Usage, but the CSV has no Usage column")
-    try:
-        table = pd.read_csv(path, **LAYOUT)
-    except FileNotFoundError as error:
-        raise FerError(f"{path}: there is no such file of votes") from error
-    except OSError as error:
-        raise FerError(f"{path}: cannot be opened ({error.strerror})") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise FerError(f"{path}: not a CSV file of votes ({_line(error)})") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    if missing := [name for name in ("Usage", *EMOTIONS, *OTHER_VOTES) if name not in table.columns]:
-        found = reprlib.repr(list(table.columns))
-        raise FerError(f"{path}: the columns {', '.join(missing)} are missing; found {found}")
+    table = csv.read_csv(path)
+    csv.require(table, ("usage", *EMOTIONS, *OTHER_VOTES), path)
     if len(table) < len(splits):
-        raise FerError(f"{path}: {len(table):,} rows of votes for {len(splits):,} pictures; they belong to another CSV")
+        raise FerError(f"{path}: {len(table):,} rows of votes for {len(splits):,} images; they belong to another CSV")
     table = table.iloc[: len(splits)]
-    usages = table["Usage"].astype(str).str.strip().str.lower().map(USAGES).to_numpy()
+    usages = table["usage"].str.strip().str.lower().map(USAGES).to_numpy()
     if (wrong := np.flatnonzero(usages != splits)).size:
         row = int(wrong[0])
-        raise FerError(f"{_where(path, row)}: Usage {table['Usage'].iloc[row]} beside a picture of {splits[row]}")
+        raise FerError(f"{csv.at_row(path, row)}: Usage {table['usage'].iloc[row]} beside an image of {splits[row]}")
     counts = table[[*EMOTIONS, *OTHER_VOTES]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
     if (wrong := np.flatnonzero(~(counts >= 0).all(axis=1))).size:
-        raise FerError(f"{_where(path, int(wrong[0]))}: a vote is missing or not a number from 0")
+        raise FerError(f"{csv.at_row(path, int(wrong[0]))}: a vote is missing or not a number from 0")
     votes = np.where(counts > 1, counts, 0)
     emotions = votes[:, : len(EMOTIONS)]
     total = votes.sum(axis=1)
@@ -173,4 +141,5 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
 
 
 def is_table(path: Path) -> bool:
-    return bool(re.search(r"\.csv$", path.name, re.IGNORECASE))
+    """True for a file name that ends in .csv."""
+    return path.suffix.lower() == ".csv"

@@ -68,7 +68,7 @@ def measure_leakage(predictions: Predictions, training: Dataset, source: str) ->
     """
     parts = []
     for near in (False, True):
-        seen = duplicates.twins_in(predictions.data.images, training.images, near=near)
+        seen = duplicates.duplicates_in(predictions.data.images, training.images, near=near)
         parts += [predictions.report(rows) if rows.any() else None for rows in (~seen, seen)]
     return Leakage(source, len(training), *parts)
 

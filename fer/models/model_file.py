@@ -54,6 +54,8 @@ class ModelInfo:
             spec = InputSpec(content["spec"]["size"], content["spec"].get("channels", 1))
         except (TypeError, KeyError, AttributeError, FerError) as error:
             raise FerError(f"its {MEMBER} lacks labels, spec or notes") from error
+        if content["spec"].get("margin"):  # files of earlier versions say 0
+            raise FerError(f"its {MEMBER} asks for a margin around the face, which is not supported")
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
             raise FerError(f"its {MEMBER} lacks labels, spec or notes")
         if not isinstance(metadata, dict):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from fer.core.errors import FerError
 from fer.core.renamed import FIELDS, current_name
+from fer.data import soft_labels
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "plateau", "cosine", "one-cycle")
@@ -62,7 +63,9 @@ class Recipe:
     dense_dropout: tuple[float, ...] = _field((0.25,), "the same for the dense layers", None, DROPOUT_RATES)
 
     drop_blank: bool = _field(False, "leave out training images of a single colour")
-    vote_share: float = _field(0.4, "with --vote-mode mixed: share of a target that comes from the votes", None, SHARE)
+    vote_share: float = _field(
+        soft_labels.SHARE, "with --vote-mode mixed: share of a target that comes from the votes", None, SHARE
+    )
     average_duplicates: bool = _field(False, "duplicates in the training split share the mean of their labels")
 
     epochs: int = _field(48, "epochs at most", None, AT_LEAST_1)

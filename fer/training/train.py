@@ -143,7 +143,7 @@ def clean(data: dict[str, Dataset], recipe: Recipe) -> dict[str, Dataset]:
     if recipe.drop_blank:
         train = train.without_blank()
     if recipe.average_duplicates:
-        train = train.averaging_twins()
+        train = train.with_averaged_duplicates()
     return {"train": train, "validation": data["validation"]}
 
 

@@ -3,7 +3,6 @@
 import json
 from unittest import mock
 
-import cv2
 import keras
 import pandas as pd
 import pytest
@@ -119,14 +118,14 @@ def test_plots_are_written(evaluated):
 
 def test_all_mistakes_are_written_most_confident_first(evaluated, measured):
     place, report, _ = evaluated
-    _, models, validation = measured
+    faces, models, validation = measured
     table = pd.read_csv(place / "mistakes.csv")
     assert list(table) == ["name", "true", "predicted", "confidence"]
     assert len(table) == N - sum(report["confusion"][i][i] for i in range(3))
     assert table["confidence"].is_monotonic_decreasing
     assert (table["true"] != table["predicted"]).all()
     first = table.iloc[0]
-    assert cv2.imread(first["name"]) is not None
+    assert (faces / first["name"]).is_file()
     row = validation.names.index(first["name"])
     probabilities = Classifier.load(models[0]).predict(validation.images[row : row + 1])[0]
     assert first["predicted"] == tiny.LABELS[probabilities.argmax()]

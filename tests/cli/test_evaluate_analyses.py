@@ -117,7 +117,7 @@ class TestLeakageAgainst:
         data = predictions(models[:1], faces)[0]
         files = [*data.names[:2], *data.names[-2:]]
         for i, name in enumerate(files):
-            image = cv2.imread(name, cv2.IMREAD_GRAYSCALE)
+            image = cv2.imread(str(faces / name), cv2.IMREAD_GRAYSCALE)
             path = tmp_path / "train" / next(iter(Path(name).parents[1:])).name / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), image if i < 2 else (image * 0.9).round())
@@ -146,7 +146,7 @@ class TestLeakageAgainst:
         kept = [name for name in training.names if "duplicate" not in name]
         keep_list = tmp_path / "keep.csv"
         names = [*kept, *predictions(models[:1], faces)[0].names]
-        keep_list.write_text("name\n" + "".join(f"{Path(name).relative_to(faces).as_posix()}\n" for name in names))
+        keep_list.write_text("name\n" + "".join(f"{name}\n" for name in names))
         _, report = evaluated("--leakage-against", faces, "--keep-list", keep_list)
         assert sizes(report) == (90, 30)
         clean = Classifier.load(models[0])

@@ -89,7 +89,7 @@ class TestRead:
     def test_the_path_is_named(self, tmp_path, image):
         path = tmp_path / "half.jpg"
         path.write_bytes(encode(image)[:-1])
-        with pytest.raises(FerError, match="^.*half.jpg: the picture is cut short$"):
+        with pytest.raises(FerError, match="^.*half.jpg: the image is cut short$"):
             read(path)
 
     def test_a_missing_file_and_a_folder(self, tmp_path):
@@ -111,13 +111,13 @@ class TestDecode:
     @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif", ".ppm"])
     def test_truncated_at_a_share(self, image, suffix, share):
         data = encode(image, suffix)
-        with pytest.raises(FerError, match="cut short|not a picture"):
+        with pytest.raises(FerError, match="cut short|not an image"):
             decode(data[: int(share * len(data))])
 
     @pytest.mark.parametrize("missing", [1, 2, 3, 16])
     @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".ppm"])
     def test_truncated_by_a_few_bytes(self, image, suffix, missing):
-        with pytest.raises(FerError, match="cut short|not a picture"):
+        with pytest.raises(FerError, match="cut short|not an image"):
             decode(encode(image, suffix)[:-missing])
 
     @pytest.mark.parametrize("share", np.linspace(0.05, 0.95, 19).round(2).tolist())
@@ -156,15 +156,15 @@ class TestDecode:
         ("data", "said"),
         [
             (b"", "empty"),
-            (b"<html>404 not found</html>", "not a picture"),
-            (b"\xff", "not a picture"),
+            (b"<html>404 not found</html>", "not an image"),
+            (b"\xff", "not an image"),
             (b"\xff\xd8", "cut short"),
             (b"\xff\xd8\xff", "cut short"),
             (b"\xff\xd8\xff\xe0\x00\x10JFIF", "cut short"),
             (b"\x89PNG\r\n\x1a\n", "cut short"),
-            (b"BM", "cut short|not a picture"),
-            (b"RIFF\x10\0\0\0WEBPVP8 ", "not a picture"),
-            (bytes(1000), "not a picture"),
+            (b"BM", "cut short|not an image"),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", "not an image"),
+            (bytes(1000), "not an image"),
         ],
     )
     def test_what_is_no_picture(self, data, said):
@@ -173,13 +173,13 @@ class TestDecode:
 
     @pytest.mark.parametrize("side", [2_000_000, 100_000, 30_000])
     def test_a_header_that_promises_too_many_pixels(self, side):
-        with pytest.raises(FerError, match="cannot be decoded|not a picture"):
+        with pytest.raises(FerError, match="cannot be decoded|not an image"):
             decode(png(side, side, bytes(1000)))
 
     def test_a_png_with_damaged_pixels(self, image):
         data = bytearray(encode(image, ".png"))
         data[len(data) // 2] ^= 0xFF
-        with pytest.raises(FerError, match="not a picture"):
+        with pytest.raises(FerError, match="not an image"):
             decode(bytes(data))
 
 
@@ -194,9 +194,6 @@ class TestInputSpec:
             ({"size": 0}, "at least 1 pixel"),
             ({"channels": 2}, "1 .grey. or 3"),
             ({"channels": 4}, "1 .grey. or 3"),
-            ({"margin": -0.1}, "margin"),
-            ({"margin": 1.5}, "margin"),
-            ({"margin": float("nan")}, "margin"),
         ],
     )
     def test_errors(self, values, said):
@@ -278,7 +275,7 @@ class TestPrepare:
         ids=lambda array: f"{array.dtype} {array.shape}",
     )
     def test_other_arrays_are_refused(self, array):
-        with pytest.raises(FerError, match="expected a picture uint8") as error:
+        with pytest.raises(FerError, match="expected an image uint8") as error:
             prepare(array, InputSpec())
         assert f"{array.dtype} {array.shape}" in str(error.value)
 

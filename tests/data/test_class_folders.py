@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fer import FerError
-from fer.data.class_folders import find, find_pictures
+from fer.data.class_folders import find, find_images
 
 SEVEN = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
@@ -122,7 +122,7 @@ class TestMixedTestFolder:
         root = class_folders({"train/happy": 1, "test/happy": ["PublicTest_1.jpg", "PrivateTest_2.jpg"]})
         touch(root, "test/happy/Thumbs.db")
         found = find(root)
-        assert left_out(found, root) == [("test/happy/Thumbs.db", "not a picture file")]
+        assert left_out(found, root) == [("test/happy/Thumbs.db", "not an image file")]
         assert found.skipped["validation"]
 
 
@@ -134,8 +134,8 @@ class TestStrays:
             ("", "not in a class folder"),
             ("images", "not in a class folder"),
             ("images/train", "not in a class folder"),
-            ("images/train/happy", "not a picture file"),
-            ("images/train/happy/anna", "not a picture file"),
+            ("images/train/happy", "not an image file"),
+            ("images/train/happy/anna", "not an image file"),
         ],
     )
     def test_files_at_every_level_are_named_once(self, class_folders, place, reason, name):
@@ -192,13 +192,13 @@ class TestLinks:
         assert sizes(found) == {"all": 3}
         assert left_out(found, root) == [
             ("happy/round", "a link to a folder"),
-            ("sad/gone.jpg", "not a picture file"),
-            ("sad/self.jpg", "not a picture file"),
+            ("sad/gone.jpg", "not an image file"),
+            ("sad/self.jpg", "not an image file"),
         ]
 
     def test_a_circle_around_nothing(self, tmp_path):
         (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
-        with pytest.raises(FerError, match="no pictures"):
+        with pytest.raises(FerError, match="no images"):
             find(tmp_path)
 
     def test_linked_pictures_and_classes_are_read(self, class_folders):
@@ -212,7 +212,7 @@ class TestLinks:
     def test_a_pipe_does_not_block(self, class_folders):
         root = class_folders({"happy": 1})
         os.mkfifo(root / "happy" / "pipe.jpg")
-        assert left_out(find(root), root) == [("happy/pipe.jpg", "not a picture file")]
+        assert left_out(find(root), root) == [("happy/pipe.jpg", "not an image file")]
 
 
 class TestClasses:
@@ -220,7 +220,7 @@ class TestClasses:
         root = class_folders(tree(["train", "validation"]) | {"train/fear": 0, "validation/fear": 0})
         found = find(root)
         assert found.labels == ("happy", "sad")
-        reason = "a class without pictures"
+        reason = "a class without images"
         assert left_out(found, root) == [("train/fear", reason), ("validation/fear", reason)]
 
     @pytest.mark.parametrize("empty", ["train", "validation"])
@@ -230,15 +230,15 @@ class TestClasses:
             file.unlink()
         found = find(root)
         assert found.labels == ("fear", "happy", "sad")
-        assert left_out(found, root) == [(f"{empty}/fear", "a class without pictures")]
+        assert left_out(found, root) == [(f"{empty}/fear", "a class without images")]
 
     def test_a_class_of_stray_files_only_is_empty(self, class_folders):
         root = class_folders({"happy": 1, "sad": 0})
         touch(root, "sad/.DS_Store")
         assert find(root).labels == ("happy",)
         assert left_out(find(root), root) == [
-            ("sad", "a class without pictures"),
-            ("sad/.DS_Store", "not a picture file"),
+            ("sad", "a class without images"),
+            ("sad/.DS_Store", "not an image file"),
         ]
 
     @pytest.mark.parametrize(
@@ -249,10 +249,10 @@ class TestClasses:
             ({"train/happy": 1, "validation/happy": 1, "test/happy": 1, "test/fear": 1}, "'fear' only in test"),
             ({"anger": 1, "angry": 1, "sad": 1}, "anger/ and angry/ both mean 'angry'; put them together"),
             ({"train/happy": 1, "val/happy": 1, "valid/happy": 1}, "both val/ and valid/ mean validation; keep one"),
-            ({"train": 3, "validation": 3}, "no pictures in class folders"),
-            ({"happy": 0, "sad": 0}, "no pictures in class folders"),
-            ({".": 3}, "no pictures in class folders"),
-            ({".": 0}, "no pictures in class folders"),
+            ({"train": 3, "validation": 3}, "no images in class folders"),
+            ({"happy": 0, "sad": 0}, "no images in class folders"),
+            ({".": 3}, "no images in class folders"),
+            ({".": 0}, "no images in class folders"),
         ],
     )
     def test_errors(self, class_folders, folders, said):
@@ -290,7 +290,7 @@ class TestFindPictures:
 
     @pytest.fixture
     def find(self, lines):
-        return lambda root: [path.relative_to(root).as_posix() for path in find_pictures(root, on_error=lines.append)]
+        return lambda root: [path.relative_to(root).as_posix() for path in find_images(root, on_error=lines.append)]
 
     def test_files_by_name_then_folders_by_name(self, tree, find, lines):
         root = tree("z.jpg", "b/2.PNG", "b/a/1.webp", "b/10.png", "a/x.JpEg", "c/d/e/f.bmp", "A.tif", "readme.txt", "n")
@@ -308,11 +308,11 @@ class TestFindPictures:
 
     def test_a_single_file(self, tree, find):
         path = tree("face.gif") / "face.gif"
-        assert list(find_pictures(str(path), on_error=print)) == [path]
+        assert list(find_images(str(path), on_error=print)) == [path]
 
     def test_a_missing_path_is_told_at_once(self, tmp_path):
         with pytest.raises(FerError, match="none: no such file or folder"):
-            find_pictures(tmp_path / "none", on_error=print)
+            find_images(tmp_path / "none", on_error=print)
 
     def test_links(self, tree, find, lines):
         root = tree("a/1.jpg", "b/2.jpg")
@@ -343,11 +343,11 @@ class TestFindPictures:
         assert find(root) == ["a/1.jpg", "c/3.jpg"]
         assert lines == [f"{root / 'b'}: cannot be read (Permission denied)"]
         with pytest.raises(FerError, match="b: cannot be read"):
-            find_pictures(root / "b", on_error=print)
+            find_images(root / "b", on_error=print)
 
     def test_one_at_a_time(self, tree, lines):
         root = tree("a/1.jpg", "b/2.jpg")
-        found = find_pictures(root, on_error=lines.append)
+        found = find_images(root, on_error=lines.append)
         assert next(found).name == "1.jpg"
         (root / "b" / "3.jpg").touch()  # b has not been listed yet
         assert [path.name for path in found] == ["2.jpg", "3.jpg"]

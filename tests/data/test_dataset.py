@@ -1,4 +1,4 @@
-"""`Dataset` itself: checked, aligned by name, split without leaks, blank pictures and twins."""
+"""`Dataset` itself: checked, aligned by name, split without leaks, blank images and duplicates."""
 
 import dataclasses
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fer import FerError
-from fer.data import dataset
+from fer.data import duplicates
 from fer.data.dataset import Dataset, join, split_off
+from fer.data.entry import Entry
 
 
 def rows_of(data):
@@ -19,7 +20,7 @@ def make(codes, labels=("happy", "sad"), seed=0):
     codes = np.asarray(codes, int)
     pixels = np.random.default_rng(seed).integers(0, 256, (len(codes), 4, 4, 1), np.uint8)
     targets = np.eye(len(labels), dtype=np.float32)[codes]
-    return Dataset(pixels, targets, labels, tuple(f"picture {i}" for i in range(len(codes))))
+    return Dataset(pixels, targets, labels, tuple(Entry(f"image {i}") for i in range(len(codes))))
 
 
 class TestDataset:
@@ -32,7 +33,7 @@ class TestDataset:
             ({"images": np.zeros((3, 4, 4, 1), np.uint8)}, "3 images"),
             ({"targets": np.eye(2)}, "targets float64"),
             ({"targets": np.eye(3, dtype=np.float32)[:2]}, "2 labels"),
-            ({"names": ("only one",)}, "1 names"),
+            ({"entries": ("only one",)}, "1 entries"),
             ({"targets": np.full((2, 2), 0.4, np.float32)}, "sum to 1"),
             ({"targets": np.full((2, 2), np.nan, np.float32)}, "sum to 1"),
             ({"targets": np.array([[2, -1], [1, 0]], np.float32)}, "shares that sum to 1"),
@@ -41,7 +42,7 @@ class TestDataset:
     )
     def test_is_checked_when_built(self, changes, said):
         whole = {"images": np.zeros((2, 4, 4, 1), np.uint8), "targets": np.eye(2, dtype=np.float32)}
-        whole |= {"labels": ("happy", "sad"), "names": ("a", "b")}
+        whole |= {"labels": ("happy", "sad"), "entries": ("a", "b")}
         Dataset(**whole)
         with pytest.raises(FerError, match=said):
             Dataset(**(whole | changes))
@@ -51,7 +52,7 @@ class TestDataset:
 
     def test_counts_of_shares_go_by_the_strongest(self):
         targets = np.array([[0.4, 0.6], [0.7, 0.3], [0.1, 0.9]], np.float32)
-        shares = Dataset(np.zeros((3, 2, 2, 1), np.uint8), targets, ("happy", "sad"), ("a", "b", "c"))
+        shares = Dataset(np.zeros((3, 2, 2, 1), np.uint8), targets, ("happy", "sad"), tuple(map(Entry, "abc")))
         assert shares.counts == {"happy": 1, "sad": 2}
 
     @pytest.mark.parametrize("channels", [1, 3])
@@ -61,16 +62,16 @@ class TestDataset:
         pixels[2, ..., 0] = 9  # one colour, also where it is not grey
         pixels[3, 0, 0, 0] = 1
         targets = np.ones((4, 1), np.float32)
-        assert Dataset(pixels, targets, ("sad",), tuple("abcd")).blank == 3
+        assert Dataset(pixels, targets, ("sad",), tuple(map(Entry, "abcd"))).n_blank == 3
 
     def test_an_empty_one_has_counts_too(self):
         empty = make([])
-        assert (len(empty), empty.blank, empty.counts) == (0, 0, {"happy": 0, "sad": 0})
+        assert (len(empty), empty.n_blank, empty.counts) == (0, 0, {"happy": 0, "sad": 0})
 
     def test_select_keeps_everything_together_in_the_given_order(self):
         data = make([0, 1, 0, 1])
         chosen = data.select(np.array([3, 0]))
-        assert chosen.names == ("picture 3", "picture 0")
+        assert chosen.names == ("image 3", "image 0")
         np.testing.assert_array_equal(chosen.images, data.images[[3, 0]])
         np.testing.assert_array_equal(chosen.targets, data.targets[[3, 0]])
 
@@ -84,7 +85,7 @@ class TestDataset:
 
     def test_align_keeps_shares(self):
         targets = np.array([[0.25, 0.75]], np.float32)
-        shares = Dataset(np.zeros((1, 2, 2, 1), np.uint8), targets, ("happy", "sad"), ("a",))
+        shares = Dataset(np.zeros((1, 2, 2, 1), np.uint8), targets, ("happy", "sad"), (Entry("a"),))
         np.testing.assert_array_equal(shares.align(("sad", "happy")).targets, targets[:, ::-1])
 
     def test_align_names_the_labels_that_the_model_does_not_know(self):
@@ -118,7 +119,7 @@ class TestSplitOff:
 
     @pytest.mark.parametrize("seed", range(5))
     def test_identical_pictures_stay_on_one_side(self, seed):
-        """60 of 200 pictures have twins; half of these have another label than their twin."""
+        """60 of 200 images have duplicates; half of these have another label than their duplicate."""
         data = make([0, 1] * 100)
         for i in range(0, 60, 2):
             data.images[i] = data.images[100 + i + (i % 4 == 0)]
@@ -135,7 +136,7 @@ class TestSplitOff:
 
     def test_what_was_left_out_is_counted_once(self):
         data = make([0, 1] * 10)
-        data = Dataset(data.images, data.targets, data.labels, data.names, (("x.jpg", "empty"),))
+        data = Dataset(data.images, data.targets, data.labels, data.entries, (("x.jpg", "empty"),))
         assert [part.skipped for part in split_off(data, 0.2, 0)] == [(("x.jpg", "empty"),), ()]
 
     @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
@@ -144,13 +145,13 @@ class TestSplitOff:
             split_off(make([0, 1] * 10), fraction, 0)
 
     def test_a_single_picture_of_a_label(self):
-        with pytest.raises(FerError, match="'sad' has a single distinct picture"):
+        with pytest.raises(FerError, match="'sad' has a single distinct image"):
             split_off(make([0, 0, 0, 1]), 0.5, 0)
 
     def test_a_picture_and_its_copies_are_one(self):
         data = make([0, 0, 0, 1, 1])
         data.images[4] = data.images[3]
-        with pytest.raises(FerError, match="'sad' has a single distinct picture"):
+        with pytest.raises(FerError, match="'sad' has a single distinct image"):
             split_off(data, 0.5, 0)
 
 
@@ -168,13 +169,13 @@ def test_identical_pictures_share_the_mean_of_their_targets():
     data = make([0, 1, 0, 1])
     images = data.images.copy()
     images[3] = images[0]
-    averaged = dataclasses.replace(data, images=images).averaging_twins()
+    averaged = dataclasses.replace(data, images=images).with_averaged_duplicates()
     np.testing.assert_array_equal(averaged.targets, [[0.5, 0.5], [0, 1], [1, 0], [0.5, 0.5]])
     np.testing.assert_array_equal(averaged.images, images)
 
 
 def test_identical_pictures_are_grouped_in_the_order_of_their_first():
     pictures = np.array([[5], [3], [5], [4], [3]], np.uint8)
-    first, group = dataset.identical(pictures)
+    first, group = duplicates.group_identical(pictures)
     np.testing.assert_array_equal(first, [0, 1, 3])
     np.testing.assert_array_equal(group, [0, 1, 0, 2, 1])

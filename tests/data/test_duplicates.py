@@ -1,4 +1,4 @@
-"""Twins against brute force: what is planted is found, what is not is not."""
+"""Duplicates against brute force: what is planted is found, what is not is not."""
 
 import numpy as np
 import pytest
@@ -22,9 +22,8 @@ def brute(pictures, threshold):
 @pytest.mark.parametrize("threshold", [0.85, 0.95])
 def test_pairs_are_those_of_brute_force(channels, threshold, monkeypatch):
     monkeypatch.setattr(duplicates, "BLOCK", 64)
-    monkeypatch.setattr(duplicates, "COMPARED", 7)
     pictures = np.concatenate([faces(channels=channels), nearly(faces(60, channels=channels))])
-    i, j, r = duplicates.near_pairs(pictures, threshold)
+    i, j, r = duplicates.near_duplicates(pictures, threshold)
     expected = brute(pictures, threshold)
     assert set(zip(i.tolist(), j.tolist(), strict=True)) == set(expected)
     assert len(i) == len(expected) >= 60
@@ -32,51 +31,45 @@ def test_pairs_are_those_of_brute_force(channels, threshold, monkeypatch):
     np.testing.assert_allclose(r, list(expected.values()), atol=rounding)
 
 
-def test_among_many_pictures_a_guess_loses_no_planted_twin(monkeypatch):
-    monkeypatch.setattr(duplicates, "ALL", 0)
-    i, j, _ = duplicates.near_pairs(np.concatenate([faces(), nearly(faces(60))]))
-    assert list(zip(i.tolist(), j.tolist(), strict=True)) == [(row, N + row) for row in range(60)]
-
-
-def test_many_candidates_are_taken_in_parts(monkeypatch):
-    pictures = nearly(np.repeat(faces(1), 80, axis=0))  # all are twins of all
-    monkeypatch.setattr(duplicates, "CANDIDATES", 100)
-    i, _, _ = duplicates.near_pairs(pictures)
+def test_every_pair_of_a_large_group_is_found_and_too_many_are_refused(monkeypatch):
+    pictures = nearly(np.repeat(faces(1), 80, axis=0))  # all are near-duplicates of all
+    monkeypatch.setattr(duplicates, "BLOCK", 32)
+    i, _, _ = duplicates.near_duplicates(pictures)
     assert len(i) == 80 * 79 // 2
-    monkeypatch.setattr(duplicates, "MOST_PAIRS", 1000)
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 1000)
     with pytest.raises(FerError, match=r"more than 1,000 pairs correlate above 0.95: choose a higher"):
-        duplicates.near_pairs(pictures)
+        duplicates.near_duplicates(pictures)
 
 
-def test_twins_in_others_exact_and_near():
+def test_duplicates_in_others_exact_and_near():
     ours, others = faces(40), faces(50, seed=5)
     ours[3], ours[7] = others[10], nearly(others[[20]])[0]
-    exact = duplicates.twins_in(ours, others)
+    exact = duplicates.duplicates_in(ours, others)
     assert exact.dtype == bool
     assert np.flatnonzero(exact).tolist() == [3]
-    assert np.flatnonzero(duplicates.twins_in(ours, others, near=True)).tolist() == [3, 7]
+    assert np.flatnonzero(duplicates.duplicates_in(ours, others, near=True)).tolist() == [3, 7]
 
 
-def test_flat_pictures_are_no_near_twins():
+def test_flat_images_are_no_near_duplicates():
     pictures = np.full((6, 48, 48, 1), 90, np.uint8)
     pictures[:, 0, 0, 0] = range(6)
-    assert len(duplicates.near_pairs(pictures)[0]) == 0
-    assert not duplicates.twins_in(pictures[:3], pictures[3:], near=True).any()
+    assert len(duplicates.near_duplicates(pictures)[0]) == 0
+    assert not duplicates.duplicates_in(pictures[:3], pictures[3:], near=True).any()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_pictures(count):
     pictures = faces(count) if count else faces(1)[:0]
-    assert len(duplicates.near_pairs(pictures)[0]) == 0
-    assert duplicates.twins_in(pictures, pictures, near=True).tolist() == [True] * count
-    assert not duplicates.twins_in(pictures, pictures[:0], near=True).any()
+    assert len(duplicates.near_duplicates(pictures)[0]) == 0
+    assert duplicates.duplicates_in(pictures, pictures, near=True).tolist() == [True] * count
+    assert not duplicates.duplicates_in(pictures, pictures[:0], near=True).any()
 
 
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(FerError, match=r"one shape, not \(48, 48, 1\) and \(32, 32, 1\)"):
-        duplicates.twins_in(faces(2), faces(2, side=32))
+        duplicates.duplicates_in(faces(2), faces(2, side=32))
     with pytest.raises(FerError, match=r"from 0.8 to below 1, not 1"):
-        duplicates.near_pairs(faces(2), 1.0)
+        duplicates.near_duplicates(faces(2), 1.0)
 
 
 def test_groups_connect_over_others():

@@ -1,4 +1,4 @@
-"""The synthetic faces: the same for everyone, balanced, and a task for a convolutional network, not for a linear one."""
+"""Synthetic faces: the same for everyone, balanced, and a task for a convolutional network, not for a linear one."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ def test_a_training_row_a_file_an_upload_and_a_frame_are_the_same_tensor(folders
     spec = InputSpec(48, channels)
     # A training set without a validation split cannot be split off one picture: all of it is taken as it stands.
     row = dataset.load(root, spec, splits=("all",))["all"]
-    trained = row.images[row.names.index(str(file))]
+    trained = row.images[row.names.index(file.relative_to(row.root).as_posix())]
     assert (trained.dtype, trained.shape) == (np.uint8, spec.shape)
     for served in (images.read(file), images.decode(file.read_bytes()), picture):
         np.testing.assert_array_equal(images.prepare(served, spec), trained)
@@ -59,7 +59,7 @@ def test_the_network_sees_the_pixels_that_it_was_trained_on(folders, tmp_path):
     network = tiny.build(("happy", "sad"))
     Classifier(network, ("happy", "sad"), spec).save(tmp_path / "m.keras")
     served = Classifier.load(tmp_path / "m.keras").predict(images.prepare(images.read(file), spec)[None])
-    trained = network.predict(data.images, verbose=0)[[data.names.index(str(file))]]
+    trained = network.predict(data.images, verbose=0)[[data.names.index(file.relative_to(data.root).as_posix())]]
     np.testing.assert_allclose(served, trained, atol=1e-6)
     scaled = network.get_layer("scale")(data.images.astype(np.float32))
     assert float(np.max(scaled)) <= 1
@@ -81,7 +81,7 @@ def test_folders_and_live_video_feed_the_tensor_that_was_trained_on(folders, pic
     root, file = folders
     spec = InputSpec(48, channels)
     row = dataset.load(root, spec, splits=("all",))["all"]
-    trained = row.images[row.names.index(str(file))]
+    trained = row.images[row.names.index(file.relative_to(row.root).as_posix())]
     network = Witness(spec)
     list(batch.recognize([file], Recognizer(network, WholeImage())))
     film = tmp_path / "film.avi"  # a codec that loses nothing

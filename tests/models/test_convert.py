@@ -13,6 +13,7 @@ from fer.cli import common, evaluate, import_model
 from fer.core import labels
 from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
+from fer.data.entry import Entry
 from fer.models import convert
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
@@ -223,7 +224,8 @@ def knowing(order, limits, channels=1):
     images = rng.integers(0, 90, (400, side, side, channels))
     for image, code in zip(images, codes, strict=True):
         image[:, 2 * code : 2 * code + 2] += 80 * np.arange(1, channels + 1)[::-1]  # blue first: colours matter
-    data = Dataset(images.astype(np.uint8), np.eye(7, dtype=np.float32)[codes], names, tuple(map(str, range(400))))
+    entries = tuple(Entry(row=row) for row in range(400))
+    data = Dataset(images.astype(np.uint8), np.eye(7, dtype=np.float32)[codes], names, entries)
     # By hand: the mean of each column, less than what every picture outside the range would give.
     low, high = limits
     kernel, weights = np.zeros((side, side, channels, 7)), np.array([0, 0, 1]) if channels == 3 else np.array([1])

@@ -16,6 +16,7 @@ import numpy as np
 
 from fer.cli import common
 from fer.data.dataset import Dataset
+from fer.data.entry import Entry
 from fer.models import networks
 from fer.training import fit as trainer
 from fer.training.config import TrainingConfig
@@ -88,7 +89,7 @@ def data(n=64, seed=0, *, labels=LABELS, size=SIZE, channels=1, noise=60) -> Dat
     for image, code in zip(images, codes, strict=True):
         image[:, code * size // len(labels)] += 150
     targets = np.eye(len(labels), dtype=np.float32)[codes]
-    return Dataset(images.astype(np.uint8), targets, labels, tuple(f"{seed}-{i}" for i in range(n)))
+    return Dataset(images.astype(np.uint8), targets, labels, tuple(Entry(f"{seed}-{i}") for i in range(n)))
 
 
 def config(folder, *, seed=7, precision="float32", **changes) -> TrainingConfig:

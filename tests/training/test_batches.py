@@ -6,6 +6,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from support import tiny
 
 from fer.data.dataset import Dataset
+from fer.data.entry import Entry
 from fer.training.batches import Batches, class_weights
 
 # --- batches
@@ -60,7 +61,8 @@ def two_classes(counts, value=100):
     """Pictures of class 0 are black, of class 1 have `value`: a mixture shows in the pixels."""
     codes = np.repeat([0, 1], counts)
     images = np.broadcast_to((codes * value).astype(np.uint8)[:, None, None, None], (len(codes), 4, 4, 1))
-    return Dataset(np.array(images), np.eye(2, dtype=np.float32)[codes], ("a", "b"), tuple(map(str, codes)))
+    entries = tuple(Entry(row=row) for row in range(len(codes)))
+    return Dataset(np.array(images), np.eye(2, dtype=np.float32)[codes], ("a", "b"), entries)
 
 
 def test_mixup_mixes_images_targets_and_weights_alike():

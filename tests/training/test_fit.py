@@ -145,7 +145,7 @@ def stopped(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stopped")
     shuffled = tiny.data(64)
     targets = np.random.default_rng(0).permutation(shuffled.targets)
-    shuffled = Dataset(shuffled.images, targets, shuffled.labels, shuffled.names)
+    shuffled = Dataset(shuffled.images, targets, shuffled.labels, shuffled.entries)
     run = tiny.fit(folder, data_sets=(shuffled, tiny.data(24, seed=1)), epochs=40, patience=4, schedule="plateau",
                    plateau_factor=0.5, plateau_patience=2, min_learning_rate=0.004, learning_rate=0.01,
                    keep_best="val_loss")  # fmt: skip

@@ -240,15 +240,15 @@ def test_a_checkpoint_of_another_network_is_refused(folder, change):
 def other_pixels(dataset):
     images = dataset.images.copy()
     images[5, 0, 0, 0] ^= 1
-    return Dataset(images, dataset.targets, dataset.labels, dataset.names)
+    return Dataset(images, dataset.targets, dataset.labels, dataset.entries)
 
 
 def other_labels(dataset):
-    return Dataset(dataset.images, dataset.targets, ("angry", "sad", "happy"), dataset.names)
+    return Dataset(dataset.images, dataset.targets, ("angry", "sad", "happy"), dataset.entries)
 
 
 def other_targets(dataset):
-    return Dataset(dataset.images, dataset.targets[::-1].copy(), dataset.labels, dataset.names)
+    return Dataset(dataset.images, dataset.targets[::-1].copy(), dataset.labels, dataset.entries)
 
 
 PICTURES = tiny.data(64), tiny.data(24, seed=1)

@@ -1,0 +1,78 @@
+"""CSV files as tables of text: one way to read them, and every failure a `FerError`."""
+
+import reprlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from fer.core.errors import FerError
+
+# Every cell is text and stays as it stands. Stray spaces do no harm, and a comma at the end of every row does not shift
+# the columns.
+FORMAT = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "index_col": False}
+
+
+def read_csv(path: str | Path, columns: Callable[[str], bool] = lambda name: True) -> pd.DataFrame:
+    """Reads a CSV file with a header.
+
+    Args:
+        path: the file, UTF-8.
+        columns: says of a column's name whether to read it.
+
+    Returns:
+        A table of text; names of columns in lower case, without spaces around them; "" where a cell is empty.
+
+    Raises:
+        FerError: the file cannot be opened, is empty or is not a CSV file.
+    """
+    with _as_fer_error(path):
+        return _plain_names(pd.read_csv(path, usecols=lambda name: columns(plain(name)), **FORMAT))
+
+
+def read_chunks(path: str | Path, rows: int) -> Iterator[pd.DataFrame]:
+    """Reads a CSV file as `read_csv` does, some rows at a time."""
+    with _as_fer_error(path), pd.read_csv(path, chunksize=rows, **FORMAT) as chunks:
+        yield from map(_plain_names, chunks)
+
+
+def read_header(path: str | Path) -> list[str]:
+    """The names of the columns, as `read_csv` gives them."""
+    with _as_fer_error(path):
+        return list(_plain_names(pd.read_csv(path, nrows=0, **FORMAT)).columns)
+
+
+def require(table: pd.DataFrame, names: tuple[str, ...], path: str | Path) -> None:
+    """Raises FerError where a column is missing, or two have one name."""
+    if missing := [name for name in names if name not in table.columns]:
+        raise FerError(f"{path}: no column {', '.join(missing)}; found {reprlib.repr(list(table.columns))}")
+    if not table.columns.is_unique:
+        raise FerError(f"{path}: two columns have one name: {reprlib.repr(list(table.columns))}")
+
+
+def at_row(path: str | Path, row: int) -> str:
+    """Names a row, counted from 0, for a message."""
+    return f"{path}, row {row} (line {row + 2})"
+
+
+def plain(name: object) -> str:
+    """The name of a column in lower case, without spaces around it."""
+    return str(name).strip().lower()
+
+
+def _plain_names(table: pd.DataFrame) -> pd.DataFrame:
+    table.columns = [plain(name) for name in table.columns]
+    return table
+
+
+@contextmanager
+def _as_fer_error(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except pd.errors.EmptyDataError as error:
+        raise FerError(f"{path}: the file is empty") from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise FerError(f"{path}: not a CSV file ({' '.join(str(error).split())})") from error
+    except OSError as error:
+        raise FerError(f"{path}: cannot be opened ({error.strerror or error})") from error
