@@ -240,7 +240,7 @@ def test_training_keeps_to_the_list_and_resumes_with_it(learnt, tmp_path, capsys
     with mock.patch("fer.training.fit.fit", side_effect=KeyboardInterrupt) as fit:
         assert script(train, *flags) == 130
     part, _, task = fit.call_args.args
-    assert (len(part), task.notes["keep_list"]) == (44, "keep.csv")
+    assert (len(part), task.metadata()["keep_list"]) == (44, "keep.csv")
     assert "train: 44 images" in (output := capsys.readouterr().out)
     assert "0 blank, 4 skipped" in output
     assert json.loads((run / "run.json").read_text())["configuration"]["keep_list"] == str(path)
