@@ -115,6 +115,6 @@ def example_sheet(
     captions = []
     for i in rows:
         caption = f"{dataset.labels[y_pred[i]]} {probabilities[i, y_pred[i]]:.0%}"
-        captions.append(caption if y_pred[i] == y_true[i] else f"{caption}\nwrong: {dataset.labels[y_true[i]]}")
+        captions.append(caption if y_pred[i] == y_true[i] else f"{caption}\ntrue: {dataset.labels[y_true[i]]}")
     right = (y_pred == y_true).mean()
     contact_sheet(dataset.images[rows], captions, path, title=f"{title}: {right:.1%} of {len(dataset):,} images right")
