@@ -3,10 +3,10 @@
     python benchmarks/audit.py
     python benchmarks/audit.py --counts 30000,100000 --json audit.json
 
-Pictures are made up: clouds whose principal axes fall off as those of FER2013 do (the first 2, 12 and 32 hold 28, 65
-and 77 % of the variance; there 29, 64 and 81 %), a tenth of them near twins (darker, noisy), a twentieth exact ones.
-"found" are all pairs of near twins, "missed" those of a thousand pictures that comparing them with all others finds
-and the audit does not. Every count runs in a process of its own, so that its peak memory is its own.
+The images are random clouds whose principal axes fall off as those of FER2013 do (the first 2, 12 and 32 hold 28, 65
+and 77 % of the variance; there 29, 64 and 81 %). A tenth of them are near-duplicates (darker, noisy), a twentieth exact
+duplicates. "found" counts all pairs of near-duplicates. "missed" counts those of a thousand images that a comparison
+with all others finds and the audit does not. Every count runs in a process of its own, which has its own peak memory.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from fer.data.dataset import Dataset
 from fer.data.entry import Entry
 
 WAVES = 16  # in each direction
-CHECKED = 1000  # pictures compared with all others, one by one
+CHECKED = 1000  # images compared with all others, one by one
 LABELS = ("angry", "happy")
 
 
 def main():
     parser = common.parser(__doc__)
-    parser.add_argument("--counts", default="30000,100000", metavar="N,N", help="pictures (30000,100000)")
+    parser.add_argument("--counts", default="30000,100000", metavar="N,N", help="images (30000,100000)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # a single count, in this process
     args = parser.parse_args()
@@ -44,7 +44,7 @@ def main():
         print(json.dumps(measure(args.one)))
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}; near from r = {duplicates.NEAR}")
-    heads = ("pictures", "seconds", "CPU s", "us each", "peak MB", "pixels MB", "planted", "found", "missed")
+    heads = ("images", "seconds", "CPU s", "us each", "peak MB", "pixels MB", "planted", "found", "missed")
     print("".join(f"{head:>10}" for head in heads))
     rows = []
     for count in map(int, args.counts.split(",")):
@@ -60,11 +60,11 @@ def main():
 
 
 def measure(count):
-    """One audit: its time, its memory, and the near twins that it missed of all that brute force finds."""
-    pictures, planted = make(count)
+    """One audit: its time, its memory, and the near-duplicates that it missed."""
+    images, planted = make(count)
     codes = np.arange(count) % 2
-    names = tuple(Entry(row=row) for row in range(count))
-    data = Dataset(pictures, np.eye(2, dtype=np.float32)[codes], LABELS, names)
+    entries = tuple(Entry(row=row) for row in range(count))
+    data = Dataset(images, np.eye(2, dtype=np.float32)[codes], LABELS, entries)
     half = count * 9 // 10
     parts = {"train": data.select(np.arange(half)), "validation": data.select(np.arange(half, count))}
     del data
@@ -73,37 +73,37 @@ def measure(count):
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     scale = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, kilobytes here
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-    figures = {"pictures": count, "seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak / 1e6}
-    figures |= {"pixels_mb": pictures.nbytes / 1e6, "planted": planted, "near_pairs": len(found.pairs[0])}
-    return figures | {"groups": len(found.near_groups), "missed": missed(found, pictures)}
+    figures = {"images": count, "seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak / 1e6}
+    figures |= {"pixels_mb": images.nbytes / 1e6, "planted": planted, "near_pairs": len(found.pairs[0])}
+    return figures | {"groups": len(found.near_groups), "missed": missed(found, images)}
 
 
 def make(count):
-    """uint8 (count, 48, 48, 1), and how many near twins were planted."""
+    """uint8 (count, 48, 48, 1), and how many near-duplicates were planted."""
     rng = np.random.default_rng(0)
     frequency = np.maximum(1, np.hypot(*np.meshgrid(np.arange(WAVES), np.arange(WAVES))))
     common = 0.35 * rng.normal(size=(WAVES, WAVES)) / frequency
-    pictures = np.empty((count, 48, 48, 1), np.uint8)
-    for picture in pictures:
+    images = np.empty((count, 48, 48, 1), np.uint8)
+    for image in images:
         waves = np.zeros((48, 48), np.float32)
         waves[:WAVES, :WAVES] = common + rng.normal(size=(WAVES, WAVES)) / frequency
         waves[0, 0] = 0
         cloud = cv2.idct(waves)
-        picture[:, :, 0] = np.clip(128 + 45 * cloud / cloud.std(), 0, 255)
+        image[:, :, 0] = np.clip(128 + 45 * cloud / cloud.std(), 0, 255)
     order = rng.permutation(count)
     near, exact, sources = order[: count // 10], order[count // 10 : count // 10 + count // 20], order[-count // 4 :]
-    pictures[exact] = pictures[sources[: len(exact)]]
+    images[exact] = images[sources[: len(exact)]]
     for row, source in zip(near, sources[-len(near) :], strict=True):
-        noisy = pictures[source] * 0.8 + 10 + rng.normal(0, 4, (48, 48, 1))
-        pictures[row] = np.clip(noisy, 0, 255)
-    return pictures, len(near)
+        noisy = images[source] * 0.8 + 10 + rng.normal(0, 4, (48, 48, 1))
+        images[row] = np.clip(noisy, 0, 255)
+    return images, len(near)
 
 
-def missed(found, pictures):
-    """Near twins of some pictures that all comparisons find and the audit did not put into one group."""
-    vectors, usable = duplicates.signatures(pictures)
+def missed(found, images):
+    """Near-duplicates of some images that all comparisons find and the audit did not put into one group."""
+    vectors, usable = duplicates.signatures(images)
     count = 0
-    for row in np.random.default_rng(1).choice(len(pictures), min(CHECKED, len(pictures)), replace=False):
+    for row in np.random.default_rng(1).choice(len(images), min(CHECKED, len(images)), replace=False):
         others = np.flatnonzero((vectors @ vectors[row] >= found.threshold + 1e-5) & usable)
         count += int((found.near[others] != found.near[row]).sum()) if usable[row] else 0
     return count

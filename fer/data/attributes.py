@@ -35,7 +35,7 @@ def read(attribute: str, data: Dataset, place: Path, table: str | Path | None = 
     if table is not None:
         return _from_names(Path(table), attribute, data)
     if fer2013_csv.is_table(place):
-        return _column(place, attribute)[[entry.row for entry in data.entries]]
+        return _column(place, attribute)[np.array([entry.row for entry in data.entries], np.int64)]
     if attribute == FOLDER and place.is_dir():
         labels = [data.labels[code] for code in data.targets.argmax(axis=1)]
         return np.array([_folder_below_class(*pair) for pair in zip(data.entries, labels, strict=True)])
@@ -74,7 +74,8 @@ def _from_names(path: Path, attribute: str, data: Dataset) -> np.ndarray:
     known = dict(zip(named, values.tolist(), strict=True))
     if conflict := next((name for name, value in zip(named, values, strict=True) if known[name] != value), None):
         raise FerError(f"{path}: {'/'.join(conflict)} stands there twice, with different {attribute}")
-    groups, used = [], {}
+    groups: list[str] = []
+    used: dict[tuple[str, ...], str] = {}
     for name in (str(Path(data.root) / entry.path) for entry in data.entries):
         parts = _parts(name)
         found = next((end for end in (parts[i:] for i in range(len(parts))) if end in known), None)

@@ -183,8 +183,8 @@ def votes_of(path: str | Path, parts: dict[str, Dataset]) -> np.ndarray:
     Raises:
         FerError: the data are no table with a Usage column, or the votes are of another one.
     """
-    rows = [entry.row for part in parts.values() for entry in part.entries]
-    if "all" in parts or None in rows:
+    rows = [entry.row for part in parts.values() for entry in part.entries if entry.row is not None]
+    if "all" in parts or len(rows) < sum(map(len, parts.values())):
         raise FerError("--votes belong to the rows of a fer2013.csv with a Usage column")
     order = np.array(rows)
     splits = np.repeat(list(parts), [len(part) for part in parts.values()])
@@ -213,7 +213,7 @@ def deviations(images: np.ndarray) -> np.ndarray:
 
 def file_sizes(root: Path, entries: tuple[Entry, ...]) -> list[tuple[int, int] | None]:
     """(width, height) in each file's header; None where there is no file or Pillow does not know it."""
-    sizes = []
+    sizes: list[tuple[int, int] | None] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a large image is no bomb here: only its header is read
         for entry in entries:
@@ -235,7 +235,7 @@ def odd_sizes(sizes: list[tuple[int, int] | None]) -> np.ndarray:
     if count > len(known) / 2:
         return np.flatnonzero([bool(size) and size != usual for size in sizes])
     return np.flatnonzero(
-        [bool(size) and (min(size) < MIN_SIDE or max(size) > MAX_ASPECT * min(size)) for size in sizes]
+        [size is not None and (min(size) < MIN_SIDE or max(size) > MAX_ASPECT * min(size)) for size in sizes]
     )
 
 

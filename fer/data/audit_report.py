@@ -133,6 +133,7 @@ def _doubts(found: Audit, names: Sequence[str]) -> list[str]:
 
 
 def _dispute(found: Audit, row: int) -> dict:
+    assert found.probabilities is not None
     probabilities = found.probabilities[row]
     best = int(probabilities.argmax())
     return {
@@ -181,7 +182,7 @@ def write_sheets(found: Audit, folder: str | Path, *, seed: int = 0) -> list[Pat
 
 def _rows(found: Audit, groups: Sequence[np.ndarray]) -> np.ndarray:
     """Members of the first groups, as many as a sheet takes; of a large group every label shows."""
-    rows = []
+    rows: list[int] = []
     for group in groups:
         if len(rows) + min(len(group), MAX_IN_GROUP) > SAMPLES:
             break
@@ -191,7 +192,7 @@ def _rows(found: Audit, groups: Sequence[np.ndarray]) -> np.ndarray:
     return np.array(rows, np.int64)
 
 
-def _caption(found: Audit, row: int) -> str:
+def _caption(found: Audit, row: np.intp) -> str:
     lines = [f"{found.data.labels[found.codes[row]]}, {found.splits[row]}", f"group {found.near[row]}"]
     if found.voted is not None and found.voted[row]:
         lines.append(f"FER+ {found.voted[row]}")
