@@ -7,8 +7,9 @@ from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.data.dataset import Dataset
 from fer.inference import recognizer
-from fer.inference.detectors import create_detector
-from fer.inference.recognizer import Prediction
+from fer.inference.detectors import AUTO
+from fer.inference.recognizer import Prediction, create_recognizer
+from fer.models.bundled import BEST
 from fer.models.classifier import Classifier
 from fer.video import session
 from fer.video.frames import Frame
@@ -44,9 +45,7 @@ class Recognizer(recognizer.Recognizer):
         return session.track(self, str(source), smoothing=smoothing, skip=skip)
 
 
-def load(
-    model: str | Path = "fer2013", *, detector: str = "auto", detector_model: str | Path | None = None
-) -> Recognizer:
+def load(model: str | Path = BEST, *, detector: str = AUTO, detector_model: str | Path | None = None) -> Recognizer:
     """Loads a model together with a face detector.
 
         recognizer = fer.load("fer2013")
@@ -65,8 +64,8 @@ def load(
     Raises:
         FerError: the model cannot be loaded, or the detector is unknown or not installed.
     """
-    finder = create_detector(detector, detector_model)
-    return Recognizer(Classifier.load(model), finder, cropped="auto" if detector == "auto" else "never")
+    found = create_recognizer(Classifier.load(model), detector, detector_model=detector_model)
+    return Recognizer(found.classifier, found.detectors, cropped=found.cropped)
 
 
 def load_dataset(source: str | Path, *, size: int = 48, channels: int = 1, **options) -> dict[str, Dataset]:

@@ -224,6 +224,7 @@ def test_a_missing_camera_is_one_line_at_once(model):
 def test_refused_in_one_line(film, model, tmp_path, capsys):
     (tmp_path / "taken.csv").write_text("mine")
     (tmp_path / "taken.mp4").write_text("mine")
+    same = film.with_suffix(".mp4")
     for said, *arguments in (
         ("results are written as .csv or .jsonl", "--log", "log.txt"),
         ("videos are written as .mp4", "--record", "out.gif"),
@@ -231,7 +232,7 @@ def test_refused_in_one_line(film, model, tmp_path, capsys):
         ("taken.mp4 exists", "--record", tmp_path / "taken.mp4"),
         ("there is no such model file", "--model", "none.keras"),
         ("--detector-model", "--detector", "yunet"),
-        ("are the same file", "--record", film.with_suffix(".mp4"), "--overwrite", "--source", film.with_suffix(".mp4")),
+        ("are the same file", "--record", same, "--overwrite", "--source", same),
         ("are the same file", "--record", tmp_path / "x.mp4", "--log", tmp_path / "x.mp4"),
         ("cannot write a figure", "--timeline", tmp_path / "t.foo"),
         ("cannot be written", "--log", tmp_path / "taken.csv" / "log.csv"),

@@ -294,7 +294,7 @@ class TestVotes:
         with pytest.raises(FerError, match="vote mode must be one of majority, shares, mixed, not 'most'"):
             load(table, SPEC, votes=votes, vote_mode="most")
         for source in ("demo", class_folders({"happy": 1})):
-            with pytest.raises(FerError, match="votes belong to the rows of a fer2013.csv"):
+            with pytest.raises(FerError, match=r"votes belong to the rows of a fer2013\.csv"):
                 load(source, SPEC, votes=votes)
 
 

@@ -108,7 +108,7 @@ class TestRead:
     )
     def test_rows_with_errors(self, write_csv, row, said):
         path = write_csv([(0, BLANK, "Training"), row, (0, BLANK, "Training")])
-        with pytest.raises(FerError, match="row 1 .line 3.: ") as error:
+        with pytest.raises(FerError, match=r"row 1 .line 3.: ") as error:
             read(path)
         assert said in str(error.value)
         assert str(path) in str(error.value)
@@ -149,7 +149,7 @@ class TestRead:
     @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()], ids=["missing", "a folder"])
     def test_what_cannot_be_opened(self, tmp_path, make):
         make(tmp_path / "fer2013.csv")
-        with pytest.raises(FerError, match="fer2013.csv: cannot be opened"):
+        with pytest.raises(FerError, match=r"fer2013\.csv: cannot be opened"):
             read(tmp_path / "fer2013.csv")
 
     @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ class TestReadVotes:
     def test_files_that_are_no_votes(self, tmp_path, content):
         path = tmp_path / "votes.csv"
         path.write_bytes(content)
-        with pytest.raises(FerError, match="not a CSV file|the file is empty|no column"):
+        with pytest.raises(FerError, match=r"not a CSV file|the file is empty|no column"):
             read_votes(path, np.array(["train"]))
 
     def test_a_missing_file(self, tmp_path):

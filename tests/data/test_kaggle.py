@@ -172,7 +172,7 @@ def test_a_server_that_does_not_answer(kaggle, monkeypatch):
 
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, endpoint)
-        with pytest.raises(FerError, match="^kaggle:somebody/faces: .*refused"):
+        with pytest.raises(FerError, match=r"^kaggle:somebody/faces: .*refused"):
             load("kaggle:somebody/faces", SPEC)
 
 

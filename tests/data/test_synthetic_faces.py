@@ -21,8 +21,8 @@ def train():
 
 def test_shapes_and_types(train):
     images, codes = train
-    assert images.shape == (700, 48, 48) and images.dtype == np.uint8
-    assert codes.shape == (700,) and codes.dtype == np.int64
+    assert (images.shape, images.dtype) == ((700, 48, 48), np.uint8)
+    assert (codes.shape, codes.dtype) == ((700,), np.int64)
 
 
 def test_every_label_has_its_row_in_the_table_of_movements():
@@ -66,7 +66,7 @@ def test_a_larger_size_draws_the_same_people_sharper():
     large, same_codes = synthetic_faces.faces(14, seed=4, size=96)
     assert large.shape == (14, 96, 96)
     np.testing.assert_array_equal(codes, same_codes)
-    for one, other in zip(small, large):
+    for one, other in zip(small, large, strict=True):
         halved = cv2.resize(other, (48, 48), interpolation=cv2.INTER_AREA)
         assert np.corrcoef(one.ravel(), halved.ravel())[0, 1] > 0.85
     detail = [np.mean([cv2.Laplacian(cv2.resize(i, (96, 96)), cv2.CV_32F).var() for i in s]) for s in (small, large)]
