@@ -115,7 +115,7 @@ def test_class_folders_are_downloaded_and_read(kaggle, tmp_path):
         "train": {"happy": 2, "sad": 2},  # one of three of each is for validation
         "test": {"happy": 3, "sad": 3},
     }
-    assert all(name.startswith(str(tmp_path / "cache")) for name in data["test"].names)
+    assert data["test"].root.startswith(str(tmp_path / "cache"))
 
 
 def test_a_table_in_a_wrapping_folder(kaggle):
