@@ -1,7 +1,7 @@
 """Label every face in a folder of images."""
 
-from fer.cli.common import run
 from fer.cli.predict_folder import main, parse_args
+from fer.cli.terminal import run
 
 if __name__ == "__main__":
     run(main, parse_args)

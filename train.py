@@ -1,6 +1,6 @@
 """Train a facial-expression network."""
 
-from fer.cli.common import run
+from fer.cli.terminal import run
 from fer.cli.train import main, parse_args
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer.cli import common
+from fer.cli import arguments
 from fer.data import audit, duplicates
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
@@ -35,7 +35,7 @@ LABELS = ("angry", "happy")
 
 
 def main():
-    parser = common.parser(__doc__)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--counts", default="30000,100000", metavar="N,N", help="images (30000,100000)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # a single count, in this process

@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer.cli import common
+from fer.cli import terminal
 from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.inference.detectors import DETECTORS, create_detector
@@ -50,7 +50,7 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    with common.quiet():
+    with terminal.quiet():
         from fer.models import device
 
         searches, hardware = make_searches(args), device.describe()

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import scenes
 
-from fer.cli import common
+from fer.cli import terminal
 from fer.data import synthetic_faces
 from fer.inference import results
 from fer.inference.haar import Haar
@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    with common.quiet():
+    with terminal.quiet():
         from fer.models import device
         from fer.models.classifier import Classifier
 

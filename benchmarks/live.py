@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import scenes
 
-from fer.cli import common
+from fer.cli import arguments, terminal
 from fer.inference import drawing
 from fer.inference.haar import Haar
 from fer.inference.recognizer import Recognizer
@@ -55,13 +55,13 @@ for line in sys.stdin:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs="+", default=[common.model_path(live_model())])
+    parser.add_argument("--model", nargs="+", default=[arguments.model_path(live_model())])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--memory-frames", type=int, default=10_000)
     parser.add_argument("--fer-python", metavar="PYTHON", help="an interpreter that has fer 25.10.3")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    with common.quiet():
+    with terminal.quiet():
         from fer.models import device
         from fer.models.classifier import Classifier
         from fer.video.session import Session

@@ -22,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer.cli import common
+from fer.cli import terminal
 from fer.models import export, runtimes
 
 SINGLES = 20  # single faces per round
@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    with common.quiet(), tempfile.TemporaryDirectory() as folder:
+    with terminal.quiet(), tempfile.TemporaryDirectory() as folder:
         from fer.models import device, networks
         from fer.models.classifier import Classifier
 

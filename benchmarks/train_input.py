@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer.cli import common
+from fer.cli import terminal
 from fer.core import labels
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
@@ -38,7 +38,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement, about (8)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    with common.quiet():
+    with terminal.quiet():
         from fer.models import device
 
         dtype, hardware = device.dtype_policy(args.precision), device.describe()

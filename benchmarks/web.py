@@ -44,10 +44,10 @@ def main():
     parser.add_argument("--live-seconds", type=float, default=20.0)
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
-    from fer.cli import common
+    from fer.cli import terminal
     from fer.models import device
 
-    with common.quiet():
+    with terminal.quiet():
         hardware = device.describe()
     print(f"{hardware}, opencv {cv2.__version__}, {Path(args.model).name}, {scenes.WIDTH}x{scenes.HEIGHT}")
     body = form(cv2.imencode(".jpg", scenes.scene(0.8, 150, 60)[0])[1].tobytes())

@@ -41,11 +41,11 @@ def main(argv: list[str] | None = None) -> None:
     if name not in COMMANDS:
         print(f"error: {arguments[0]}: no such command; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
-    from fer.cli import common
+    from fer.cli import terminal
 
     sys.argv = [f"fer {name}", *arguments[1:]]  # argparse shows the first in its messages, a run folder records all
     command = import_module(f"fer.cli.{name.replace('-', '_')}")
-    common.run(command.main, command.parse_args)
+    terminal.run(command.main, command.parse_args)
 
 
 def usage() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer.cli import common
+from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
@@ -21,11 +21,11 @@ from fer.models.model_file import read_info
 
 
 def parse_args(argv=None):
-    parser = common.parser(__doc__)
+    parser = arguments.parser(__doc__)
     parser.add_argument("data", metavar="PATH|demo|kaggle:OWNER/NAME", help="what train.py takes as --data")
     parser.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes: count the labels that they change")
     text = "list the labels that it disputes; best not trained on these images"
-    parser.add_argument("--model", type=common.model_path, metavar="MODEL", help=text)
+    parser.add_argument("--model", type=arguments.model_path, metavar="MODEL", help=text)
     near = f"correlation from which images are near-duplicates ({duplicates.NEAR})"
     parser.add_argument("--near", type=float, default=duplicates.NEAR, metavar="R", help=near)
     outputs = parser.add_argument_group("files to write")
@@ -45,7 +45,7 @@ def main(args):
     check(args)
     spec = read_info(args.model).spec if args.model else InputSpec()
     source = dataset.root(args.data)
-    parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=common.progress)
+    parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=terminal.progress)
     voted = audit.votes_of(args.votes, parts) if args.votes else None
     probabilities = predict(args.model, parts) if args.model else None
     found = audit.audit(parts, threshold=args.near, voted=voted, probabilities=probabilities)
@@ -80,7 +80,7 @@ def check(args):
 
 def predict(path, parts):
     """The model's probabilities for all images, columns in the order of the data's labels."""
-    with common.quiet():
+    with terminal.quiet():
         model = Classifier.load(path)
     labels = next(iter(parts.values())).labels
     if missing := [label for label in labels if label not in model.labels]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer.cli import common
+from fer.cli import arguments, terminal
 from fer.core.errors import FerError
 from fer.models import export
 from fer.models.classifier import Classifier
@@ -21,13 +21,13 @@ N_CALIBRATION = 512  # training images that set the int8 ranges
 
 
 def parse_args(argv=None):
-    parser = common.parser(__doc__)
-    parser.add_argument("model", type=common.model_path, metavar="MODEL", help="a .keras file, or a bundled model")
+    parser = arguments.parser(__doc__)
+    parser.add_argument("model", type=arguments.model_path, metavar="MODEL", help="a .keras file, or a bundled model")
     parser.add_argument("--format", choices=export.FORMATS, help="(by the suffix of --output)")
     parser.add_argument("--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER")
     precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
     parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
-    common.add_data_arguments(parser)
+    arguments.add_data_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
     return parser.parse_args(argv)
 
@@ -45,11 +45,11 @@ def main(args):
         raise FerError("int8 needs calibration images: give some with --data")
     train = validation = None
     if args.data:
-        common.take_split(args, [info.metadata])
-        data = common.load_data(args, info.spec, ("train", "validation"))
+        arguments.take_split(args, [info.metadata])
+        data = arguments.load_data(args, info.spec, ("train", "validation"))
         train, validation = data["train"].images, data["validation"].align(info.labels)
     images = subset(validation.images, N_COMPARED) if args.data else export.synthetic_images(info.spec, N_COMPARED)
-    with common.quiet():
+    with terminal.quiet():
         model = Classifier.load(args.model)
         agreement = export.export(
             model,
@@ -63,7 +63,7 @@ def main(args):
     print(f"compared with {args.model}: {agreement}")
     if args.data:
         y_true = validation.targets.argmax(axis=1)
-        with common.quiet():
+        with terminal.quiet():
             before, after = (
                 np.mean(probabilities.argmax(axis=1) == y_true)
                 for probabilities in (model.predict(validation.images), export.predict(args.output, validation.images))

@@ -9,7 +9,7 @@ Reads .h5 and .hdf5 files of Keras 1 to 3, .keras files, and a model.json with i
 import sys
 from pathlib import Path
 
-from fer.cli import common
+from fer.cli import arguments, terminal
 from fer.core import labels
 from fer.core.errors import FerError
 from fer.data import dataset
@@ -18,7 +18,7 @@ from fer.models.classifier import Classifier
 
 
 def parse_args(argv=None):
-    parser = common.parser(__doc__)
+    parser = arguments.parser(__doc__)
     parser.add_argument("model", metavar="OLD", help=".h5, .hdf5, .keras, or model.json")
     parser.add_argument("--weights", metavar="H5", help="the weights of a model.json")
     parser.add_argument("--labels", metavar="A,B,C", help="in the order of the outputs")
@@ -27,7 +27,7 @@ def parse_args(argv=None):
     text = "kind of its outputs (read from the last layer)"
     parser.add_argument("--ends-in", choices=("softmax", "sigmoid", "logits"), help=text)
     text = "side of the images in pixels, for a network that takes any"
-    parser.add_argument("--size", type=common.at_least(int, 1), help=text)
+    parser.add_argument("--size", type=arguments.at_least(int, 1), help=text)
     text = "find labels, range and colours with these labelled images"
     parser.add_argument("--guess-labels", metavar="DATA", help=text)
     text = "split of --guess-labels (validation)"
@@ -41,7 +41,7 @@ def parse_args(argv=None):
 
 def main(args):
     format = check(args)
-    with common.quiet():
+    with terminal.quiet():
         from fer.models import convert, keras_legacy
 
         network, dropped = keras_legacy.load(args.model, args.weights)
@@ -51,7 +51,7 @@ def main(args):
     options = {"range": args.range, "colours": args.colours or "rgb"}
     metadata = {"imported": Path(args.model).name, "ends_in": outputs, "ends_in_because": reason, **options, **guessed}
     names = tuple(name for name in map(str.strip, args.labels.split(",")) if name)
-    with common.quiet():
+    with terminal.quiet():
         model = convert.to_classifier(network, names, spec, outputs=outputs, metadata=metadata, **options)
         if format:
             export.export(model, args.output, format=format, images=export.synthetic_images(spec))
@@ -85,7 +85,7 @@ def guess_labels(args, network, spec):
     """Sets labels, range and colours in `args` to the best candidate; returns metadata that marks them as guessed."""
     from fer.models import convert
 
-    data = dataset.load(args.guess_labels, spec, splits=(args.split,), progress=common.progress)[args.split]
+    data = dataset.load(args.guess_labels, spec, splits=(args.split,), progress=terminal.progress)[args.split]
     data = convert.draw_sample(data)
     candidates = convert.rank_candidates(network, data, range=args.range, colours=args.colours)
     print(f"mean recall on {len(data):,} images, by label order and range:")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from fer.cli import common
+from fer.cli import arguments, terminal
 from fer.core import images
 from fer.core.errors import FerError
 from fer.data import class_folders
@@ -22,10 +22,10 @@ from fer.models.model_file import read_info
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = common.parser(__doc__)
+    parser = arguments.parser(__doc__)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder of images, or one image")
-    common.add_recognition_arguments(parser)
-    common.add_uncertain_argument(parser)
+    arguments.add_recognition_arguments(parser)
+    arguments.add_uncertain_argument(parser)
     parser.add_argument("--output", default="results.csv", metavar="CSV|JSONL", help="table to write (results.csv)")
     parser.add_argument("--annotated", metavar="DIR", type=Path, help="also write copies with boxes and labels")
     parser.add_argument("--resume", action="store_true", help="continue --output with the same model and detector")
@@ -36,11 +36,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     check(args)
     labels = read_info(args.model).labels
-    below = common.uncertain_below(args)
+    below = arguments.uncertain_below(args)
     total = sum(1 for _ in find_images(args, on_error=lambda line: None))
     if not total:
         raise FerError(f"{args.folder}: no images ({', '.join(sorted(images.SUFFIXES))})")
-    with common.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
+    with terminal.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
         from fer.core import system
         from fer.inference import batch, run_metadata
         from fer.inference.recognizer import create_recognizer
@@ -57,15 +57,15 @@ def main(args: argparse.Namespace) -> int:
         if not writer.done:
             run_metadata.write_metadata(run, args.output)
         copies = args.annotated and stack.enter_context(batch.AnnotatedCopies(args.folder, args.annotated))
-        stopped = stack.enter_context(common.stoppable())
-        left = (path for path in find_images(args, on_error=common.note) if not writer.holds(path))
+        stopped = stack.enter_context(terminal.stoppable())
+        left = (path for path in find_images(args, on_error=terminal.note) if not writer.holds(path))
         labelled = stack.enter_context(closing(batch.recognize(left, recognizer)))
         cropped = 0
-        for result in common.progress(labelled, total - len(writer.done), "images"):
+        for result in terminal.progress(labelled, total - len(writer.done), "images"):
             writer.write(results.rows(str(result.path), result.predictions, readable=not result.error))
             cropped += result.cropped
             if result.error:
-                common.note(f"skipped {result.error}")
+                terminal.note(f"skipped {result.error}")
             elif copies:
                 copies.add(result)
             if stopped():

@@ -11,7 +11,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from fer.cli import common
+from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
 from fer.inference import results
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = common.parser(__doc__)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--source", default="0", metavar="N|FILE|URL", help="camera number, video file or address (0)")
-    common.add_recognition_arguments(parser, model=live_model())
-    common.add_uncertain_argument(parser)
+    arguments.add_recognition_arguments(parser, model=live_model())
+    arguments.add_uncertain_argument(parser)
     parser.add_argument(
-        "--smoothing", type=common.at_least(float, 0), metavar="SECONDS", help="time constant; 0 = off (0.4)"
+        "--smoothing", type=arguments.at_least(float, 0), metavar="SECONDS", help="time constant; 0 = off (0.4)"
     )
     parser.add_argument(
-        "--skip", type=common.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)"
+        "--skip", type=arguments.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)"
     )
-    parser.add_argument("--max-frames", type=common.at_least(int, 1), metavar="N", help="end after so many frames")
+    parser.add_argument("--max-frames", type=arguments.at_least(int, 1), metavar="N", help="end after so many frames")
     parser.add_argument("--headless", action="store_true", help="open no window")
     outputs = parser.add_argument_group("files to write")
     outputs.add_argument("--record", metavar="MP4", help="the annotated video, H.264 (.mp4, .mkv or .mov)")
@@ -52,12 +52,12 @@ def main(args: argparse.Namespace) -> int:
     from fer.video.session import Session
 
     labels = read_info(args.model).labels
-    below = common.uncertain_below(args)
+    below = arguments.uncertain_below(args)
     check(args)
     with ExitStack() as stack:
         source = stack.enter_context(sources.open_source(args.source))
         screen = None if args.headless else open_screen(source)
-        with common.quiet():  # TensorFlow takes seconds to load: a missing camera or display is refused by now
+        with terminal.quiet():  # TensorFlow takes seconds to load: a missing camera or display is refused by now
             model = Classifier.load(args.model)
             options = {"detector_model": args.detector_model, "uncertain_below": below}
             recognizer = create_recognizer(model, args.detector, **options)
@@ -68,8 +68,8 @@ def main(args: argparse.Namespace) -> int:
         longest_still = writer.LONGEST_STILL if source.live else None
         recorder = args.record and stack.enter_context(writer.VideoWriter(args.record, longest_still=longest_still))
         screen = screen and stack.enter_context(screen)
-        stopped = stack.enter_context(common.stoppable())
-        for frame in source if source.live else common.progress(source, source.total or 0, "frames"):
+        stopped = stack.enter_context(terminal.stoppable())
+        for frame in source if source.live else terminal.progress(source, source.total or 0, "frames"):
             if frame:  # None while a camera has nothing new
                 predictions = session.process(frame)
                 if log:

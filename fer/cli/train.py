@@ -11,14 +11,14 @@ import argparse
 import shlex
 from pathlib import Path
 
-from fer.cli import common, train_arguments
+from fer.cli import arguments, terminal, train_arguments
 from fer.data.dataset import Dataset
 from fer.training.recipes import Recipe
 
 
 def parse_args(argv=None):
-    parser = common.parser(__doc__)
-    common.add_data_arguments(parser)
+    parser = arguments.parser(__doc__)
+    arguments.add_data_arguments(parser)
     train_arguments.add_arguments(parser)
     return parser.parse_args(argv)
 
@@ -33,13 +33,13 @@ def main(args: argparse.Namespace) -> int:
     train.check_models(config, resume=args.resume)
     if args.diagram:
         return draw_network(config.recipe, args.diagram)
-    data = train.load_data(config, progress=common.progress)
+    data = train.load_data(config, progress=terminal.progress)
     for split, part in data.items():
-        print(common.describe_data(split, part))
-    with common.quiet():  # TensorFlow takes seconds to start: flags and data are checked by now
+        print(terminal.describe_data(split, part))
+    with terminal.quiet():  # TensorFlow takes seconds to start: flags and data are checked by now
         summary = train.summary(config)
     print(summary)
-    options = {"resume": args.resume, "tensorboard": args.tensorboard, "verbose": common.verbosity()}
+    options = {"resume": args.resume, "tensorboard": args.tensorboard, "verbose": terminal.verbosity()}
     try:
         result = train.run(config, data, **options)
     except KeyboardInterrupt:
@@ -80,7 +80,7 @@ def print_result(result, validation: Dataset) -> None:
 
 def draw_network(recipe: Recipe, path: str) -> int:
     """Prints the network as text and draws it where Graphviz is installed."""
-    with common.quiet():
+    with terminal.quiet():
         from fer.core import labels
         from fer.models import networks
         from fer.training import fit

@@ -12,7 +12,7 @@ import pytest
 from support import tiny
 from support.mjpeg import Camera
 
-from fer.cli import common, predict_webcam
+from fer.cli import predict_webcam, terminal
 from fer.core.images import InputSpec
 from fer.inference import results
 from fer.models.classifier import Classifier
@@ -67,7 +67,7 @@ def long_film(tmp_path_factory):
 
 def run(*arguments, code=0):
     with pytest.raises(SystemExit) as ended:
-        common.run(predict_webcam.main, lambda: predict_webcam.parse_args([*map(str, arguments), "--headless"]))
+        terminal.run(predict_webcam.main, lambda: predict_webcam.parse_args([*map(str, arguments), "--headless"]))
     assert ended.value.code == code
 
 
@@ -259,7 +259,7 @@ def test_numbers_out_of_range_are_explained(flag, capsys):
 @pytest.mark.skipif(sys.platform != "linux", reason="only on Linux is the screen asked for")
 def test_without_a_screen_headless_is_named(film, model, capsys):
     with pytest.raises(SystemExit) as ended:
-        common.run(
+        terminal.run(
             predict_webcam.main, lambda: predict_webcam.parse_args(["--source", str(film), "--model", str(model)])
         )
     assert ended.value.code == 2

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support import tiny
 
-from fer.cli import common, predict_folder
+from fer.cli import predict_folder, terminal
 from fer.core import images
 from fer.core.images import InputSpec
 from fer.inference import batch, results
@@ -154,7 +154,7 @@ class TestRecognize:
 
 def run(*arguments, code=0):
     with pytest.raises(SystemExit) as ended:
-        common.run(predict_folder.main, lambda: predict_folder.parse_args(list(map(str, arguments))))
+        terminal.run(predict_folder.main, lambda: predict_folder.parse_args(list(map(str, arguments))))
     assert ended.value.code == code
 
 
@@ -236,7 +236,7 @@ def test_ctrl_c_keeps_what_was_done(faces, model, tmp_path, capsys, monkeypatch,
                 signal.raise_signal(sign)
             yield item
 
-    monkeypatch.setattr(common, "progress", stop)
+    monkeypatch.setattr(terminal, "progress", stop)
     run(faces, "--model", model, "--output", tmp_path / "r.csv", code=130)
     assert len(list(results.read(tmp_path / "r.csv"))) == 5
     assert "--resume" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import pytest
 from support import old, tiny
 
 from fer import FerError
-from fer.cli import common, evaluate, import_model
+from fer.cli import evaluate, import_model, terminal
 from fer.core import labels
 from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
@@ -24,7 +24,7 @@ LIMITS = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}
 
 def script(*arguments, module=import_model):
     with pytest.raises(SystemExit) as ended:
-        common.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
+        terminal.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
     return ended.value.code
 
 

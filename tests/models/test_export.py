@@ -15,7 +15,7 @@ import pytest
 from support import tiny
 
 from fer import FerError
-from fer.cli import common, evaluate, export_model, predict_folder
+from fer.cli import evaluate, export_model, predict_folder, terminal
 from fer.core.images import InputSpec, prepare
 from fer.models import ensemble, export, runtimes
 from fer.models.classifier import Classifier
@@ -34,7 +34,7 @@ def need(format):
 
 def script(module, *arguments):
     with pytest.raises(SystemExit) as ended:
-        common.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
+        terminal.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
     return ended.value.code
 
 
@@ -178,7 +178,8 @@ def test_live_labelling_with_it_does_not_load_tensorflow(exported, format):
     """Which is most of the start-up time."""
     code = f"""
 import sys, numpy as np
-from fer.video import session, sources
+from fer.video import session
+from fer.video.frames import Frame
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info, update_metadata
 from fer.inference.detectors import WholeImage

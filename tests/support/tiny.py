@@ -14,7 +14,7 @@ import cv2
 import keras
 import numpy as np
 
-from fer.cli import common
+from fer.cli import terminal
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
 from fer.models import networks
@@ -160,7 +160,7 @@ def script(module, *arguments) -> int:
     """Runs a script of the checkout in this process as if from the command line; returns its exit code."""
     try:
         with known():
-            common.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
+            terminal.run(module.main, lambda: module.parse_args(list(map(str, arguments))))
     except SystemExit as ended:
         return ended.code
     raise AssertionError("a script ends with an exit code")
@@ -179,4 +179,4 @@ if __name__ == "__main__":
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
     with known():
-        common.run(train.main, train.parse_args)
+        terminal.run(train.main, train.parse_args)

@@ -331,7 +331,7 @@ class TestNetworkCamera:
         script = textwrap.dedent(
             """
             import signal, sys
-            from fer.cli.common import run
+            from fer.cli.terminal import run
             from fer.video.sources import open_source
 
             signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore

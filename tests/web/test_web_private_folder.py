@@ -61,7 +61,7 @@ def test_signal_during_an_import_is_not_lost(temporary, light_model):
     code = """
 import signal, uvicorn, weakref
 from fer.cli import app
-from fer.cli import common as cli
+from fer.cli import terminal
 
 class Gone:
     pass
@@ -75,7 +75,7 @@ def loading(settings):
     return factory(settings)
 
 uvicorn.Config.get_loop_factory = loading
-cli.run(app.main, app.parse_args)
+terminal.run(app.main, app.parse_args)
 """
     command = (sys.executable, "-c", code, "--model", str(light_model), "--port", "0")
     places = {"TMPDIR": str(temporary), "PYTHONPATH": str(tiny.ROOT)}

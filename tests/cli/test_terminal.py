@@ -7,13 +7,13 @@ import signal
 import pytest
 
 from fer import FerError
-from fer.cli import common
+from fer.cli import arguments, terminal
 
 
 def ended(main, capfd):
     """(exit code, stderr) of a script with this main."""
     with pytest.raises(SystemExit) as caught:
-        common.run(lambda args: main(), lambda: None)
+        terminal.run(lambda args: main(), lambda: None)
     return caught.value.code, capfd.readouterr().err
 
 
@@ -38,7 +38,7 @@ def test_an_error_of_the_user_is_one_line_and_code_2(capfd):
 
 def test_an_error_in_the_arguments_is_treated_alike(capfd):
     with pytest.raises(SystemExit) as caught:
-        common.run(lambda args: 0, fail(FerError("no such recipe")))
+        terminal.run(lambda args: 0, fail(FerError("no such recipe")))
     assert caught.value.code == 2
     assert capfd.readouterr().err == "error: no such recipe\n"
 
@@ -49,7 +49,7 @@ def test_ctrl_c_is_one_word_and_code_130(capfd):
 
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        common.run(lambda args: fail(ZeroDivisionError("a bug"))(), lambda: None)
+        terminal.run(lambda args: fail(ZeroDivisionError("a bug"))(), lambda: None)
 
 
 def note(text):
@@ -58,7 +58,7 @@ def note(text):
 
 
 def test_quiet_keeps_notes_off_the_screen_and_gives_stderr_back(capfd):
-    with common.quiet():
+    with terminal.quiet():
         note("I0000 oneDNN custom operations are on\n")
     note("heard")
     assert capfd.readouterr().err == "heard"
@@ -69,7 +69,7 @@ def test_quiet_shows_the_notes_if_a_bug_follows(capfd):
         note("libcudart.so is missing\n")
         raise ImportError("tensorflow")
 
-    with pytest.raises(ImportError, match="tensorflow"), common.quiet():
+    with pytest.raises(ImportError, match="tensorflow"), terminal.quiet():
         work()
     note("heard")
     assert capfd.readouterr().err == "libcudart.so is missing\nheard"
@@ -80,7 +80,7 @@ def test_quiet_hides_them_behind_an_error_that_explains_itself(capfd):
         note("noise\n")
         raise FerError("x.keras: not a Keras file")
 
-    with pytest.raises(FerError), common.quiet():
+    with pytest.raises(FerError), terminal.quiet():
         work()
     assert capfd.readouterr().err == ""
 
@@ -88,21 +88,21 @@ def test_quiet_hides_them_behind_an_error_that_explains_itself(capfd):
 def test_quiet_leaves_no_file_open():
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
     for _ in range(5):
-        with common.quiet():
+        with terminal.quiet():
             note("x")
     if before is not None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_progress_passes_everything_on_and_stays_silent_in_a_log(capfd):
-    assert list(common.progress(iter("abc"), 3, "train")) == ["a", "b", "c"]
+    assert list(terminal.progress(iter("abc"), 3, "train")) == ["a", "b", "c"]
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_loop_is_asked_to_stop_once_and_interrupted_the_second_time(sign):
     before = signal.getsignal(sign)
-    with common.stoppable() as stopped:
+    with terminal.stoppable() as stopped:
         assert not stopped()
         signal.raise_signal(sign)
         assert stopped()
@@ -115,5 +115,5 @@ def test_a_loop_is_asked_to_stop_once_and_interrupted_the_second_time(sign):
 @pytest.mark.parametrize("text", ["-1", "nan", "inf", "x", ""])
 def test_numbers_below_the_least_are_refused(text):
     with pytest.raises((argparse.ArgumentTypeError, ValueError)):
-        common.at_least(float, 0)(text)
-    assert common.at_least(int, 1)("1") == 1
+        arguments.at_least(float, 0)(text)
+    assert arguments.at_least(int, 1)("1") == 1
