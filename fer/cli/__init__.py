@@ -16,6 +16,7 @@ COMMANDS = {
     "audit-data": "find duplicates, leakage between splits, blank and unreadable images",
     "import-model": "convert an older Keras model",
     "export-model": "write ONNX, LiteRT or a smaller .keras file",
+    "doctor": "check what works on this machine",
 }
 
 

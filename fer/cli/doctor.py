@@ -1,0 +1,218 @@
+"""Check what works on this machine: packages, Keras, GPU, OpenCV, camera, video, exported models, and a self-test.
+
+    fer doctor
+
+Prints a line for each check, and the remedy where something is missing. The exit code is 1 if a required part does not
+work. `python -m fer doctor` does the same.
+"""
+
+import hashlib
+import importlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fer.cli import arguments, terminal
+from fer.core.errors import FerError
+
+REINSTALL = "pip install -r requirements.txt"
+EXPORT = "pip install -r requirements-export.txt"
+WEB = "pip install -r requirements-app.txt"
+PACKAGES = ("numpy", "scipy", "pandas", "sklearn", "matplotlib", "PIL", "tqdm")
+NOT_FOUND = (ImportError, OSError)  # OSError: a shared library that a package needs
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a command needs.
+
+    Attributes:
+        name: of the thing.
+        find: returns what was found, in a few words.
+        remedy: what to do where `find` raises.
+        required: every command needs it.
+    """
+
+    name: str
+    find: Callable[[], str]
+    remedy: str
+    required: bool = False
+
+
+class Missing(Exception):
+    """Why a check failed."""
+
+
+def parse_args(argv=None):
+    return arguments.parser(__doc__).parse_args(argv)
+
+
+def main(args):
+    failed = 0
+    for check in CHECKS:
+        ok, text = run(check)
+        mark = "ok" if ok else "FAILED" if check.required else "-"
+        print(f"{mark:<7} {check.name:<13} {text}", flush=True)
+        if not ok:
+            print(f"{'':<21} remedy: {terminal.as_called(check.remedy)}")
+            failed += check.required
+    print(f"\n{failed} of the required parts do not work" if failed else "\nall required parts work")
+    return 1 if failed else 0
+
+
+def run(check: Check) -> tuple[bool, str]:
+    """Whether the thing works, and what was found or why not, in one line."""
+    try:
+        with terminal.quiet():
+            return True, check.find()
+    except (Missing, FerError, *NOT_FOUND) as error:
+        return False, " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:  # a broken installation raises anything; the other checks go on
+        return False, f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def find_python() -> str:
+    return f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def find_packages() -> str:
+    return versions(PACKAGES)
+
+
+def find_keras() -> str:
+    from fer.models import device
+
+    return device.describe()
+
+
+def find_gpu() -> str:
+    from fer.models import device
+
+    if warning := device.warning():
+        raise Missing(warning)
+    if not device.has_gpu():
+        raise Missing("none; training and labelling run on the CPU")
+    return device.nvidia_card() or "found"
+
+
+def find_opencv() -> str:
+    import cv2
+
+    from fer.inference.haar import Haar
+
+    Haar()
+    return f"{cv2.__version__}, Haar cascades load"
+
+
+def find_window() -> str:
+    import cv2
+
+    from fer.video.window import Screen
+
+    Screen("fer doctor", paced=False)
+    line = next((line for line in cv2.getBuildInformation().splitlines() if line.strip().startswith("GUI:")), "")
+    if "NONE" in line:
+        raise Missing("this OpenCV has no windows (a headless build)")
+    return f"a display, {line.split(':')[-1].strip() or 'windows'}"
+
+
+def find_camera() -> str:
+    from fer.video import capture
+
+    camera = capture.open_camera(0)
+    try:
+        frame = capture.read(camera)
+    finally:
+        camera.release()
+    if frame is None:
+        raise Missing("camera 0 opens but gives no image")
+    return f"camera 0, {frame.shape[1]}x{frame.shape[0]}"
+
+
+def find_ffmpeg() -> str:
+    import av
+
+    try:
+        av.Codec("libx264", "w")
+    except ValueError as error:
+        raise Missing(f"PyAV {av.__version__} has no H.264 encoder") from error
+    return f"PyAV {av.__version__} reads video and writes H.264"
+
+
+def find_runtimes() -> str:
+    return versions(("ai_edge_litert", "onnxruntime"))
+
+
+def find_web() -> str:
+    return versions(("fastapi", "uvicorn", "websockets", "python_multipart"))
+
+
+def find_models() -> str:
+    from fer.models.bundled import bundled_models
+    from fer.models.model_file import read_info
+
+    found = []
+    for name, path in bundled_models().items():
+        labels = len(read_info(path).labels)  # also compares the checksums inside the file
+        found.append(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]} ({labels} labels)")
+    if not found:
+        raise Missing("no bundled model was found")
+    return ", ".join(found)
+
+
+def label_synthetic_face() -> str:
+    """Finds and labels a synthetic face, through detector, crop and network."""
+    import cv2
+    import numpy as np
+
+    from fer.data import synthetic_faces
+    from fer.inference.recognizer import create_recognizer
+    from fer.models.bundled import BEST
+    from fer.models.classifier import Classifier
+
+    drawn, codes = synthetic_faces.faces(**synthetic_faces.SAMPLES)
+    face = drawn[[synthetic_faces.LABELS[code] for code in codes].index("happy")]
+    image = np.full((480, 640, 3), 127, np.uint8)
+    side = 240
+    image[120 : 120 + side, 200 : 200 + side] = cv2.resize(face, (side, side))[:, :, None]
+    recognizer = create_recognizer(Classifier.load(BEST), "haar")
+    recognizer(image)  # the first call compiles the network
+    started = time.perf_counter()
+    predictions = recognizer(image)
+    milliseconds = 1000 * (time.perf_counter() - started)
+    labels = ", ".join(prediction.label for prediction in predictions) or "no face"
+    if labels != "happy":
+        raise Missing(f"expected one happy face, found {labels}")
+    return f"found the synthetic face and labelled it happy in {milliseconds:.0f} ms"
+
+
+def versions(names: tuple[str, ...]) -> str:
+    """Names and versions of importable packages.
+
+    Raises:
+        ImportError: one is missing.
+    """
+    found = []
+    for name in names:
+        version = getattr(importlib.import_module(name), "__version__", "")
+        found.append(f"{name} {version}".strip())
+    return ", ".join(found)
+
+
+CHECKS = (
+    Check("Python", find_python, "install Python 3.11 or later", required=True),
+    Check("packages", find_packages, REINSTALL, required=True),
+    Check("Keras", find_keras, f"{REINSTALL}, or set KERAS_BACKEND to an installed backend", required=True),
+    Check("GPU", find_gpu, "optional: docs/install-gpu.md"),
+    Check("OpenCV", find_opencv, "pip install --force-reinstall opencv-contrib-python (version 4)", required=True),
+    Check("window", find_window, "predict_webcam.py --headless works without; else install opencv-contrib-python"),
+    Check(
+        "camera", find_camera, "plug one in, or take a video file or a network camera: predict_webcam.py --source FILE"
+    ),
+    Check("video files", find_ffmpeg, REINSTALL, required=True),
+    Check("runtimes", find_runtimes, f"optional, for .tflite and .onnx files: {EXPORT}"),
+    Check("web page", find_web, f"optional, for app.py: {WEB}"),
+    Check("models", find_models, "copy the folder models/ again, or name a model file with --model"),
+    Check("self-test", label_synthetic_face, "repair what failed above", required=True),
+)

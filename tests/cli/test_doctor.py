@@ -1,0 +1,72 @@
+"""fer doctor: what it finds here, and what it says where a part is missing."""
+
+import pytest
+from support.tiny import script
+
+from fer import FerError
+from fer.cli import doctor
+
+
+@pytest.fixture
+def examine(monkeypatch, capsys):
+    """examine(*checks): exit code and printed lines of a doctor with these checks."""
+
+    def examine(*checks):
+        monkeypatch.setattr(doctor, "CHECKS", checks)
+        code = script(doctor)
+        return code, capsys.readouterr().out.splitlines()
+
+    return examine
+
+
+def failing(error):
+    def find():
+        raise error
+
+    return find
+
+
+def test_required_parts_work_here(capsys):
+    assert script(doctor) == 0
+    printed = capsys.readouterr().out
+    for line in ("ok      Python", "ok      Keras", "ok      OpenCV", "ok      video files", "ok      models"):
+        assert line in printed
+    assert "ok      self-test     found the synthetic face and labelled it happy in " in printed
+    assert printed.endswith("all required parts work\n")
+
+
+def test_missing_optional_part_is_no_failure(examine):
+    code, lines = examine(doctor.Check("camera", failing(FerError("camera 0 cannot be opened")), "plug one in"))
+    assert code == 0
+    assert lines[0] == "-       camera        camera 0 cannot be opened"
+    assert lines[1].strip() == "remedy: plug one in"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ModuleNotFoundError("No module named 'cv2'"), "No module named 'cv2'"),
+        (doctor.Missing("too\nold"), "too old"),
+        (OSError("libGL.so.1: cannot open shared object file"), "libGL.so.1: cannot open shared object file"),
+        (RuntimeError("CUDA"), "RuntimeError: CUDA"),
+    ],
+)
+def test_missing_required_part_fails_with_its_remedy(error, text, examine):
+    code, lines = examine(
+        doctor.Check("OpenCV", failing(error), "pip install it", required=True),
+        doctor.Check("Python", lambda: "3.11", ""),
+    )
+    assert code == 1
+    assert lines[0] == f"FAILED  OpenCV        {text}"
+    assert lines[1].strip() == "remedy: pip install it"
+    assert lines[2] == "ok      Python        3.11"  # the others are still checked
+    assert lines[-1] == "1 of the required parts do not work"
+
+
+def test_damaged_model_is_found(tmp_path, monkeypatch, examine):
+    (tmp_path / "fer2013.keras").write_bytes(b"PK\x03\x04 cut short")
+    monkeypatch.setattr("fer.models.bundled.bundled_models", lambda: {"fer2013": tmp_path / "fer2013.keras"})
+    code, lines = examine(doctor.Check("models", doctor.find_models, "copy it again"))
+    assert code == 0
+    assert lines[0].startswith("-       models")
+    assert "fer2013.keras" in lines[0]
