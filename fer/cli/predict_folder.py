@@ -8,12 +8,13 @@ With --detector auto, small square images are taken as cropped faces; the others
 
 import argparse
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 
 from fer.cli import arguments, terminal
-from fer.core import images
 from fer.core.errors import FerError
 from fer.data import class_folders
 from fer.inference import results
@@ -37,9 +38,9 @@ def main(args: argparse.Namespace) -> int:
     check(args)
     labels = read_info(args.model).labels
     below = arguments.uncertain_below(args)
-    total = sum(1 for _ in find_images(args, on_error=lambda line: None))
+    total = sum(1 for _ in find_images(args))
     if not total:
-        raise FerError(f"{args.folder}: no images ({', '.join(sorted(images.SUFFIXES))})")
+        raise FerError(f"{args.folder}: no images, neither by name nor by content")
     with terminal.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
         from fer.core import system
         from fer.inference import batch, run_metadata
@@ -49,38 +50,54 @@ def main(args: argparse.Namespace) -> int:
         model = Classifier.load(args.model)
         recognizer = create_recognizer(model, args.detector, detectors=system.cores(), **how)
     run = run_metadata.describe_run(args.output, args.model, detector=args.detector, **how)
-    if args.resume:
-        run_metadata.check_resumable(run, args.output)
+    before = run_metadata.check_resumable(run, args.output) if args.resume else None
+    if before is not None:
+        recognizer.cropped = before.get("cropped", recognizer.cropped)
+    elif args.detector == "auto":
+        sample = islice(find_images(args), 0, None, -(-total // batch.SAMPLE))
+        recognizer.cropped = "square" if batch.mostly_square_faces(list(sample), recognizer) else "auto"
+    counts, others = Counter[str](), Counter[str]()
     with ExitStack() as stack:
         ways = {"overwrite": args.overwrite, "resume": args.resume, "uncertain": args.uncertain}
         writer = stack.enter_context(results.Writer(args.output, labels, **ways))
         if not writer.done:
-            run_metadata.write_metadata(run, args.output)
+            run_metadata.write_metadata(run | {"cropped": recognizer.cropped}, args.output)
         copies = args.annotated and stack.enter_context(batch.AnnotatedCopies(args.folder, args.annotated))
         stopped = stack.enter_context(terminal.stoppable())
-        left = (path for path in find_images(args, on_error=terminal.note) if not writer.holds(path))
+        found = find_images(args, on_error=terminal.note, on_other=lambda path: others.update([path.suffix.lower()]))
+        left = (path for path in found if not writer.holds(path))
         labelled = stack.enter_context(closing(batch.recognize(left, recognizer)))
-        cropped = 0
         for result in terminal.progress(labelled, total - len(writer.done), "images"):
             writer.write(results.rows(str(result.path), result.predictions, readable=not result.error))
-            cropped += result.cropped
+            counts.update(cropped=result.cropped, faceless_squares=result.square and not result.predictions)
             if result.error:
                 terminal.note(f"skipped {result.error}")
             elif copies:
                 copies.add(result)
             if stopped():
-                break
-    if stopped():
-        print(f"stopped; {args.output} keeps the finished rows. Continue with --resume")
-        return 130
-    if cropped:
-        print(f"{cropped:,} small square images taken as cropped faces (--detector auto)")
-    counts, table = batch.summarize(args.output, args.folder, labels)
+                print(f"stopped; {args.output} keeps the finished rows. Continue with --resume")
+                return 130
+    print_notes(counts, others, recognizer.cropped)
+    statuses, table = batch.summarize(args.output, args.folder, labels)
     if table:
         print(f"\nfolder (row) by predicted label (column), the largest face of each image\n{table}\n")
-    ok, none, unreadable = (counts[status] for status in results.STATUSES)
+    ok, none, unreadable = (statuses[status] for status in results.STATUSES)
     print(f"{args.output}: {ok:,} images with faces, {none:,} without a face, {unreadable:,} unreadable")
     return 0 if ok else 1
+
+
+def print_notes(counts: Counter[str], others: Counter[str], cropped: str) -> None:
+    """Says what was taken as cropped faces, and what was left out."""
+    if cropped == "square":
+        print(f"most images are square and have no face that is found: {counts['cropped']:,} taken as cropped faces")
+    elif counts["cropped"]:
+        print(f"{counts['cropped']:,} small square images taken as cropped faces (--detector auto)")
+    if counts["faceless_squares"]:
+        number = counts["faceless_squares"]
+        print(f"{number:,} square images without a face; if they are cropped faces, use --detector none")
+    if others:
+        kinds = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in others.most_common(5))
+        print(f"{others.total():,} files that are no images left out ({kinds}{', ...' * (len(others) > 5)})")
 
 
 def check(args: argparse.Namespace) -> None:
@@ -97,10 +114,14 @@ def check(args: argparse.Namespace) -> None:
             raise FerError(f"{args.annotated} is not empty: {ways}")
 
 
-def find_images(args: argparse.Namespace, on_error: Callable[[str], None]) -> Iterator[Path]:
+def find_images(
+    args: argparse.Namespace,
+    on_error: Callable[[str], None] = lambda line: None,
+    on_other: Callable[[Path], None] = lambda path: None,
+) -> Iterator[Path]:
     """The images of the folder, without annotated copies that lie among them."""
     drawn, root = args.annotated and args.annotated.resolve(), args.folder.resolve()
     among = drawn and root in drawn.parents
-    for path in class_folders.find_images(args.folder, on_error=on_error):
+    for path in class_folders.find_images(args.folder, on_error=on_error, on_other=on_other):
         if not among or drawn not in path.resolve().parents:
             yield path

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fer.core.decoding import SUFFIXES, decode, from_pillow, is_image_file
 from fer.core.errors import FerError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+__all__ = ["SUFFIXES", "InputSpec", "decode", "encode", "from_pillow", "is_image_file", "prepare", "read"]
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ def read(path: str | Path) -> np.ndarray:
     """Reads one image file.
 
     Args:
-        path: a file in any format OpenCV decodes; the name may hold any Unicode character.
+        path: a file in any format OpenCV decodes, whatever its suffix.
 
     Returns:
-        uint8 (H, W, 3), BGR, upright where the file carries an EXIF orientation; 16-bit files are reduced to 8 bits.
+        uint8 (H, W, 3) BGR, see `decoding.decode`.
 
     Raises:
         FerError: the file is missing, empty, cut short or not an image.
@@ -55,46 +56,6 @@ def read(path: str | Path) -> np.ndarray:
         return decode(data)
     except FerError as error:
         raise FerError(f"{path}: {error}") from error
-
-
-def decode(data: bytes) -> np.ndarray:
-    """Decodes the bytes of one image file; see `read` for the result.
-
-    Raises:
-        FerError: the bytes are empty, cut short or not an image.
-    """
-    if not data:
-        raise FerError("the file is empty (0 bytes)")
-    if _cut_short(data):
-        raise FerError("the image is cut short")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:  # for instance more pixels than OpenCV's own limit
-        raise FerError(f"the image cannot be decoded ({error.err or 'OpenCV gave up'})") from error
-    if image is None:
-        raise FerError("not an image that OpenCV can decode")
-    return image
-
-
-def _cut_short(data: bytes) -> bool:
-    """True for a JPEG, PNG or BMP whose end is missing: the decoders would fill the rest with grey and say nothing."""
-    if data.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" not in data[_first_scan(data) :]
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data
-    if data.startswith(b"BM"):
-        return len(data) < int.from_bytes(data[2:6], "little")
-    return False
-
-
-def _first_scan(data: bytes) -> int:
-    """Where the pixels of a JPEG begin. A thumbnail inside a header segment, or a video behind the image, has marks of
-    its own and must not be taken for the image's."""
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
-        filler = data[at + 1 : at + 2] == b"\xff"
-        at += 1 if filler else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return at
 
 
 def encode(image: np.ndarray, suffix: str) -> bytes:

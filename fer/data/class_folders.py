@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer.core.errors import FerError
-from fer.core.images import SUFFIXES
+from fer.core.images import SUFFIXES, is_image_file
 from fer.core.labels import canonical
 
 SPLITS = {
@@ -83,13 +83,16 @@ def children(folder: Path) -> tuple[list[Path], list[Path]]:
     return folders, others
 
 
-def find_images(folder: str | Path, *, on_error: Callable[[str], None]) -> Iterator[Path]:
+def find_images(
+    folder: str | Path, *, on_error: Callable[[str], None], on_other: Callable[[Path], None] = lambda path: None
+) -> Iterator[Path]:
     """Image files below `folder` at any depth, one at a time; of each folder first its files by name, then its
     folders by name. Hidden files and folders are left out.
 
     Args:
         folder: or a single file, which is all there is then, whatever its name.
         on_error: takes one line for each folder that cannot be read, or is a link (which may lead in a circle).
+        on_other: takes each file that is no image, neither by its name nor by its content.
 
     Raises:
         FerError: there is no such file or folder, or it cannot be read; before the first image is asked for.
@@ -99,18 +102,22 @@ def find_images(folder: str | Path, *, on_error: Callable[[str], None]) -> Itera
         raise FerError(f"{folder}: no such file or folder")
     if not folder.is_dir():
         return iter([folder])
-    return _below(children(folder), on_error)
+    return _below(children(folder), on_error, on_other)
 
 
-def _below(listing: tuple[list[Path], list[Path]], on_error: Callable[[str], None]) -> Iterator[Path]:
+def _below(
+    listing: tuple[list[Path], list[Path]] | None, on_error: Callable[[str], None], on_other: Callable[[Path], None]
+) -> Iterator[Path]:
     waiting = []
     while listing or waiting:
         folders, others = listing or ([], [])
         for path in others:
-            named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-            # A broken link is left to whoever reads it and says so; a pipe named x.jpg would keep them waiting.
-            if named and (os.path.isfile(path) or not os.path.exists(path)):
+            if path.name.startswith(".") or path.is_dir():
+                continue
+            if is_image_file(path):
                 yield path
+            else:
+                on_other(path)
         waiting += reversed(folders)
         listing = _listing(waiting.pop(), on_error) if waiting else None
 
@@ -169,7 +176,7 @@ def _images(folder: Path, skipped: list[tuple[str, str]]) -> list[Path]:
     folders, others = children(folder)
     files = []
     for path in others:
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+        if not path.name.startswith(".") and path.is_file() and is_image_file(path):
             files.append(path)
         else:
             skipped.append((str(path), "not an image file"))

@@ -1,11 +1,12 @@
 """Labels many image files, in order: reading, decoding and detecting overlap with the network."""
 
+import functools
 import logging
 import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,12 +20,14 @@ from fer.core.files import replacing
 from fer.core.labels import canonical
 from fer.core.system import cores
 from fer.inference import drawing, results
-from fer.inference.recognizer import UNCERTAIN, Detection, Prediction, Recognizer
+from fer.inference.recognizer import UNCERTAIN, Detection, Prediction, Recognizer, is_square
 
 logger = logging.getLogger(__name__)
 
 BATCH = 128  # faces in one call of the network
 AHEAD = 2 * BATCH  # images in memory at most
+SAMPLE = 40  # images that tell whether a folder holds cropped faces ...
+LEAST_SAMPLE = 8  # ... and at least so many
 PATIENCE = 1.0  # seconds after which an incomplete batch is labelled
 
 
@@ -36,12 +39,14 @@ class Result:
         path: the file.
         error: why it cannot be read or searched; "" otherwise.
         cropped: True if the whole image was taken as one face.
+        square: True if the image is square, see `recognizer.is_square`.
         predictions: its faces, the largest first.
     """
 
     path: Path
     error: str = ""
     cropped: bool = False
+    square: bool = False
     predictions: list[Prediction] = field(default_factory=list)
 
 
@@ -78,10 +83,26 @@ def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Generator[Result
         cv2.setNumThreads(threads)
 
 
+def mostly_square_faces(paths: Sequence[Path], recognizer: Recognizer) -> bool:
+    """True if most of the images are square, too large for `recognizer.is_cropped_face`, and without a face.
+
+    A folder of such images holds cropped faces that fill them: detectors need some space around a face.
+
+    Args:
+        paths: a sample of a folder, see `SAMPLE`.
+        recognizer: searches the images.
+    """
+    with ThreadPoolExecutor(len(recognizer.detectors), "sample") as pool:
+        found = list(pool.map(functools.partial(_read_and_detect, recognizer), paths))
+    faceless = sum(result.square and not result.cropped and not detection.faces for result, detection in found)
+    return len(paths) >= LEAST_SAMPLE and faceless > len(paths) / 2
+
+
 def _read_and_detect(recognizer: Recognizer, path: Path) -> tuple[Result, Detection]:
     try:
-        detection = recognizer.detect(images.read(path))
-        return Result(path, cropped=detection.cropped), detection
+        image = images.read(path)
+        detection = recognizer.detect(image)
+        return Result(path, cropped=detection.cropped, square=is_square(image)), detection
     except FerError as error:
         reason = str(error) if str(path) in str(error) else f"{path}: {error}"
         return Result(path, error=reason), Detection()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Union
+from typing import TYPE_CHECKING, Literal, Union, get_args
 
 import cv2
 import numpy as np
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CROPPED_SIDE = 128  # pixels: a square image up to this size is taken as a cropped face ...
 CROPPED_RATIO = 1.05  # ... square up to this ratio of its sides ...
 CROPPED_LEAST = 16  # ... and no smaller than this
+
+# Which images are taken as cropped faces: small square ones, all square ones, or none.
+Cropped = Literal["auto", "square", "never"]
 UNCERTAIN = "uncertain"  # shown in place of a label
 DECIMALS = 4  # of a probability in JSON and tables
 
@@ -125,7 +128,8 @@ class Recognizer:
     Args:
         classifier: labels the faces.
         detector: finds them; several detectors search several images at once.
-        cropped: "auto" takes small square images as cropped faces, see `is_cropped_face`; "never" searches them too.
+        cropped: "auto" takes small square images as cropped faces, see `is_cropped_face`; "square" takes all square
+            images as such; "never" searches every image.
         uncertain_below: see `Prediction`.
     """
 
@@ -134,11 +138,11 @@ class Recognizer:
         classifier: Classifier,
         detector: Detector | Sequence[Detector],
         *,
-        cropped: Literal["auto", "never"] = "auto",
+        cropped: Cropped = "auto",
         uncertain_below: float | None = None,
     ):
-        if cropped not in ("auto", "never"):
-            raise FerError(f'cropped must be "auto" or "never", not {cropped!r}')
+        if cropped not in get_args(Cropped):
+            raise FerError(f"cropped must be one of {', '.join(get_args(Cropped))}, not {cropped!r}")
         self.classifier, self.cropped, self.uncertain_below = classifier, cropped, uncertain_below
         self.detectors = tuple(detector) if isinstance(detector, Sequence) else (detector,)
         self._free: queue.SimpleQueue[Detector] = queue.SimpleQueue()
@@ -170,7 +174,8 @@ class Recognizer:
             FerError: the array is no such image, or OpenCV cannot search an image of its shape.
         """
         check_image(image)
-        if self.cropped == "auto" and is_cropped_face(image):
+        whole = {"auto": is_cropped_face, "square": is_square, "never": lambda image: False}[self.cropped]
+        if whole(image):
             return replace(self.prepare(image, WholeImage().find(image)), cropped=True)
         detector = self._free.get()
         try:
@@ -221,14 +226,19 @@ def create_recognizer(
         FerError: as `detectors.create_detector`.
     """
     found = [create_detector(detector, detector_model) for _ in range(detectors)]
-    cropped: Literal["auto", "never"] = "auto" if detector == AUTO else "never"
+    cropped: Cropped = "auto" if detector == AUTO else "never"
     return Recognizer(classifier, found, cropped=cropped, uncertain_below=uncertain_below)
+
+
+def is_square(image: np.ndarray) -> bool:
+    """True for an image whose sides differ by 5 % at most, and which is large enough to show a face."""
+    short, long = sorted(image.shape[:2])
+    return short >= CROPPED_LEAST and long <= CROPPED_RATIO * short
 
 
 def is_cropped_face(image: np.ndarray) -> bool:
     """True for a small square image, such as data sets of faces hold."""
-    short, long = sorted(image.shape[:2])
-    return short >= CROPPED_LEAST and long <= min(CROPPED_SIDE, CROPPED_RATIO * short)
+    return is_square(image) and max(image.shape[:2]) <= CROPPED_SIDE
 
 
 def load_image(source: Source) -> np.ndarray:
@@ -241,11 +251,10 @@ def load_image(source: Source) -> np.ndarray:
         return images.read(os.fspath(source))
     if isinstance(source, np.ndarray):
         return source
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if isinstance(source, Image.Image):
-        upright = ImageOps.exif_transpose(source).convert("RGB")
-        return cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
+        return images.from_pillow(source)
     raise FerError(f"an image is a path, a PIL image or an array uint8 (H, W, 3), not {type(source).__name__}")
 
 

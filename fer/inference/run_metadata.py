@@ -74,19 +74,22 @@ def write_metadata(run: dict, output: str | Path) -> None:
     write_text(metadata_path(output), json.dumps(run, indent=1, ensure_ascii=False))
 
 
-def check_resumable(run: dict, output: str | Path) -> None:
+def check_resumable(run: dict, output: str | Path) -> dict | None:
     """Compares a run with the one that wrote a table, before more rows are added to it.
 
     Args:
         run: of `describe_run`.
         output: the table; nothing is checked where it does not exist or is empty.
 
+    Returns:
+        The metadata of the run that wrote the table; None where there is none.
+
     Raises:
         FerError: another model, detector or threshold wrote the table, or nothing says which.
     """
     output, path = Path(output), metadata_path(output)
     if not output.exists() or not output.stat().st_size:
-        return
+        return None
     begin = "start again with --overwrite, or choose another --output"
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -100,3 +103,4 @@ def check_resumable(run: dict, output: str | Path) -> None:
         raise FerError(f"{output}: another model or detector wrote it ({was}); go on with those, or {begin}")
     if before.get("versions") != run["versions"]:
         logger.warning("%s: written with %s, resumed with %s", output, before.get("versions"), run["versions"])
+    return before

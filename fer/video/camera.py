@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer.core.errors import FerError
+from fer.core.opencv import quiet_opencv
 from fer.video import capture as captures
 from fer.video.capture import Capture
 from fer.video.frames import Frame, FrameSource
@@ -163,7 +164,7 @@ class LiveCamera(FrameSource):
 
     def _work(self) -> None:
         try:
-            with captures.quiet():
+            with quiet_opencv():
                 self._capture_until_closed()
         except BaseException as error:  # the reader raises it, whatever it is
             with self._news:

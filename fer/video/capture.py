@@ -2,9 +2,6 @@
 
 import os
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +9,7 @@ import cv2
 import numpy as np
 
 from fer.core.errors import FerError
+from fer.core.opencv import quiet_opencv
 from fer.video.frames import MAX_FPS
 
 # They open numbered series of images and device files, neither of which an address means.
@@ -82,7 +80,7 @@ def _try(target: int | str, backends: list[int], milliseconds: int = 0) -> tuple
     """The capture of the first backend that opens the target, or None; and the names of the backends tried."""
     registry = cv2.videoio_registry
     tried = []
-    with quiet():
+    with quiet_opencv():
         for backend in filter(registry.hasBackend, backends):
             tried.append(registry.getBackendName(backend))
             limits = []
@@ -114,29 +112,3 @@ def rate(capture: Capture) -> float | None:
     """The stated frames per second; None where none or an impossible rate is stated."""
     fps = capture.get(cv2.CAP_PROP_FPS)
     return fps if 0 < fps <= MAX_FPS else None
-
-
-_quiet_lock = threading.Lock()
-_quiet_blocks = 0
-_level_before = 0
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silences OpenCV's lines on stderr about what cannot be opened or read, which may contain a password.
-
-    `fer/__init__.py` silences those of FFmpeg. OpenCV has one log level for all threads: the last block to end restores
-    it.
-    """
-    global _quiet_blocks, _level_before
-    with _quiet_lock:
-        if not _quiet_blocks:
-            _level_before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        _quiet_blocks += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_blocks -= 1
-            if not _quiet_blocks:
-                cv2.utils.logging.setLogLevel(_level_before)

@@ -127,7 +127,7 @@ class TestMixedTestFolder:
 
 
 class TestStrays:
-    @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "notes.txt", "._face.jpg", "face.gif", "face"])
+    @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "notes.txt", "._face.jpg", "face.xyz", "face"])
     @pytest.mark.parametrize(
         ("place", "reason"),
         [

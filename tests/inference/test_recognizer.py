@@ -106,12 +106,14 @@ def test_faces_of_many_images_take_one_call_of_the_network(recognizer):
     assert recognizer.classifier.calls == [5]  # without faces there is no call
 
 
-@pytest.mark.parametrize(("cropped", "faces"), [("auto", 1), ("never", 2)])
-def test_small_square_image_is_one_face_where_cropped_is_auto(cropped, faces):
+@pytest.mark.parametrize(
+    ("cropped", "side", "faces"), [("auto", 48, 1), ("auto", 224, 2), ("square", 224, 1), ("never", 48, 2)]
+)
+def test_square_images_that_are_taken_as_one_face(cropped, side, faces):
     recognizer = Recognizer(FakeClassifier(), HalvesDetector(), cropped=cropped)
-    detection = recognizer.detect(np.zeros((48, 48, 3), np.uint8))
+    detection = recognizer.detect(np.zeros((side, side, 3), np.uint8))
     assert (len(detection.faces), detection.cropped) == (faces, faces == 1)
-    with pytest.raises(FerError, match='must be "auto" or "never"'):
+    with pytest.raises(FerError, match="must be one of auto, square, never"):
         Recognizer(FakeClassifier(), HalvesDetector(), cropped="yes")
 
 

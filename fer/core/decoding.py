@@ -1,0 +1,390 @@
+"""Image files as people have them: the format is told by the content, and what other viewers show is decoded.
+
+OpenCV decodes first. Pillow takes over where OpenCV gives up on a file whose pixels are all there.
+"""
+
+import functools
+import io
+import math
+import os
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from fer.core.errors import FerError
+from fer.core.opencv import quiet_opencv
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PilImage
+
+DECODED = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2")
+NETPBM = (".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm")
+UNREADABLE = (".heic", ".heif", ".hif", ".jxl", ".psd", ".svg")  # images that OpenCV does not decode
+SUFFIXES = frozenset({*DECODED, *NETPBM, *UNREADABLE, ".exr", ".hdr", ".j2k", ".ico"})
+HEAD = 4096  # bytes from which the format shows; an SVG file may begin with comments
+MOST_PIXELS = 2**27  # of an image, as `fer/__init__.py` tells OpenCV
+GREY = 128  # behind transparent areas
+WHITE = 255.0
+LEAST_WHITE = 16.0  # a brightest value below it is no image of the range 0 to 255
+ALPHA_FORMATS = frozenset({"png", "webp", "gif", "tiff", "avif", "jp2"})
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# Pillow's readers that stand in where OpenCV fails.
+PILLOW = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "gif": "GIF",
+    "webp": "WEBP",
+    "bmp": "BMP",
+    "tiff": "TIFF",
+    "avif": "AVIF",
+    "jp2": "JPEG2000",
+    "pnm": "PPM",
+    "ico": "ICO",
+}
+BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})  # sizes of its versions, bytes
+_NETPBM_HEAD = re.compile(rb"P([1-6Ff]\s+[#\d]|7\s+[#A-Z])")
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG", "png"),
+    (b"GIF8", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"\0\0\0\x0cjP  \r\n", "jp2"),
+    (b"\xff\x4f\xff\x51", "jp2"),
+    (b"v/1\x01", "exr"),
+    (b"#?RADIANCE", "hdr"),
+    (b"#?RGBE", "hdr"),
+    (b"8BPS", "psd"),
+    (b"\xff\x0a", "jxl"),
+    (b"\0\0\0\x0cJXL ", "jxl"),
+    (b"\x59\xa6\x6a\x95", "sunraster"),
+)
+
+
+def image_format(head: bytes) -> str | None:
+    """The format of an image file by its first bytes ("jpeg", "png", ...); None if they begin no image.
+
+    Args:
+        head: the first `HEAD` bytes, or all of them.
+    """
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[4:8] == b"ftyp":
+        brands = head[8 : max(16, min(int.from_bytes(head[:4], "big"), 256))]
+        if b"avif" in brands or b"avis" in brands:
+            return "avif"
+        return "heif" if any(brand in brands for brand in HEIF_BRANDS) else None
+    if _NETPBM_HEAD.match(head):
+        return "pnm"
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in BMP_HEADERS:
+        return "bmp"
+    if head[:4] == b"\0\0\x01\0" and head[4] > 0 and head[5] == 0:
+        return "ico"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return "svg" if text.startswith((b"<svg", b"<?xml", b"<!--")) and b"<svg" in head else None
+
+
+def is_image_file(path: str | Path) -> bool:
+    """True for a file that is an image by its name or, with any other name, by its content. Pipes are not opened."""
+    if Path(path).suffix.lower() in SUFFIXES:
+        # A broken link is left to whoever reads it and reports it; a pipe named x.jpg would block.
+        return os.path.isfile(path) or not os.path.exists(path)
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return image_format(file.read(HEAD)) is not None
+    except OSError:
+        return False
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decodes the bytes of an image file.
+
+    Values of more than 8 bits are scaled by the highest bit used, floating-point values by their range. Transparent
+    areas become grey.
+
+    Returns:
+        uint8 (H, W, 3) BGR, upright where the file states an EXIF orientation.
+
+    Raises:
+        FerError: the bytes are empty, cut short or no image.
+    """
+    if not data:
+        raise FerError("the file is empty (0 bytes)")
+    kind = image_format(data[:HEAD])
+    if kind == "heif":
+        return _decode_heif(data)
+    if kind in ("jxl", "psd", "svg"):
+        raise FerError(f"a {kind.upper()} image, which OpenCV does not decode; save it as PNG or JPEG")
+    if kind == "jpeg":
+        data = _end_jpeg(data)
+    elif kind == "png":
+        data = _clean_png(data)
+    try:
+        with quiet_opencv():
+            image = _with_opencv(data, kind)
+            if image is None and kind == "webp":  # the stated length may be all that is wrong
+                image = _with_opencv(data[:4] + struct.pack("<I", len(data) - 8) + data[8:], kind)
+    except cv2.error as error:  # for instance more pixels than OpenCV's own limit
+        raise FerError(f"the image cannot be decoded ({error.err or 'OpenCV gave up'})") from error
+    if image is not None:
+        return image
+    if kind not in PILLOW:
+        raise FerError("not an image that OpenCV can decode")
+    return _with_pillow(data, kind)
+
+
+def _with_opencv(data: bytes, kind: str | None) -> np.ndarray | None:
+    buffer = np.frombuffer(data, np.uint8)
+    if kind in ALPHA_FORMATS and _states_alpha(data, kind):
+        return _with_pillow(data, kind) if kind == "gif" else _with_alpha(buffer, data)
+    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    return None if image is None else to_8_bits(image)
+
+
+def _with_alpha(buffer: np.ndarray, data: bytes) -> np.ndarray | None:
+    image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)  # which does not obey the orientation
+    if image is None:
+        return None
+    if image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    if image.shape[2] == 4:
+        opaque = 1.0 if image.dtype.kind == "f" else 256.0**image.itemsize - 1
+        image = compose(to_8_bits(image[..., :3]), image[..., 3] / opaque)
+    return turn_upright(to_8_bits(image), _orientation(data))
+
+
+def _states_alpha(data: bytes, kind: str) -> bool:
+    """True if the header states transparency; no pixel is decoded."""
+    if kind == "png":
+        return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[: max(data.find(b"IDAT"), 0)]
+    try:
+        with _pillow().open(io.BytesIO(data), formats=(PILLOW[kind],)) as header:
+            return "A" in header.getbands() or "transparency" in header.info
+    except Exception:  # Pillow's readers raise nearly anything at odd headers; OpenCV may still read them
+        return False
+
+
+def compose(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Composes an image onto grey.
+
+    Args:
+        image: uint8 (H, W, 3).
+        alpha: (H, W), opacity from 0 to 1.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    alpha = alpha.astype(np.float32)[..., None]
+    return np.rint(alpha * image + (1 - alpha) * GREY).astype(np.uint8)
+
+
+def to_8_bits(image: np.ndarray) -> np.ndarray:
+    """Scales pixel values of any type to 8 bits.
+
+    Unsigned integers are scaled by the highest bit used: cameras store 10 and 12 bits in 16-bit files. Other values are
+    taken as 0 to 1 or as 0 to 255 if they fit these ranges, else by their own range; zero or the lowest value is black.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind == "u":
+        bits = max(8, int(image.max(initial=0)).bit_length())
+        return (image >> (bits - 8)).astype(np.uint8)
+    values = np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if image.dtype.kind == "f" and low >= 0 and high <= 1:
+        high = 1.0
+    elif low >= 0 and LEAST_WHITE < high <= WHITE:
+        high = WHITE
+    low = min(low, 0.0)
+    return np.rint((values - low) * (WHITE / max(high - low, 1e-12))).astype(np.uint8)
+
+
+def _orientation(data: bytes) -> int:
+    try:
+        with _pillow().open(io.BytesIO(data)) as header:
+            return int(header.getexif().get(0x0112, 1))
+    except Exception:  # no EXIF that can be read
+        return 1
+
+
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.transpose(1, 0, 2),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda image: np.rot90(image),
+}
+
+
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns and mirrors an image (H, W, 3) as the EXIF orientation 1 to 8 states; other values leave it."""
+    turn = _TURNS.get(orientation)
+    return image if turn is None else np.ascontiguousarray(turn(image))
+
+
+def from_pillow(image: "PilImage") -> np.ndarray:
+    """Converts a PIL image of any mode to uint8 (H, W, 3) BGR: upright, transparent areas grey."""
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.asarray(image)
+        if image.mode == "I" and grey.min(initial=0) >= 0:  # how Pillow holds 16-bit grey
+            grey = grey.astype(np.uint32)
+        return cv2.cvtColor(to_8_bits(grey), cv2.COLOR_GRAY2BGR)
+    if "A" in image.getbands() or "transparency" in image.info:
+        pixels = np.asarray(image.convert("RGBA"))
+        return compose(np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3] / WHITE)
+    return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
+
+
+@functools.cache
+def _pillow() -> ModuleType:
+    """Pillow's `Image`, without its warnings about odd tags."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    return Image
+
+
+def _with_pillow(data: bytes, kind: str) -> np.ndarray:
+    Image = _pillow()
+    try:
+        with Image.open(io.BytesIO(data), formats=(PILLOW[kind],)) as image:
+            image.load()
+            return from_pillow(image)
+    except Image.DecompressionBombError as error:
+        raise FerError("the image cannot be decoded (too many pixels)") from error
+    except Exception as error:  # Pillow's readers raise nearly anything at damaged files
+        if isinstance(error, FerError):
+            raise
+        raise FerError(f"the image is cut short or damaged ({kind.upper()})") from error
+
+
+def _decode_heif(data: bytes) -> np.ndarray:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise FerError("a HEIC image: pip install pillow-heif reads it") from error
+    try:
+        return from_pillow(pillow_heif.open_heif(io.BytesIO(data)).to_pillow())
+    except Exception as error:  # libheif's own
+        raise FerError("the image is cut short or damaged (HEIF)") from error
+
+
+# --- files that are a little damaged
+
+_FILLER = bytes(range(1, 255)) * 4  # bytes that a JPEG decoder takes for pixels
+
+
+def _end_jpeg(data: bytes) -> bytes:
+    """Adds a missing end marker to a JPEG whose pixels are all there.
+
+    A decoder fills missing pixels with grey and reports nothing. Where the pixels are complete, it ignores what follows
+    them: different continuations give the same image.
+
+    Raises:
+        FerError: pixels are missing.
+    """
+    if b"\xff\xd9" in data[_first_scan(data) :]:
+        return data
+    if _first_scan(data) >= len(data):
+        raise FerError("the image is cut short")
+    end = b"\xff\xd9"
+    # Pillow decodes here: OpenCV's libjpeg prints a warning for each continuation.
+    image, *others = (
+        _with_pillow(data.removesuffix(b"\xff") + filler + end, "jpeg") for filler in (b"", _FILLER, _FILLER[::-1])
+    )
+    if not all(np.array_equal(image, other) for other in others):
+        raise FerError("the image is cut short")
+    return data + end
+
+
+def _first_scan(data: bytes) -> int:
+    """Where the pixels of a JPEG begin.
+
+    A thumbnail in a header segment, or a video behind the image, has markers of its own, which must not be taken for
+    those of the image.
+    """
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        filler = data[at + 1 : at + 2] == b"\xff"
+        at += 1 if filler else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
+
+
+# All that pixels depend on. Other chunks hold text, colour profiles and times; libpng prints warnings about odd ones.
+_PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_PNG_KEPT = _PNG_NEEDED | {b"tRNS", b"eXIf"}
+# Of an interlaced PNG: first column, first row, and the steps between columns and rows of each pass (RFC 2083, 2.6).
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+
+
+def _clean_png(data: bytes) -> bytes:
+    """A PNG without the chunks that pixels do not depend on, and whole: checksums are corrected and a missing end added
+    where the pixels are all there.
+
+    Raises:
+        FerError: pixels are missing or damaged.
+    """
+    chunks: list[tuple[bytes, bytes]] = []
+    whole, at = True, 8
+    while at + 8 <= len(data) and (not chunks or chunks[-1][0] != b"IEND"):
+        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        content, checksum = data[at + 8 : at + 8 + size], data[at + 8 + size : at + 12 + size]
+        intact = checksum == struct.pack(">I", zlib.crc32(name + content))
+        whole = whole and (intact or name not in _PNG_NEEDED)
+        if name in _PNG_NEEDED or (intact and name in _PNG_KEPT):
+            chunks.append((name, content))
+        at += 12 + size
+    if not whole or not chunks or chunks[-1] != (b"IEND", b""):
+        chunks = _complete_png(chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
+def _complete_png(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The chunks of a damaged PNG with its pixels packed anew."""
+    header = next((content for name, content in chunks if name == b"IHDR"), b"")
+    try:
+        width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+        bits = depth * _PNG_CHANNELS[colour]
+    except (struct.error, KeyError):
+        raise FerError("the image is cut short or damaged (PNG)") from None
+    if width * height > MOST_PIXELS:
+        raise FerError(f"the image cannot be decoded ({width:,} x {height:,} pixels)")
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(math.ceil((width - x) / across), math.ceil((height - y) / down)) for x, y, across, down in passes]
+    needed = sum(rows * (1 + math.ceil(columns * bits / 8)) for columns, rows in sizes if columns > 0 and rows > 0)
+    try:
+        packed = b"".join(content for name, content in chunks if name == b"IDAT")
+        pixels = zlib.decompressobj().decompress(packed, needed)
+    except zlib.error:
+        pixels = b""
+    if len(pixels) < needed or not needed:
+        raise FerError("the image is cut short or damaged (PNG)")
+    kept = [(name, content) for name, content in chunks if name not in (b"IHDR", b"IDAT", b"IEND")]
+    return [(b"IHDR", header), *kept, (b"IDAT", zlib.compress(pixels, 1)), (b"IEND", b"")]
