@@ -87,7 +87,8 @@ class TokenMiddleware:
 
     async def _login(self, request: Request, client: str) -> Response:
         if request.method in ("GET", "HEAD"):
-            return FileResponse(LOGIN_PAGE)
+            # Under "no-referrer", which other responses have, browsers send a form with "Origin: null".
+            return FileResponse(LOGIN_PAGE, headers={"Referrer-Policy": "same-origin"})
         if request.method != "POST":
             return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": "GET, HEAD, POST"})
         body = b""

@@ -38,6 +38,7 @@ class Health(BaseModel):
     status: str
     model: str
     labels: list[str]
+    uncertain_below: float | None
     limits: dict[str, float]
 
 
@@ -105,7 +106,13 @@ def create_router(state: State) -> APIRouter:
     async def health() -> Health:
         """Says which model answers, with which labels and limits."""
         shown = {name: getattr(state.limits, name) for name in SHOWN_LIMITS}
-        return Health(status="ok", model=state.model_name, labels=list(state.classifier.labels), limits=shown)
+        return Health(
+            status="ok",
+            model=state.model_name,
+            labels=list(state.classifier.labels),
+            uncertain_below=state.uncertain_below,
+            limits=shown,
+        )
 
     @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:

@@ -181,7 +181,7 @@ def bars(page, tab: str) -> list[dict]:
 
 def upload(page, tab: str, data: bytes, name: str = "an image.jpg") -> None:
     """Chooses a file in a tab."""
-    page.set_input_files(f"#{tab} input", {"name": name, "mimeType": "", "buffer": data})
+    page.set_input_files(f"#{tab} input[type=file]", {"name": name, "mimeType": "", "buffer": data})
 
 
 def downloaded(page, selector: str) -> tuple[str, bytes]:

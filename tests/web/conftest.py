@@ -8,7 +8,7 @@ from support import browsing, portrait
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, light_four_block):
-    with browsing.site(tmp_path_factory.mktemp("server"), light_four_block) as site:
+    with browsing.site(tmp_path_factory.mktemp("server"), light_four_block, "--camera", "desk=0") as site:
         yield site
 
 

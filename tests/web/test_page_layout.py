@@ -62,6 +62,8 @@ def test_every_tab_fits_and_is_legible(site, page_video, size):
             assert [name for name in browsing.NAMES if page.is_visible(f"#{name}")] == [tab]
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
             if tab == "image":  # nor is a column of the table out of sight
+                if not page.is_visible("#image table"):  # folded on a phone
+                    page.click("#image summary")
                 assert page.eval_on_selector("#image .scroll", "(it) => it.scrollWidth <= it.clientWidth")
             if tab == "video":  # whose words are too small where the plot is narrower
                 assert page.locator("#video .timeline").bounding_box()["width"] >= 570
@@ -99,8 +101,70 @@ def test_limits_and_privacy_are_stated(site):
         assert "15 minutes" in footer
 
 
-class TestCameraTab:
-    def test_without_cameras(self, site):
-        with site.visit("camera") as page:
-            browsing.status(page, "camera", "--camera NAME=URL", problem=False)
-            assert not page.is_visible("#camera button")
+def test_idle_webcam_leaves_no_hole(site):
+    with site.visit("webcam", viewport={"width": 1200, "height": 850}, permissions=["camera"]) as page:
+        stage, faces = (page.locator(f"#webcam {part}").bounding_box() for part in (".stage", ".faces"))
+        assert faces["x"] > stage["x"] + stage["width"]
+        assert faces["height"] > 100
+        assert stage["width"] / stage["height"] == pytest.approx(16 / 9, abs=0.02)
+
+
+# Calls drawFaces with a stand-in for a canvas; gives what was written and the rectangle behind each text.
+LABELS = """async ([faces, width, height]) => {
+  const { drawFaces } = await import("/static/draw.js");
+  const found = [];
+  let rectangle;
+  const context = {
+    measureText: (text) => ({ width: 12 * text.length }), strokeRect() {}, fillRect: (...all) => (rectangle = all),
+    fillText: (text) => found.push([text, rectangle]),
+  };
+  drawFaces({ width, height, clientWidth: width, getContext: () => context }, { faces, width, height });
+  return found;
+}"""
+
+
+def face(x, y, side=60, **more):
+    return {"x": x, "y": y, "width": side, "height": side, "label": "happy", "confidence": 0.98, **more}
+
+
+def overlap(a, b):
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def test_labels_of_neighbours_do_not_cover_each_other(site):
+    with site.visit() as page:
+        row = [face(40 + 90 * i, 100) for i in range(6)]
+        labels = page.evaluate(LABELS, [row, 640, 400])
+        assert len(labels) == 6
+        for first, second in itertools.combinations(labels, 2):
+            assert not overlap(first[1], second[1])
+        assert sum("happy" in text for text, _ in labels) >= 2
+
+        crowd = [face(10 + 70 * i, 10 + 70 * j) for i in range(8) for j in range(5)]
+        labels = page.evaluate(LABELS, [crowd, 640, 400])
+        assert any(text.isdecimal() for text, _ in labels)  # the bars below say what each number stands for
+
+
+def test_uncertain_is_shown_and_paler(site):
+    with site.visit("image") as page:
+        shares = {"happy": 0.34, "sad": 0.33, "angry": 0.33}
+        unsure = {**face(100, 100), "confidence": 0.34, "probabilities": shares, "uncertain": True}
+        answer = {"emotion": "happy", "faces": [unsure], "width": 512, "height": 512}
+        page.route("**/predict", lambda route: route.fulfill(json=answer))
+        browsing.upload(page, "image", encode_jpeg(portrait.astronaut()))
+        browsing.status(page, "image", "1 face found")
+        (bars,) = browsing.bars(page, "image")
+        assert bars["title"] == "Face 1: uncertain (happy 34 %)"
+        assert page.locator("#image tbody td").all_inner_texts()[1] == "uncertain (happy)"
+        assert page.eval_on_selector("#image .face", "(it) => getComputedStyle(it).borderLeftStyle") == "dashed"
+        ((text, _),) = page.evaluate(LABELS, [[unsure], 512, 512])
+        assert text == "1: uncertain"
+
+
+def test_bar_of_zero_percent_is_empty(site):
+    with site.visit("image") as page:
+        browsing.upload(page, "image", encode_jpeg(portrait.astronaut()))
+        browsing.status(page, "image", "1 face found")
+        (bars,) = browsing.bars(page, "image")
+        for share, width in zip(bars["shares"].values(), bars["widths"], strict=True):
+            assert (share == 0) == (width == 0)

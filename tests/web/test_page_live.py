@@ -1,5 +1,7 @@
 """The page's live tabs in a real browser: a client's webcam, and a camera named at start-up."""
 
+import csv
+import io
 import json
 import re
 
@@ -9,6 +11,7 @@ import pytest
 from support import browsing, mjpeg, portrait
 
 from fer.core.labels import FER2013
+from fer.inference.results import COLUMNS
 
 pytestmark = pytest.mark.browser
 
@@ -210,3 +213,40 @@ class TestCamera:
             camera.start()
             browsing.until(page, "!document.querySelector('#camera .status').textContent")
             labelled(page, "camera")
+
+
+class TestTools:
+    def test_pause_holds_the_picture_and_resume_goes_on(self, webcam):
+        webcam.click("#webcam .pause")
+        assert webcam.inner_text("#webcam .pause") == "Resume"
+        assert webcam.eval_on_selector("#webcam video", "(video) => video.paused")
+        webcam.wait_for_timeout(300)  # for a frame that was on its way
+        title = browsing.bars(webcam, "webcam")[0]["title"]
+        webcam.wait_for_timeout(500)
+        assert browsing.bars(webcam, "webcam")[0]["title"] == title
+        webcam.click("#webcam .pause")
+        browsing.until(webcam, "!document.querySelector('#webcam video').paused")
+        labelled(webcam, "webcam")
+
+    @pytest.mark.parametrize("tab", ["webcam", "camera"])
+    def test_snapshot_csv_and_timeline(self, site, tab):
+        with site.visit(tab, permissions=["camera"]) as page:
+            page.click(f"#{tab} .start")
+            page.wait_for_selector(f"#{tab} .face canvas.timeline")
+            page.wait_for_timeout(1500)
+            source = "webcam" if tab == "webcam" else "door"
+            name, png = browsing.downloaded(page, f"#{tab} .snapshot")
+            assert name == f"{source}.png"
+            assert cv2.imdecode(np.frombuffer(png, np.uint8), 1).shape[:2] == SIZE[::-1]
+            assert browsing.drawn(page, f"#{tab} canvas.timeline") != [1, 1, 0, 0]
+            page.click(f"#{tab} .stop")
+            name, data = browsing.downloaded(page, f"#{tab} .csv")  # also after the end
+            rows = list(csv.DictReader(io.StringIO(data.decode())))
+            assert name == f"{source}.csv"
+            assert tuple(rows[0])[: len(COLUMNS)] == COLUMNS
+            assert set(tuple(rows[0])[len(COLUMNS) :]) == set(FER2013)  # this model has no threshold
+            assert {row["source"] for row in rows} == {source}
+            seconds = [float(row["seconds"]) for row in rows]
+            assert seconds == sorted(seconds)
+            assert seconds[-1] > 1
+            assert any(row["status"] == "ok" and int(row["track"]) > 0 for row in rows)

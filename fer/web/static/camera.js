@@ -1,23 +1,20 @@
 // A camera that the server was started with; a client chooses by name.
 
 import { drawBars, drawFaces } from "./draw.js";
+import { Session } from "./live.js";
 import { Line, Rate } from "./socket.js";
 import { find, say, show } from "./ui.js";
 
 export class Camera {
-  constructor(panel, names) {
+  constructor(panel, names, about) {
     this.panel = panel;
+    this.session = new Session(panel, about, { source: () => this.select.value, picture: () => this.canvas });
     [this.stage, this.canvas] = [find(panel, ".stage"), find(panel, "canvas")];
     this.select = find(panel, "select");
     this.select.replaceChildren(...names.map((name) => new Option(name)));
     find(panel, ".start").addEventListener("click", () => this.start());
     find(panel, ".stop").addEventListener("click", () => this.stop());
     this.select.addEventListener("change", () => this.line && this.start());
-    if (!names.length) {
-      show(find(panel, ".controls"), false);
-      show(find(panel, ".live"), false);
-      say(panel, "This server shows no cameras. Whoever runs it can name some when it starts: --camera NAME=URL");
-    }
   }
 
   start() {
@@ -25,6 +22,7 @@ export class Camera {
     this.running(true);
     say(this.panel, "Opening the camera");
     this.rate = new Rate();
+    this.session.begin();
     this.image = null;
     const line = (this.line = new Line(`/cameras/${encodeURIComponent(this.select.value)}`, {
       heard: (words, data) => (words ? this.hear(words) : (this.image = createImageBitmap(data))),
@@ -41,14 +39,16 @@ export class Camera {
     const image = await this.image;
     if (this.line !== line || !line.ready) return; // what is said of a lost connection stays
     this.stage.classList.remove("stale");
+    line.send("next");
+    if (this.session.paused) return image.close();
     [this.canvas.width, this.canvas.height] = [image.width, image.height];
     this.canvas.getContext("2d").drawImage(image, 0, 0);
     image.close();
     drawFaces(this.canvas, answer);
     drawBars(find(this.panel, ".faces"), answer.faces);
+    this.session.add(answer);
     find(this.panel, ".rate").textContent = this.rate.tick();
     say(this.panel, answer.faces.length ? "" : "No face in sight");
-    line.send("next");
   }
 
   // The last image stays, but is not to be taken for what the camera sees now.
@@ -71,8 +71,9 @@ export class Camera {
     this.canvas.width = this.canvas.width; // clears it
     find(this.panel, ".faces").replaceChildren();
     find(this.panel, ".rate").textContent = "";
-    if (this.select.options.length) say(this.panel, "");
+    say(this.panel, "");
     this.running(false);
+    this.session.running(false);
   }
 
   running(on) {

@@ -1,4 +1,4 @@
-// Boxes on a canvas, and bars beside it.
+// Boxes and labels on a canvas, and bars beside it.
 
 import { percent } from "./ui.js";
 
@@ -6,12 +6,17 @@ import { percent } from "./ui.js";
 const COLORS = ["#ffc850", "#3caaff", "#78e678", "#ff8cc8", "#5ae6e6", "#ff826e"];
 const INK = "#141414";
 const LEGIBLE = 13; // pixels of the screen
+const MOST_COVERED = 0.3; // of a label may lie over another face; else only the number is shown
+const PALE = 0.55; // opacity where the model is uncertain
 
 export const nameOf = (face, index) => face.track ?? index + 1;
 
 const colorOf = (face, index) => COLORS[nameOf(face, index) % COLORS.length];
 
-// Draws the faces of an answer over a canvas of any size; mirrored moves the boxes, never the words.
+export const titleOf = (face) =>
+  face.uncertain ? `uncertain (${face.label} ${percent(face.confidence)})` : `${face.label} ${percent(face.confidence)}`;
+
+// Draws the faces of a result over a canvas of any size; mirrored moves the boxes, never the words.
 export function drawFaces(canvas, answer, mirrored = false) {
   const context = canvas.getContext("2d");
   const scale = canvas.width / answer.width;
@@ -19,23 +24,64 @@ export function drawFaces(canvas, answer, mirrored = false) {
   const letter = Math.max(LEGIBLE * shrunk, Math.min(canvas.width, canvas.height) / 26, canvas.width / 40);
   context.font = `600 ${letter}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  answer.faces.forEach((face, index) => {
+  const boxes = answer.faces.map((face) => {
     const [width, height] = [face.width * scale, face.height * scale];
-    const x = mirrored ? canvas.width - face.x * scale - width : face.x * scale;
-    const y = face.y * scale;
+    return { x: mirrored ? canvas.width - face.x * scale - width : face.x * scale, y: face.y * scale, width, height };
+  });
+  const labels = [];
+  answer.faces.forEach((face, index) => {
+    const box = boxes[index];
+    context.globalAlpha = face.uncertain ? PALE : 1;
     context.lineWidth = Math.max(2, letter / 6);
     context.strokeStyle = context.fillStyle = colorOf(face, index);
-    context.strokeRect(x, y, width, height);
-    const text = `${nameOf(face, index)}: ${face.label} ${percent(face.confidence)}`;
-    const line = letter * 1.6;
-    const wide = context.measureText(text).width + letter;
-    const left = Math.max(0, Math.min(x, canvas.width - wide));
-    const below = y + height + line <= canvas.height ? y + height : y; // of a face at the upper edge
-    const top = y >= line ? y - line : below;
-    context.fillRect(left, top, wide, line);
-    context.fillStyle = INK;
-    context.fillText(text, left + letter / 2, top + line / 2);
+    context.strokeRect(box.x, box.y, box.width, box.height);
   });
+  answer.faces.forEach((face, index) => {
+    const number = String(nameOf(face, index));
+    const words = face.uncertain ? "uncertain" : titleOf(face);
+    const size = (text) => ({ text, width: context.measureText(text).width + letter, height: 1.6 * letter });
+    const label = place([size(`${number}: ${words}`), size(number)], boxes, index, labels, canvas);
+    labels.push(label);
+    context.globalAlpha = 1;
+    context.fillStyle = colorOf(face, index);
+    context.fillRect(label.x, label.y, label.width, label.height);
+    context.fillStyle = INK;
+    context.fillText(label.text, label.x + letter / 2, label.y + label.height / 2);
+  });
+}
+
+// The first of the texts that finds a place beside its box, over no other label and hardly any other face.
+function place(texts, boxes, index, labels, canvas) {
+  const box = boxes[index];
+  const others = boxes.filter((_, other) => other !== index);
+  for (const text of texts) {
+    let best = null;
+    for (const spot of spots(box, text, canvas)) {
+      if (labels.some((label) => common(label, spot) > 0)) continue;
+      const covered = others.reduce((sum, other) => sum + common(other, spot), 0) / (text.width * text.height);
+      if (covered <= MOST_COVERED && (!best || covered < best.covered)) best = { ...spot, text: text.text, covered };
+    }
+    if (best) return best;
+  }
+  const { text, width, height } = texts.at(-1);
+  return { x: box.x, y: box.y, width, height, text };
+}
+
+// Places for a label, the best first: above the box, below it, or inside at its lower edge, where it hides little.
+function* spots(box, { width, height }, canvas) {
+  const inside = width * height < box.width * box.height * MOST_COVERED ? [box.y + box.height - height] : [];
+  for (const y of [box.y - height, box.y + box.height, ...inside]) {
+    if (y < 0 || y + height > canvas.height) continue;
+    for (const x of [box.x, box.x + box.width - width]) {
+      yield { x: Math.max(0, Math.min(x, canvas.width - width)), y, width, height };
+    }
+  }
+}
+
+function common(a, b) {
+  const width = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
+  const height = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
+  return Math.max(0, width) * Math.max(0, height);
 }
 
 // A list of bars for each face. Elements are kept from frame to frame, so that nothing flickers.
@@ -46,11 +92,12 @@ export function drawBars(container, faces) {
     const name = names[index];
     let section = [...container.children].find((child) => child.dataset.name === name);
     if (!section) section = container.appendChild(newFace(name, Object.keys(face.probabilities)));
-    section.style.borderColor = colorOf(face, index);
-    section.querySelector("h2").textContent = `Face ${name}: ${face.label} ${percent(face.confidence)}`;
+    section.style.setProperty("--face", colorOf(face, index));
+    section.classList.toggle("uncertain", Boolean(face.uncertain));
+    section.querySelector("h2").textContent = `Face ${name}: ${titleOf(face)}`;
     const [bars, shares] = [".bar > div", ".share"].map((kind) => section.querySelectorAll(kind));
     Object.entries(face.probabilities).forEach(([label, share], row) => {
-      bars[row].style.width = `${100 * share}%`;
+      bars[row].style.width = `${share < 0.005 ? 0 : 100 * share}%`; // nothing where the figure says 0 %
       bars[row].classList.toggle("top", label === face.label);
       shares[row].textContent = percent(share);
     });

@@ -1,35 +1,66 @@
-// One image: chosen, dropped or pasted; the original beside the labelled one.
+// The Image tab: one image with its faces marked, or a table of many.
 
-import { drawBars, drawFaces, nameOf } from "./draw.js";
-import { find, megabytes, offer, onFile, percent, problemOf, say, show } from "./ui.js";
+import { drawBars, drawFaces, nameOf, titleOf } from "./draw.js";
+import { imagesIn, pathOf } from "./files.js";
+import { Rows } from "./rows.js";
+import { find, megabytes, offer, onFiles, percent, problemOf, say, show } from "./ui.js";
 
 const SMALLEST = 240; // pixels of a labelled copy's shorter side: words need room
 const LARGEST = 4096; // and of its longer side: phones draw no larger canvas
+const THUMBNAIL = 64; // pixels
+const AT_ONCE = 2; // requests
 
 export class ImageTab {
-  constructor(panel, limits) {
-    Object.assign(this, { panel, limits });
-    find(panel, ".limit").textContent = `JPEG, PNG, WebP or BMP, up to ${megabytes(limits.image_bytes)}`;
-    onFile(panel, (file) => this.label(file));
+  constructor(panel, about) {
+    Object.assign(this, { panel, about, limits: about.limits });
+    find(panel, ".limit").textContent = `JPEG, PNG, WebP or BMP, up to ${megabytes(this.limits.image_bytes)}; several, a folder or a zip for a table`;
+    onFiles(panel, (files) => this.take(files));
+    find(panel, ".example").addEventListener("click", () => this.example());
+    find(panel, ".curl").addEventListener("click", () => this.copyCommand());
+    find(panel, ".cancel").addEventListener("click", () => (this.turn = {}));
+    find(panel, "details").open = matchMedia("(min-width: 48rem)").matches;
     document.addEventListener("paste", (event) => {
       const file = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
       if (file && !panel.hidden) this.label(file);
     });
   }
 
-  async label(file) {
-    const turn = (this.turn = {}); // a later image makes this one's result stale
-    show(find(this.panel, ".result"), false);
-    if (file.size > this.limits.image_bytes) {
-      return say(this.panel, `The file has ${megabytes(file.size)}; the limit is ${megabytes(this.limits.image_bytes)}`, true);
+  async take(files) {
+    try {
+      const images = await imagesIn(files);
+      if (images.length === 1) await this.label(images[0]);
+      else if (images.length) await this.labelMany(images);
+      else say(this.panel, "There is no image among these files", true);
+    } catch (error) {
+      say(this.panel, error.message, true);
     }
-    say(this.panel, "Labelling");
+  }
+
+  async example() {
+    const response = await fetch("/static/example.jpg");
+    await this.label(new File([await response.blob()], "example.jpg", { type: "image/jpeg" }));
+  }
+
+  // The result of a file; throws one line for a person.
+  async predict(file) {
+    if (file.size > this.limits.image_bytes) {
+      throw new Error(`The file has ${megabytes(file.size)}; the limit is ${megabytes(this.limits.image_bytes)}`);
+    }
     const form = new FormData();
     form.append("image", file);
+    const response = await fetch("/predict", { method: "POST", body: form }).catch(() => {
+      throw new Error("The server cannot be reached");
+    });
+    if (!response.ok) throw new Error(await problemOf(response));
+    return response.json();
+  }
+
+  async label(file) {
+    const turn = (this.turn = {}); // a later image makes this one's result stale
+    for (const part of [".result", ".many"]) show(find(this.panel, part), false);
+    say(this.panel, "Labelling");
     try {
-      const response = await fetch("/predict", { method: "POST", body: form });
-      if (!response.ok) throw new Error(await problemOf(response));
-      const answer = await response.json();
+      const answer = await this.predict(file);
       const image = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => {
         throw new Error("This browser cannot show the image");
       });
@@ -38,18 +69,19 @@ export class ImageTab {
       }
       if (this.turn === turn) this.show(file, image, answer);
     } catch (error) {
-      if (this.turn === turn) say(this.panel, error instanceof TypeError ? "The server cannot be reached" : error.message, true);
+      if (this.turn === turn) say(this.panel, error.message, true);
     }
   }
 
   show(file, image, answer) {
     const { panel } = this;
     const count = answer.faces.length;
+    this.name = file.name;
     say(panel, count ? `${count} face${count > 1 ? "s" : ""} found` : "No face found");
-    const original = find(panel, "img");
+    const original = find(panel, ".pair img");
     if (original.src) URL.revokeObjectURL(original.src);
     original.src = URL.createObjectURL(file);
-    const canvas = find(panel, "canvas");
+    const canvas = find(panel, ".pair canvas");
     const { width, height } = image;
     const scale = Math.min(Math.max(1, SMALLEST / Math.min(width, height)), LARGEST / Math.max(width, height));
     [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
@@ -58,17 +90,98 @@ export class ImageTab {
     show(find(panel, ".result"), true);
     drawFaces(canvas, answer); // now that it is known how large it stands on the screen
     const stem = file.name.replace(/\.[^.]*$/, "") || "image";
-    offer(find(panel, ".json"), new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }), `${stem}.json`);
+    offer(find(panel, ".result .json"), json(answer), `${stem}.json`);
     canvas.toBlob((blob) => blob && offer(find(panel, ".annotated"), blob, `${stem}-labelled.png`));
-    find(panel, "tbody").replaceChildren(...answer.faces.map(row));
-    show(find(panel, ".scroll"), count > 0);
+    find(panel, ".result tbody").replaceChildren(...answer.faces.map(row));
+    show(find(panel, "details"), count > 0);
     drawBars(find(panel, ".faces"), answer.faces);
   }
+
+  // A table with a row for each file, in order; a bad file does not stop the others.
+  async labelMany(files) {
+    const turn = (this.turn = {});
+    const { panel } = this;
+    show(find(panel, ".result"), false);
+    show(find(panel, ".many"), true);
+    const lines = files.map((file) => this.line(file));
+    find(panel, ".many tbody").replaceChildren(...lines);
+    const results = new Array(files.length);
+    let [next, done] = [0, 0];
+    const work = async () => {
+      while (next < files.length && this.turn === turn) {
+        const at = next++;
+        results[at] = await this.labelLine(files[at], lines[at]);
+        say(panel, `Labelled ${++done} of ${files.length} images`, false, true);
+      }
+    };
+    show(find(panel, ".cancel"), true);
+    for (const link of panel.querySelectorAll(".many a")) show(link, false);
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    show(find(panel, ".cancel"), false);
+    const known = results.filter(Boolean);
+    if (this.turn !== turn && find(panel, ".many").hidden) return; // another image has taken the tab
+    say(panel, `${known.length} images labelled, ${known.filter(({ result }) => result.detail).length} of them refused`);
+    const rows = new Rows(this.about);
+    for (const { name, result } of known) rows.add(name, result.detail ? null : result);
+    offer(find(panel, ".many .csv"), rows.csv(), "expressions.csv");
+    offer(find(panel, ".many .json"), json(known.map(({ name, result }) => ({ name, ...result }))), "expressions.json");
+    for (const link of panel.querySelectorAll(".many a")) show(link, true);
+  }
+
+  line(file) {
+    const line = document.createElement("tr");
+    const picture = line.insertCell().appendChild(document.createElement("canvas"));
+    [picture.width, picture.height] = [THUMBNAIL, THUMBNAIL];
+    const name = line.insertCell().appendChild(document.createElement("button"));
+    name.className = "link";
+    name.textContent = pathOf(file) || file.name;
+    name.addEventListener("click", () => this.label(file));
+    for (const _ of ["faces", "expression"]) line.insertCell();
+    return line;
+  }
+
+  async labelLine(file, line) {
+    const name = pathOf(file) || file.name;
+    const [thumbnail, , faces, words] = line.cells;
+    try {
+      const result = await this.predict(file);
+      faces.textContent = result.faces.length;
+      words.textContent = result.faces.length ? titleOf(result.faces[0]) : "";
+      drawThumbnail(find(thumbnail, "canvas"), await createImageBitmap(file).catch(() => null));
+      return { name, result };
+    } catch (error) {
+      words.textContent = error.message;
+      line.className = "problem";
+      return { name, result: { detail: error.message } };
+    }
+  }
+
+  async copyCommand() {
+    const name = this.name.replaceAll("'", String.raw`'\''`);
+    const command = `curl -F 'image=@"${name}"' ${location.origin}/predict`;
+    try {
+      await navigator.clipboard.writeText(command);
+      say(this.panel, "Copied; run it in the folder of the image");
+    } catch {
+      say(this.panel, command); // no permission, or not over https
+    }
+  }
+}
+
+const json = (content) => new Blob([JSON.stringify(content, null, 1)], { type: "application/json" });
+
+function drawThumbnail(canvas, image) {
+  if (!image) return;
+  const scale = THUMBNAIL / Math.max(image.width, image.height);
+  const [width, height] = [image.width * scale, image.height * scale];
+  canvas.getContext("2d").drawImage(image, (THUMBNAIL - width) / 2, (THUMBNAIL - height) / 2, width, height);
+  image.close();
 }
 
 function row(face, index) {
   const line = document.createElement("tr");
-  const cells = [nameOf(face, index), face.label, percent(face.confidence), face.x, face.y, face.width, face.height];
+  const words = face.uncertain ? `uncertain (${face.label})` : face.label;
+  const cells = [nameOf(face, index), words, percent(face.confidence), face.x, face.y, face.width, face.height];
   for (const cell of cells) line.insertCell().textContent = cell;
   return line;
 }

@@ -23,13 +23,15 @@ function choose(name, { focus = false } = {}) {
   history.replaceState(null, "", `#/${name}`); // no element has this id: the browser neither scrolls nor moves the focus
 }
 
-tabs.forEach((tab, index) => {
+for (const tab of tabs) {
   tab.addEventListener("click", () => choose(nameOf(tab)));
   tab.addEventListener("keydown", ({ key }) => {
-    const to = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: -1 }[key];
-    if (to !== undefined) choose(nameOf(tabs.at(to % tabs.length)), { focus: true });
+    const shown = tabs.filter((one) => !one.hidden);
+    const at = shown.indexOf(tab);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[key];
+    if (to !== undefined) choose(nameOf(shown.at(to % shown.length)), { focus: true });
   });
-});
+}
 const asked = location.hash.replace(/^#\/?/, "");
 choose(asked in panels ? asked : "webcam");
 
@@ -50,6 +52,10 @@ const [about, { cameras }] = await Promise.all([ask("/health"), ask("/cameras")]
 });
 find(document, "#model").textContent = `${about.model}: ${about.labels.join(", ")}`;
 find(document, "#keep").textContent = Math.round(about.limits.video_keep_seconds / 60);
-live.push(new Webcam(panels.webcam), new Camera(panels.camera, cameras));
-new ImageTab(panels.image, about.limits);
+if (!cameras.length) {
+  show(find(document, "#tab-camera"), false);
+  if (!panels.camera.hidden) choose("webcam");
+}
+live.push(new Webcam(panels.webcam, about), new Camera(panels.camera, cameras, about));
+new ImageTab(panels.image, about);
 new Video(panels.video, about.limits);

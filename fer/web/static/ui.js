@@ -1,5 +1,7 @@
 // What the four tabs share: finding elements, telling a person in one line, files chosen or dropped.
 
+import { dropped } from "./files.js";
+
 export const find = (root, selector) => root.querySelector(selector);
 
 export function show(element, visible) {
@@ -27,19 +29,21 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const megabytes = (count) => `${(count / 2 ** 20).toFixed(count < 2 ** 20 ? 1 : 0)} MB`;
 
-// Calls `take` with a file that was chosen, or dropped anywhere on the page while this tab is the one in sight.
-export function onFile(panel, take) {
+// Calls `take` with the files that were chosen, or dropped anywhere on the page while this tab is the one in sight.
+export function onFiles(panel, take) {
   const drop = find(panel, ".drop");
   const input = find(drop, "input");
   input.addEventListener("change", () => {
-    if (input.files.length) take(input.files[0]);
+    if (input.files.length) take([...input.files]);
     input.value = ""; // the same file can be chosen again
   });
   addEventListener("dragover", ({ dataTransfer }) => drop.classList.toggle("over", dataTransfer.types.includes("Files")));
   addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || drop.classList.remove("over"));
-  addEventListener("drop", ({ dataTransfer }) => {
+  addEventListener("drop", async ({ dataTransfer }) => {
     drop.classList.remove("over");
-    if (dataTransfer.files.length && !panel.hidden) take(dataTransfer.files[0]);
+    if (!dataTransfer.files.length || panel.hidden) return;
+    const files = await dropped(dataTransfer);
+    if (files.length) take(files);
   });
 }
 

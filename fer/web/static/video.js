@@ -1,6 +1,6 @@
 // A video file: sent, labelled while a bar shows the progress, shown, and deleted on the server when the client leaves.
 
-import { find, megabytes, onFile, problemOf, say, show } from "./ui.js";
+import { find, megabytes, onFiles, problemOf, say, show } from "./ui.js";
 
 const ASK = 500; // milliseconds between two questions how far it is
 const REMIND = 60_000;
@@ -12,7 +12,7 @@ export class Video {
     Object.assign(this, { panel, limits });
     const minutes = limits.video_seconds / 60;
     find(panel, ".limit").textContent = `MP4, MOV, WebM, MKV, AVI or MPEG, up to ${megabytes(limits.video_bytes)} and ${minutes} minutes`;
-    onFile(panel, (file) => this.send(file));
+    onFiles(panel, ([file]) => this.send(file));
     find(panel, ".cancel").addEventListener("click", () => this.cancel());
     addEventListener("pagehide", () => this.forget());
   }

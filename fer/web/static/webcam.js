@@ -1,11 +1,13 @@
 // The client's own camera: shown as it comes, with the boxes of the latest answer over it.
 
 import { drawBars, drawFaces } from "./draw.js";
+import { Session } from "./live.js";
 import { Line, Rate } from "./socket.js";
 import { find, say, show } from "./ui.js";
 
 const LONGEST = 640; // pixels: the longer side of an image that is sent
 const QUALITY = 0.8;
+const KEEP = 20_000; // milliseconds
 const IN_FLIGHT = 2; // images on their way at once: one travels while the other is labelled
 const REFUSALS = {
   NotAllowedError: "This page may not use the camera. Allow it in the browser's address bar, then start again.",
@@ -16,8 +18,10 @@ const REFUSALS = {
 const INSECURE = "Browsers give the camera only to pages from this computer (localhost) or over https.";
 
 export class Webcam {
-  constructor(panel) {
+  constructor(panel, about) {
     this.panel = panel;
+    this.session = new Session(panel, about, { source: () => "webcam", picture: () => this.picture() });
+    this.session.onpause = (on) => this.hold(on);
     [this.video, this.overlay] = [find(panel, "video"), find(panel, "canvas")];
     [this.mirror, this.devices] = [find(panel, ".mirror"), find(panel, ".devices")];
     this.capture = document.createElement("canvas");
@@ -49,6 +53,7 @@ export class Webcam {
     }
     if (this.turn !== turn) return;
     this.running(true);
+    this.session.begin();
     await this.list();
     [this.inFlight, this.rate] = [0, new Rate()];
     say(this.panel, "Connecting");
@@ -63,7 +68,8 @@ export class Webcam {
   // Sends the newest frame once the one before is answered.
   next(turn) {
     if (this.turn !== turn) return;
-    if (this.line.ready && this.inFlight < IN_FLIGHT && this.video.videoWidth) this.send();
+    const due = !this.session.paused && this.line.ready && this.inFlight < IN_FLIGHT && this.video.videoWidth;
+    if (due) this.send();
     const again = () => this.next(turn);
     if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(again);
     else requestAnimationFrame(again);
@@ -81,13 +87,36 @@ export class Webcam {
 
   hear(answer) {
     this.inFlight = Math.max(0, this.inFlight - 1);
+    if (this.session.paused) return;
     const ratio = Math.min(2, devicePixelRatio);
     this.overlay.width = this.video.clientWidth * ratio;
     this.overlay.height = this.video.clientHeight * ratio;
     drawFaces(this.overlay, answer, this.mirror.checked);
     drawBars(find(this.panel, ".faces"), answer.faces);
+    this.session.add(answer);
     find(this.panel, ".rate").textContent = this.rate.tick();
     say(this.panel, answer.faces.length ? "" : "No face in sight");
+  }
+
+  // While it is paused, a frame now and then keeps the connection.
+  hold(on) {
+    clearInterval(this.keeping);
+    if (!this.stream) return;
+    if (on) this.video.pause();
+    else this.video.play();
+    if (on) this.keeping = setInterval(() => this.line?.ready && this.send(), KEEP);
+  }
+
+  // What is seen now: the video as it is shown, with its boxes.
+  picture() {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [this.video.videoWidth, this.video.videoHeight];
+    const context = canvas.getContext("2d");
+    if (this.mirror.checked) context.setTransform(-1, 0, 0, 1, canvas.width, 0);
+    context.drawImage(this.video, 0, 0);
+    context.resetTransform();
+    context.drawImage(this.overlay, 0, 0, canvas.width, canvas.height);
+    return canvas;
   }
 
   async list() {
@@ -118,6 +147,7 @@ export class Webcam {
     this.clear();
     say(this.panel, "");
     this.running(false);
+    this.session.running(false);
   }
 
   // Boxes that no answer keeps up to date would lie about a video that moves on.

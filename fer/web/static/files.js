@@ -1,0 +1,88 @@
+// Images out of what a person chose or dropped: files, folders, and zip archives, which are unpacked here in the browser.
+
+const IMAGE = /\.(jpe?g|png|webp|bmp)$/i;
+const MOST_FILES = 1000;
+const MOST_BYTES = 256 * 2 ** 20; // of the unpacked files of an archive
+
+export class TooMany extends Error {}
+
+// The image files among them, sorted by name; a single file is taken whatever its name.
+export async function imagesIn(files) {
+  if (files.length === 1 && !isZip(files[0])) return files;
+  const found = [];
+  for (const file of files) {
+    if (isZip(file)) found.push(...(await unzip(file)));
+    else if (IMAGE.test(file.name)) found.push(file);
+    if (found.length > MOST_FILES) throw new TooMany(`More than ${MOST_FILES} images; send fewer at a time`);
+  }
+  return found.sort((a, b) => pathOf(a).localeCompare(pathOf(b), undefined, { numeric: true }));
+}
+
+export const pathOf = (file) => file.path ?? file.webkitRelativePath ?? file.name;
+
+const isZip = (file) => /\.zip$/i.test(file.name);
+
+// Files of a drop, those in folders included.
+export async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
+  const files = [];
+  for (const entry of entries) await walk(entry, files);
+  return files;
+}
+
+async function walk(entry, files) {
+  if (files.length > MOST_FILES) return;
+  if (entry.isFile) {
+    const file = await new Promise((done, failed) => entry.file(done, failed));
+    file.path = entry.fullPath.replace(/^\//, "");
+    files.push(file);
+    return;
+  }
+  const reader = entry.createReader();
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) return;
+    for (const one of some) await walk(one, files);
+  }
+}
+
+// The images of a zip archive (PKWARE's APPNOTE 4.3: end record, central directory, local headers), stored or deflated.
+export async function unzip(file) {
+  const data = new DataView(await file.arrayBuffer());
+  let end = data.byteLength - 22;
+  while (end >= 0 && data.getUint32(end, true) !== 0x06054b50) end--;
+  if (end < 0) throw new Error(`${file.name} is not a zip archive`);
+  const files = [];
+  let [at, bytes] = [data.getUint32(end + 16, true), 0];
+  for (let left = data.getUint16(end + 10, true); left > 0 && data.getUint32(at, true) === 0x02014b50; left--) {
+    const [method, packed, size] = [data.getUint16(at + 10, true), data.getUint32(at + 20, true), data.getUint32(at + 24, true)];
+    const [nameLength, extra, comment] = [28, 30, 32].map((offset) => data.getUint16(at + offset, true));
+    const name = new TextDecoder().decode(new Uint8Array(data.buffer, at + 46, nameLength));
+    const local = data.getUint32(at + 42, true);
+    at += 46 + nameLength + extra + comment;
+    if (!IMAGE.test(name)) continue;
+    bytes += size;
+    if (files.length >= MOST_FILES || bytes > MOST_BYTES) throw new TooMany(`${file.name} holds too many images; send fewer at a time`);
+    const start = local + 30 + data.getUint16(local + 26, true) + data.getUint16(local + 28, true);
+    const image = new File([await inflate(new Uint8Array(data.buffer, start, packed), method, size)], name.split("/").at(-1));
+    image.path = name;
+    files.push(image);
+  }
+  return files;
+}
+
+// The declared size is a promise: reading stops where a file grows beyond it.
+async function inflate(packed, method, size) {
+  if (method === 0) return packed;
+  if (method !== 8) throw new Error("the archive is packed in a way that this page cannot read");
+  const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
+  const parts = [];
+  for (let count = 0; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return new Blob(parts);
+    count += value.length;
+    if (count > size) throw new Error("the archive is damaged");
+    parts.push(value);
+  }
+}

@@ -1,0 +1,36 @@
+// Results as a table: the columns of the command line's result files.
+
+const COLUMNS = ["source", "index", "seconds", "status", "face", "track", "x", "y", "width", "height", "label", "confidence"];
+const MOST = 200_000; // rows that a page keeps
+
+export class Rows {
+  constructor({ labels, uncertain_below }) {
+    this.labels = labels;
+    this.columns = [...COLUMNS, ...(uncertain_below === null ? [] : ["uncertain"]), ...labels];
+    this.lines = [];
+  }
+
+  // Adds the rows of one image or frame; without a result the status says "unreadable".
+  add(source, answer, index = 0, seconds = null) {
+    if (this.lines.length >= MOST) return;
+    const common = { source, index, seconds: seconds === null ? "" : Math.round(1000 * seconds) / 1000 };
+    if (!answer?.faces.length) this.write({ ...common, status: answer ? "no_face" : "unreadable" });
+    answer?.faces.forEach((face, number) => {
+      const uncertain = face.uncertain ? "True" : "False";
+      this.write({ ...common, status: "ok", ...face, ...face.probabilities, face: number, uncertain });
+    });
+  }
+
+  write(row) {
+    this.lines.push(this.columns.map((name) => quoted(row[name])).join(","));
+  }
+
+  csv() {
+    return new Blob([[this.columns.map(quoted).join(","), ...this.lines, ""].join("\n")], { type: "text/csv" });
+  }
+}
+
+function quoted(value) {
+  const text = String(value ?? "");
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

@@ -1,0 +1,38 @@
+"""The page of a server without cameras, and of one that asks for a token, in Chromium."""
+
+import pytest
+from support import browsing
+
+pytestmark = pytest.mark.browser
+
+
+def test_without_cameras_their_tab_is_hidden(tmp_path, light_four_block):
+    with browsing.site(tmp_path, light_four_block) as site, site.visit("camera") as page:
+        browsing.until(page, "!document.querySelector('#webcam').hidden")
+        assert not page.is_visible("#tab-camera")
+        assert "--camera" not in page.inner_text("body")
+        page.focus("#tab-webcam")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.id") == "tab-image"
+
+
+def test_login_form(tmp_path, light_four_block):
+    token = "a-long-token-for-tests"
+    with browsing.site(tmp_path, light_four_block, "--token", token) as site:
+        context = site.browser.new_context()
+        page = context.new_page()
+        page.goto(site.address)
+        assert page.url == f"{site.address}/login"
+        assert not page.is_visible("#wrong")
+        page.fill("#token", "wrong")
+        page.click("button")
+        page.wait_for_url("**/login#wrong")
+        assert page.is_visible("#wrong")
+        page.fill("#token", token)
+        page.click("button")
+        page.locator("#model", has_text="four-block").wait_for()
+        assert "fer_session" not in page.evaluate("document.cookie")  # HttpOnly
+        page.click("#tab-image")
+        page.click("#image .example")
+        browsing.status(page, "image", "found")
+        context.close()

@@ -1,0 +1,142 @@
+"""Several images at once in Chromium: chosen files, zip archives, a table, CSV and JSON."""
+
+import base64
+import csv
+import io
+import json
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from support import browsing, portrait
+
+from fer.core.labels import FER2013
+from fer.inference.results import COLUMNS
+
+pytestmark = pytest.mark.browser
+
+
+def encode(image, suffix=".jpg"):
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+@pytest.fixture
+def tab(site):
+    with site.visit("image", viewport={"width": 1200, "height": 850}) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def files():
+    """Names and contents: two with a face, one without, one that is no image."""
+    face = portrait.astronaut()
+    return {
+        "a.jpg": encode(face),
+        "b.png": encode(np.full((300, 400, 3), 90, np.uint8), ".png"),
+        'c, "quoted".jpg': encode(np.hstack([face] * 2)),
+        "d.jpg": b"no image",
+    }
+
+
+def choose(page, files):
+    chosen = [{"name": name, "mimeType": "", "buffer": data} for name, data in files.items()]
+    page.set_input_files("#image input[type=file]", chosen)
+
+
+def pack(files, method=zipfile.ZIP_DEFLATED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def lines(page):
+    return [row.locator("td").all_inner_texts()[1:] for row in page.locator("#image .many tbody tr").all()]
+
+
+def test_table_csv_and_json_of_several_images(tab, files):
+    choose(tab, files)
+    browsing.status(tab, "image", "4 images labelled, 1 of them refused")
+    shown = lines(tab)
+    assert [name for name, *_ in shown] == list(files)
+    assert [count for _, count, _ in shown] == ["1", "0", "2", ""]
+    assert "not an image" in shown[3][2]
+    name, data = browsing.downloaded(tab, "#image .many .csv")
+    rows = list(csv.DictReader(io.StringIO(data.decode())))
+    assert name == "expressions.csv"
+    assert tuple(rows[0])[: len(COLUMNS)] == COLUMNS
+    assert set(tuple(rows[0])[len(COLUMNS) :]) == set(FER2013)  # this model has no threshold
+    quoted = 'c, "quoted".jpg'
+    assert [row["source"] for row in rows] == ["a.jpg", "b.png", quoted, quoted, "d.jpg"]
+    assert [row["status"] for row in rows] == ["ok", "no_face", "ok", "ok", "unreadable"]
+    assert [row["face"] for row in rows] == ["0", "", "0", "1", ""]
+    assert sum(float(rows[0][label]) for label in FER2013) == pytest.approx(1, abs=0.001)
+    name, data = browsing.downloaded(tab, "#image .many .json")
+    said = json.loads(data)
+    assert [one["name"] for one in said] == list(files)
+    assert "detail" in said[3]
+    assert len(said[2]["faces"]) == 2
+    tab.click("#image .many tbody tr:first-child button")
+    browsing.status(tab, "image", "1 face found")
+    assert tab.is_visible("#image .result")
+    assert not tab.is_visible("#image .many")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_zip_is_unpacked_in_the_browser(tab, files, method):
+    content = {f"holiday/{name}": data for name, data in files.items()} | {"notes.txt": b"no image"}
+    browsing.upload(tab, "image", pack(content, method), "holiday.zip")
+    browsing.status(tab, "image", "4 images labelled, 1 of them refused")
+    assert [name for name, *_ in lines(tab)] == [f"holiday/{name}" for name in files]
+
+
+def test_paths_in_a_zip_are_only_names(tab, files):
+    browsing.upload(tab, "image", pack({"../../etc/a.jpg": files["a.jpg"], "/tmp/b.jpg": files["a.jpg"]}), "x.zip")
+    browsing.status(tab, "image", "2 images labelled, 0 of them refused")
+
+
+def test_zip_bomb_is_refused(tab):
+    bomb = pack({f"{number}.jpg": bytes(100 * 2**20) for number in range(3)})
+    browsing.upload(tab, "image", bomb, "bomb.zip")
+    browsing.status(tab, "image", "holds too many images", problem=True)
+
+
+def test_lying_zip_is_refused(tab):
+    data = bytearray(pack({"a.jpg": bytes(10 * 2**20), "b.jpg": bytes(10)}))
+    at = data.index(b"PK\x01\x02") + 24
+    data[at : at + 4] = (1000).to_bytes(4, "little")  # 10 MB that say they are 1,000 bytes
+    browsing.upload(tab, "image", bytes(data), "bomb.zip")
+    browsing.status(tab, "image", "the archive is damaged", problem=True)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"PK\x05\x06" + bytes(18), b"no archive" * 50])
+def test_broken_archives_are_refused_in_one_line(tab, data):
+    browsing.upload(tab, "image", data, "broken.zip")
+    browsing.until(tab, "document.querySelector('#image .status').matches('.problem')")
+
+
+def test_example_and_copy_as_curl(site):
+    with site.visit("image", permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.click("#image .example")
+        browsing.status(page, "image", "3 faces found")
+        page.click("#image .curl")
+        browsing.status(page, "image", "Copied")
+        command = page.evaluate("navigator.clipboard.readText()")
+        assert command == f"""curl -F 'image=@"example.jpg"' {site.address}/predict"""
+
+
+def test_images_can_be_dropped_together(tab, files):
+    data = [base64.b64encode(files[name]).decode() for name in ("a.jpg", "b.png")]
+    tab.evaluate(
+        """(files) => {
+          const transfer = new DataTransfer();
+          files.forEach((data, i) => transfer.items.add(
+            new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], `${i}.jpg`)));
+          document.querySelector("#image .drop").dispatchEvent(
+            new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
+        }""",
+        data,
+    )
+    browsing.status(tab, "image", "2 images labelled")
