@@ -56,6 +56,12 @@ def parse_args(argv=None):
         metavar="ADDRESS",
         help="address or network of a proxy whose X-Forwarded-For names the client (repeat)",
     )
+    group = page.add_argument_group("records")
+    group.add_argument(
+        "--collect", metavar="DIR", help="let clients correct labels, and keep those faces (nothing kept)"
+    )
+    group.add_argument("--access-log", metavar="FILE", help="a line of JSON for every response (no log)")
+    group.add_argument("--metrics", action="store_true", help="serve /metrics for Prometheus; needs prometheus-client")
     add_limit_arguments(page)
     return page.parse_args(argv)
 
@@ -87,6 +93,9 @@ def main(args):
             hosts=security.LOOPBACK | {name.lower() for name in (*args.allowed_host, *own_names())},
             limits=limits,
             token=token,
+            collect=args.collect and Path(args.collect),
+            metrics=args.metrics,
+            access_log=args.access_log and Path(args.access_log),
         )
         print(f"{args.model}: {', '.join(model.labels)}")
         with decoders_silenced():

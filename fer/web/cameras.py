@@ -45,6 +45,8 @@ def create_router(state: State, addresses: dict[str, str]) -> APIRouter:
     cameras = {name: Camera(name, address, state) for name, address in addresses.items()}
     slots = Slots(state.limits.viewers, "viewers of cameras", per_client=state.limits.viewers_per_client)
 
+    state.gauges["viewers"] = "Pages that watch named cameras", slots.held.total
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield

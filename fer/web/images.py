@@ -15,7 +15,7 @@ from fer.core.system import cores
 from fer.inference.faces import check_size
 from fer.inference.recognizer import Prediction, Recognizer
 from fer.web.limits import Limits
-from fer.web.problems import problem_responses, refuse
+from fer.web.problems import Problem, problem_responses, refuse
 from fer.web.slots import Slots, client_of
 from fer.web.state import State
 
@@ -47,11 +47,18 @@ class LabelledImage(BaseModel):
     height: int
 
 
+class LabelledImages(BaseModel):
+    """The results of several images, in the order in which they were sent."""
+
+    results: list[LabelledImage | Problem]
+
+
 def create_router(state: State) -> APIRouter:
     """The routes for images."""
     router = APIRouter(tags=["images"])
     slots = Slots(state.limits.images, "images", per_client=state.limits.images_per_client)
     recognizer = state.new_recognizer(cores())
+    state.gauges["images"] = "Requests with images that are labelled or wait for it", slots.held.total
 
     @router.post(
         "/predict",
@@ -59,13 +66,31 @@ def create_router(state: State) -> APIRouter:
         responses=problem_responses(400, 403, 408, 413, 415, 422, 429, 503),
     )
     async def predict(
-        request: Request, image: Annotated[UploadFile, File(description="JPEG, PNG, WebP or BMP")]
-    ) -> LabelledImage:
-        """Labels the faces of an image, the largest first."""
+        request: Request, image: Annotated[list[UploadFile], File(description="JPEG, PNG, WebP or BMP")]
+    ) -> LabelledImage | LabelledImages:
+        """Labels the faces of an image, the largest first.
+
+        Several fields `image` give a list with a result for each, in order; a bad image does not spoil the others.
+        """
+        if len(image) > state.limits.images_per_request:
+            refuse(413, f"the limit is {state.limits.images_per_request} images per request")
         with slots.hold(client_of(request)):
-            return LabelledImage(
-                **await state.run(state.image_pool, label, recognizer, await image.read(), state.limits)
-            )
+            if len(image) == 1:
+                return await label_upload(image[0])
+            return LabelledImages(results=[await label_or_problem(one) for one in image])
+
+    async def label_upload(upload: UploadFile) -> LabelledImage:
+        data = await upload.read()
+        result = await state.run(state.image_pool, label, recognizer, data, state.limits)
+        if state.metrics:
+            state.metrics.faces.inc(len(result["faces"]))
+        return LabelledImage(**result)
+
+    async def label_or_problem(upload: UploadFile) -> LabelledImage | Problem:
+        try:
+            return await label_upload(upload)
+        except HTTPException as error:
+            return Problem(detail=error.detail)
 
     return router
 

@@ -22,7 +22,10 @@ class Limits:
     image_scans: int = _limit(100, "scans of a progressive JPEG; ten are usual, and each walks over the whole image")
     images: int = _limit(16, "images that are labelled or wait for it at once")
     images_per_client: int = _limit(8, "of these, images of one client")
+    images_per_request: int = _limit(16, "images in one request, together no larger than one image")
     image_seconds: float = _limit(30.0, "time for an image to be labelled, waiting included")
+    corrections: int = _limit(10_000, "faces kept in all, with --collect")
+    corrections_per_minute: int = _limit(60, "corrections of one client per minute")
     # Uploads of images and videos
     uploads: int = _limit(64, "uploads on their way at once")
     uploads_per_client: int = _limit(32, "of these, uploads of one client")

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
 
 from fer.web.limits import Limits
+from fer.web.observe import Observer, observed
 from fer.web.problems import refuse
 from fer.web.rate_limit import RateLimit
 from fer.web.slots import Slots, client_of
@@ -44,13 +45,15 @@ class SecurityMiddleware:
         app: the application.
         hosts: host names of this server, in small letters; addresses in digits need no entry.
         limits: see `Limits`.
+        observers: are told of every response.
 
     Attributes:
         running: number of requests, WebSockets not counted.
         stopping: refuse new requests with 503; set when the server is told to end.
     """
 
-    def __init__(self, app: Callable, *, hosts: frozenset[str], limits: Limits):
+    def __init__(self, app: Callable, *, hosts: frozenset[str], limits: Limits, observers: Sequence[Observer] = ()):
+        self.observers = list(observers)
         self.app, self.hosts, self.limits = app, hosts, limits
         self.uploads = Slots(limits.uploads, "uploads", per_client=limits.uploads_per_client)
         self.rate = RateLimit(limits.requests_per_minute, "requests")
@@ -64,6 +67,8 @@ class SecurityMiddleware:
         is_socket = scope["type"] == "websocket"
         if not is_socket:
             send = _with_headers(scope, headers, send)
+            if self.observers:
+                send = observed(scope, send, self.observers)
         try:
             self._check(scope, headers)
         except HTTPException as error:

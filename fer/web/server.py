@@ -17,9 +17,10 @@ from starlette.formparsers import MultiPartParser
 from fer.inference.faces import Detector
 from fer.models.classifier import Classifier
 from fer.web import cameras as camera_routes
-from fer.web import images, problems, videos, webcam
+from fer.web import corrections, images, problems, videos, webcam
 from fer.web.auth import TokenMiddleware
 from fer.web.limits import Limits
+from fer.web.observe import AccessLog, Metrics, Observer
 from fer.web.protocol import Network, limited_protocol
 from fer.web.security import LOOPBACK, SecurityMiddleware
 from fer.web.state import State
@@ -39,6 +40,7 @@ class Health(BaseModel):
     model: str
     labels: list[str]
     uncertain_below: float | None
+    collects: bool
     limits: dict[str, float]
 
 
@@ -53,6 +55,9 @@ def create_app(
     hosts: frozenset[str] = LOOPBACK,
     limits: Limits | None = None,
     token: str | None = None,
+    collect: Path | None = None,
+    metrics: bool = False,
+    access_log: Path | None = None,
 ) -> SecurityMiddleware:
     """The page and its API as an ASGI application.
 
@@ -66,6 +71,12 @@ def create_app(
         hosts: host names of this server, beside addresses in digits.
         limits: see `Limits`.
         token: asked of every client; None lets everybody in.
+        collect: folder for faces that clients correct, see `corrections`; None keeps none.
+        metrics: serve /metrics for Prometheus.
+        access_log: file for a line of JSON for every response.
+
+    Raises:
+        FerError: a token that is too short, a folder or file that cannot be written, or a missing package.
     """
     limits = limits or Limits()
     state = State(classifier, model_name, new_detector, auto=auto, uncertain_below=uncertain_below, limits=limits)
@@ -85,20 +96,28 @@ def create_app(
         static_url="/docs-static",
     )
     problems.add_handlers(app)
-    for router in (
-        create_router(state),
+    routers = [
+        create_router(state, collects=collect is not None),
         images.create_router(state),
         webcam.create_router(state),
         camera_routes.create_router(state, cameras or {}),
         videos.create_router(state),
-    ):
+    ]
+    observers: list[Observer] = [] if access_log is None else [AccessLog(access_log)]
+    if collect is not None:
+        routers.append(corrections.create_router(state, collect))
+    if metrics:
+        state.metrics = Metrics(state.gauges)
+        observers.append(state.metrics)
+        routers.append(state.metrics.create_router())
+    for router in routers:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     protected = app if token is None else TokenMiddleware(app, token, limits)
-    return SecurityMiddleware(protected, hosts=hosts, limits=limits)
+    return SecurityMiddleware(protected, hosts=hosts, limits=limits, observers=observers)
 
 
-def create_router(state: State) -> APIRouter:
+def create_router(state: State, *, collects: bool) -> APIRouter:
     """The page itself and /health."""
     router = APIRouter()
 
@@ -111,6 +130,7 @@ def create_router(state: State) -> APIRouter:
             model=state.model_name,
             labels=list(state.classifier.labels),
             uncertain_below=state.uncertain_below,
+            collects=collects,
             limits=shown,
         )
 

@@ -11,6 +11,7 @@ from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
 from fer.video.session import Session
 from fer.web.limits import Limits
+from fer.web.observe import Metrics
 from fer.web.problems import refuse
 
 T = TypeVar("T")
@@ -28,6 +29,8 @@ class State:
         limits: see `Limits`.
 
     Attributes:
+        metrics: counts for Prometheus, where they are wanted.
+        gauges: what /metrics shows of the routers; see `Metrics`.
         image_pool, live_pool: threads for images and for webcams, so that large images do not hold up webcams.
     """
 
@@ -43,6 +46,8 @@ class State:
     ):
         self.classifier, self.model_name, self.new_detector = classifier, model_name, new_detector
         self.auto, self.uncertain_below, self.limits = auto, uncertain_below, limits
+        self.metrics: Metrics | None = None
+        self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.image_pool = ThreadPoolExecutor(cores(), "images")
         self.live_pool = ThreadPoolExecutor(cores(), "webcams")
 

@@ -179,6 +179,10 @@ class VideoJobs:
             if job.state != "working":
                 shutil.rmtree(job.folder, ignore_errors=True)
 
+    def count_unfinished(self) -> int:
+        """Videos that wait or are being labelled."""
+        return sum(job.state in ("waiting", "working") for job in self.jobs.values())
+
     def clean(self) -> None:
         """Deletes jobs that nobody has asked for in a while."""
         oldest = time.monotonic() - self.limits.video_keep_seconds

@@ -42,6 +42,9 @@ def create_router(state: State) -> APIRouter:
     """The routes for videos."""
     jobs = VideoJobs(lambda: state.new_session(thorough=True), state.limits)
 
+    state.gauges["videos"] = "Videos kept, results included", jobs.slots.held.total
+    state.gauges["videos_waiting"] = "Videos that wait or are being labelled", jobs.count_unfinished
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         jobs.open()

@@ -20,6 +20,8 @@ def create_router(state: State) -> APIRouter:
     limits = state.limits
     slots = Slots(limits.webcams, "webcams", per_client=limits.webcams_per_client)
 
+    state.gauges["webcams"] = "Webcams at once", slots.held.total
+
     @router.websocket("/live")
     async def live(socket: WebSocket) -> None:
         async def talk() -> None:

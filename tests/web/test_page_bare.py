@@ -16,6 +16,24 @@ def test_without_cameras_their_tab_is_hidden(tmp_path, light_four_block):
         assert page.evaluate("document.activeElement.id") == "tab-image"
 
 
+def test_corrections_need_consent(tmp_path, light_four_block):
+    folder = tmp_path / "collected"
+    with browsing.site(tmp_path, light_four_block, "--collect", folder) as site, site.visit("image") as page:
+        assert "kept for training" in page.inner_text("footer")
+        page.click("#image .example")
+        browsing.status(page, "image", "found")
+        first = "#image .face:first-child"
+        page.click(f"{first} summary")
+        page.select_option(f"{first} select", "surprise")
+        page.click(f"{first} form button")  # the browser asks for the tick
+        page.wait_for_timeout(300)
+        assert not list(folder.rglob("*.png"))
+        page.check(f"{first} [type=checkbox]")
+        page.click(f"{first} form button")
+        page.locator(f"{first} [role=status]", has_text="Kept as surprise").wait_for()
+        assert [path.parent.name for path in folder.rglob("*.png")] == ["surprise"]
+
+
 def test_login_form(tmp_path, light_four_block):
     token = "a-long-token-for-tests"
     with browsing.site(tmp_path, light_four_block, "--token", token) as site:

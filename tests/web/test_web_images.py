@@ -256,3 +256,28 @@ def test_slow_image_gives_way():
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
         assert "busy" in line(answer)
+
+
+def post_all(client, *images):
+    return client.post("/predict", files=[("image", (f"{number}.jpg", data)) for number, data in enumerate(images)])
+
+
+def test_several_images_give_a_result_each(client, shown):
+    empty = encode(np.full((300, 400, 3), 90, np.uint8))
+    answer = post_all(client, shown["one.jpg"], b"no image", empty, shown["two.png"])
+    assert answer.status_code == 200
+    one, bad, none, two = answer.json()["results"]
+    assert one == predict(client, shown["one.jpg"]).json()
+    assert list(bad) == ["detail"]
+    assert "not an image" in bad["detail"]
+    assert none == {"emotion": None, "faces": [], "width": 400, "height": 300}
+    assert len(two["faces"]) == 2
+
+
+def test_number_of_images_in_a_request_is_limited():
+    small = encode(np.zeros((20, 20, 3), np.uint8))
+    with web.connect(images_per_request=3) as client:
+        assert len(post_all(client, *[small] * 3).json()["results"]) == 3
+        answer = post_all(client, *[small] * 4)
+        assert answer.status_code == 413
+        assert line(answer) == "the limit is 3 images per request"

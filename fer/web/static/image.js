@@ -1,5 +1,6 @@
 // The Image tab: one image with its faces marked, or a table of many.
 
+import { offerCorrections } from "./correct.js";
 import { drawBars, drawFaces, nameOf, titleOf } from "./draw.js";
 import { imagesIn, pathOf } from "./files.js";
 import { Rows } from "./rows.js";
@@ -95,6 +96,7 @@ export class ImageTab {
     find(panel, ".result tbody").replaceChildren(...answer.faces.map(row));
     show(find(panel, "details"), count > 0);
     drawBars(find(panel, ".faces"), answer.faces);
+    if (this.about.collects) offerCorrections(find(panel, ".faces"), file, answer.faces, this.about.labels);
   }
 
   // A table with a row for each file, in order; a bad file does not stop the others.

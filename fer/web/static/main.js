@@ -51,6 +51,7 @@ const [about, { cameras }] = await Promise.all([ask("/health"), ask("/cameras")]
   throw error;
 });
 find(document, "#model").textContent = `${about.model}: ${about.labels.join(", ")}`;
+show(find(document, "#collects"), about.collects);
 find(document, "#keep").textContent = Math.round(about.limits.video_keep_seconds / 60);
 if (!cameras.length) {
   show(find(document, "#tab-camera"), false);

@@ -1,0 +1,92 @@
+"""POST /corrections: faces that a person has labelled, kept as class folders for training.
+
+Off unless the server is started with --collect. Each correction needs the person's consent, for that image alone.
+"""
+
+import logging
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cv2
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from pydantic import BaseModel
+
+from fer.core.errors import FerError
+from fer.core.files import replacing
+from fer.web.images import decode
+from fer.web.problems import problem_responses, refuse
+from fer.web.rate_limit import RateLimit
+from fer.web.slots import client_of
+from fer.web.state import State
+
+logger = logging.getLogger(__name__)
+
+
+class Kept(BaseModel):
+    """How many faces the server has kept so far."""
+
+    kept: int
+
+
+def create_router(state: State, folder: Path) -> APIRouter:
+    """The route for corrections.
+
+    Args:
+        state: of the server.
+        folder: faces go to `folder`/LABEL/, for train.py --data `folder`.
+
+    Raises:
+        FerError: the folder cannot be made.
+    """
+    labels = state.classifier.labels
+    rate = RateLimit(state.limits.corrections_per_minute, "corrections")
+    try:
+        for label in labels:
+            (folder / label).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FerError(f"{folder}: cannot be made ({error.strerror or error})") from error
+    kept = sum(len(list((folder / label).glob("*.png"))) for label in labels)
+    router = APIRouter(tags=["corrections"])
+
+    @router.post(
+        "/corrections", status_code=201, responses=problem_responses(400, 403, 408, 413, 415, 422, 429, 503, 507)
+    )
+    async def correct(
+        request: Request,
+        image: Annotated[UploadFile, File(description="the whole image, as it was labelled")],
+        label: Annotated[str, Form(description="the right label, one of the model's")],
+        consent: Annotated[Literal["yes"], Form(description="the person agrees that this face is kept")],
+        x: Annotated[int, Form(ge=0)],
+        y: Annotated[int, Form(ge=0)],
+        width: Annotated[int, Form(gt=0)],
+        height: Annotated[int, Form(gt=0)],
+    ) -> Kept:
+        """Keeps one face of an image with the label that a person has chosen. The rest of the image is not kept."""
+        nonlocal kept
+        if label not in labels:
+            refuse(422, f"the labels are {', '.join(labels)}")
+        if kept >= state.limits.corrections:
+            refuse(507, f"the limit is {state.limits.corrections:,} corrections")
+        rate.take(client_of(request))
+        box = (x, y, width, height)
+        await state.run(state.image_pool, _keep, state, await image.read(), box, folder / label)
+        kept += 1
+        return Kept(kept=kept)
+
+    return router
+
+
+def _keep(state: State, data: bytes, box: tuple[int, int, int, int], folder: Path) -> None:
+    """Writes the pixels of a box as a PNG file of a random name: no metadata of the image is left."""
+    image = decode(data, state.limits, most_pixels=state.limits.image_pixels)
+    x, y, width, height = box
+    if x + width > image.shape[1] or y + height > image.shape[0]:
+        refuse(422, "the box reaches beyond the image")
+    encoded = cv2.imencode(".png", image[y : y + height, x : x + width])[1]
+    try:
+        with replacing(folder / f"{secrets.token_hex(8)}.png") as temporary:
+            temporary.write_bytes(encoded.tobytes())
+    except (OSError, FerError):
+        logger.exception("a correction could not be kept")
+        refuse(507, "the server cannot keep this face")

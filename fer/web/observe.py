@@ -1,0 +1,125 @@
+"""What the person who runs the server sees of it: a structured access log, and metrics for Prometheus.
+
+Neither holds images, file names, ids of videos, names of cameras or query strings: a request is named by its route.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import Protocol
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from fer.core.errors import FerError
+
+OTHER = "other"  # the route of a request that no route answers
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # buckets of the latencies
+
+
+class Observer(Protocol):
+    """Is told of every response."""
+
+    def __call__(self, scope: Mapping, status: int, seconds: float) -> None: ...
+
+
+def route_of(scope: Mapping) -> str:
+    """The template of the route that answered, such as "/videos/{id}"."""
+    path = getattr(scope.get("route"), "path", None)
+    if path:
+        return path
+    return "/static" if scope["path"].startswith("/static/") else OTHER
+
+
+class AccessLog:
+    """Appends a line of JSON for every response to a file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FerError: the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path):
+        try:
+            handler = WatchedFileHandler(path, encoding="utf-8")  # which goes on after a rotation of logs
+        except OSError as error:
+            raise FerError(f"{path}: cannot be written ({error.strerror or error})") from error
+        self.log = logging.Logger("access")
+        self.log.addHandler(handler)
+
+    def __call__(self, scope: Mapping, status: int, seconds: float) -> None:
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "client": scope["client"][0] if scope.get("client") else None,
+            "method": scope["method"],
+            "route": route_of(scope),
+            "status": status,
+            "milliseconds": round(1000 * seconds, 1),
+        }
+        self.log.info(json.dumps(line))
+
+
+class Metrics:
+    """Counts for Prometheus, and the route /metrics that shows them.
+
+    Args:
+        gauges: name -> (help, function that gives the value now).
+
+    Raises:
+        FerError: prometheus-client is not installed.
+    """
+
+    def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]):
+        try:
+            import prometheus_client as client
+        except ModuleNotFoundError as error:
+            raise FerError("--metrics needs prometheus-client: pip install prometheus-client") from error
+
+        self.client, self.registry = client, client.CollectorRegistry()
+        client.ProcessCollector(registry=self.registry)
+        common = {"registry": self.registry}
+        self.requests = client.Counter("fer_requests", "Responses", ("method", "route", "status"), **common)
+        self.seconds = client.Histogram(
+            "fer_request_seconds", "Time to a complete response", ("route",), buckets=SECONDS, **common
+        )
+        self.faces = client.Counter("fer_faces", "Faces labelled in images", **common)
+        for name, (text, function) in gauges.items():
+            client.Gauge(f"fer_{name}", text, **common).set_function(function)
+
+    def __call__(self, scope: Mapping, status: int, seconds: float) -> None:
+        # Clients choose methods freely, and each value would be a time series of its own.
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else OTHER
+        self.requests.labels(method, route_of(scope), status).inc()
+        self.seconds.labels(route_of(scope)).observe(seconds)
+
+    def create_router(self) -> APIRouter:
+        """The route /metrics."""
+        router = APIRouter()
+
+        @router.get("/metrics", include_in_schema=False)
+        async def metrics() -> Response:
+            return Response(self.client.generate_latest(self.registry), media_type=self.client.CONTENT_TYPE_LATEST)
+
+        return router
+
+
+def observed(scope: Mapping, send: Callable, observers: list[Observer]) -> Callable:
+    """An ASGI `send` that tells the observers when the response is complete."""
+    begun, status = time.perf_counter(), 0
+
+    async def wrapped(message: dict) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        await send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            for observer in observers:
+                observer(scope, status, time.perf_counter() - begun)
+
+    return wrapped
