@@ -64,13 +64,14 @@ def add_output_arguments(parser):
     group.add_argument("--groups", metavar="PNG", help="accuracy and recalls of the groups of --group-by")
     group.add_argument("--mistakes", metavar="CSV", help="all mistakes, the most confident first; a sheet as PNG")
     group.add_argument("--robustness", metavar="PNG", help="accuracy under 8 corruptions in 5 strengths, printed too")
+    group.add_argument("--card", metavar="MD", help="a model card, from the model's metadata and all three --tta")
     group.add_argument("--explain", metavar="DIR", help="a sheet of Grad-CAM heat maps for each emotion")
 
 
 def main(args):
     check(args)
     models, data = load(args)
-    ours, *others = [predict(args, paths, models, data) for paths in (args.model, args.compare) if paths]
+    ours, *others = [predict(paths, models, data, args.tta) for paths in (args.model, args.compare) if paths]
     print(terminal.describe_data(args.split, ours.data))
     report, title = ours.report(), f"{ours.name} on {Path(args.data).name} {args.split}, {CROPS[args.tta]}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
@@ -90,10 +91,13 @@ def main(args):
         plain |= {name: analysis.to_dict() for name, analysis in analyses.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
     draw(args, report, analyses, [ours, *others], title)
+    if args.card:
+        write_card(args, models, data, report, analyses)
     if args.explain:
         from fer.evaluation.explain import write_explanations
 
-        print(f"\n{len(write_explanations(args.explain, models[args.model[0]], ours, title))} sheets in {args.explain}")
+        sheets = write_explanations(args.explain, models[args.model[0]], ours, title)
+        print(f"\n{len(sheets)} sheets in {args.explain}")
     return 0
 
 
@@ -106,7 +110,7 @@ def check(args):
     sheet = args.mistakes and str(Path(args.mistakes).with_suffix(".png"))
     figures = [args.confusion, args.reliability, args.risk_coverage, args.groups, args.robustness]
     figures = [path for path in figures if path]
-    paths = [Path(path) for path in (args.report, *figures, args.mistakes, sheet) if path]
+    paths = [Path(path) for path in (args.report, *figures, args.mistakes, sheet, args.card) if path]
     if len(set(paths)) < len(paths):
         raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
     for path in figures:
@@ -118,6 +122,8 @@ def check(args):
         raise FerError(f"{training}: there is no such file or folder")
     if not args.group_by and (args.groups or args.attributes):
         raise FerError("--groups and --attributes go with --group-by")
+    if args.card and (len(args.model) > 1 or args.tta != "none"):
+        raise FerError("--card goes with a single --model, and no --tta: the card has a row for each")
     if args.explain and (len(args.model) > 1 or args.tta != "none" or Path(args.model[0]).suffix != ".keras"):
         raise FerError("--explain goes with a single --model that is a .keras file, and no --tta")
     if args.explain and Path(args.explain).exists() and not Path(args.explain).is_dir():
@@ -145,12 +151,12 @@ def load(args):
         return {path: Classifier.load(path) for path in infos}, data
 
 
-def predict(args, paths, models, data):
+def predict(paths, models, data, tta):
     """The predictions of the models at these paths, averaged."""
     from fer.evaluation import predictions
 
     name = " + ".join(Path(path).name for path in paths)
-    return predictions.predict([models[path] for path in paths], data, name=name, tta=args.tta)
+    return predictions.predict([models[path] for path in paths], data, name=name, tta=tta)
 
 
 def analyse(args, ours, others):
@@ -212,3 +218,18 @@ def draw(args, report, analyses, predictions, title):
         plots.robustness(analyses["robustness"], args.robustness, title=title)
     if args.mistakes:
         mistakes.write_mistakes(Path(args.mistakes), predictions[0], title)
+
+
+def write_card(args, models, data, report, analyses):
+    """Writes the card of the model, measuring what it lacks: test-time augmentation."""
+    from fer.evaluation import card
+
+    path, reports = args.model[0], {"none": report}
+    for name in tta.TTA[1:]:
+        reports[name] = predict(args.model, models, data, name).report()
+    asked = {"model": path, "data": args.data, "votes": args.votes, "keep-list": args.keep_list}
+    flags = [f"--{name} {Path(value).name}" for name, value in asked.items() if value]
+    command = " ".join(["python evaluate.py", *flags, "--split", args.split])
+    more = {name: analyses.get(name) for name in ("leakage", "robustness")}
+    about = {"command": command, "data": Path(args.data).name, "split": args.split}
+    card.write_card(args.card, path, models[path], reports, **about, **more)

@@ -226,3 +226,32 @@ def test_models_of_different_splits_are_refused():
 )
 def test_outputs_that_would_overwrite_each_other_are_refused(refuse, outputs, said):
     assert said in refuse(evaluate, "--model", "m.keras", "--data", "demo", *outputs)
+
+
+def test_explanations_are_a_sheet_for_each_label(measured, tmp_path):
+    faces, models, _ = measured
+    printed = tiny.printed(evaluate, "--model", models[0], "--data", faces, "--explain", tmp_path / "why")
+    assert f"3 sheets in {tmp_path / 'why'}" in printed
+    assert sorted(path.name for path in (tmp_path / "why").iterdir()) == [f"{label}.png" for label in tiny.LABELS]
+
+
+def test_robustness_is_printed_drawn_and_reported(measured, tmp_path):
+    faces, models, _ = measured
+    files = ("--robustness", tmp_path / "r.png", "--report", tmp_path / "r.json")
+    printed = tiny.printed(evaluate, "--model", models[0], "--data", faces, *files)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["robustness"]["clean"] == report["accuracy"]
+    assert len(report["robustness"]["accuracy"]) == 8
+    assert f"accuracy under corruption, {N} images; {report['accuracy']:.1%} without" in printed
+    assert (tmp_path / "r.png").read_bytes().startswith(PNG)
+
+
+def test_card_has_a_row_for_each_kind_of_tta(measured, tmp_path):
+    faces, models, _ = measured
+    tiny.printed(evaluate, "--model", models[0], "--data", faces, "--card", tmp_path / "card.md")
+    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    for tta in ("none", "flip", "ten-crop"):
+        path = tmp_path / f"{tta}.json"
+        tiny.printed(evaluate, "--model", models[0], "--data", faces, "--report", path, "--tta", tta)
+        assert f"| {tta} | {100 * json.loads(path.read_text())['accuracy']:.2f} % (" in text
+    assert "`python evaluate.py --model model0.keras --data faces --split validation`" in text

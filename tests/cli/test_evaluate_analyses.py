@@ -344,20 +344,6 @@ def test_the_table_of_risks_is_printed_when_asked_for(evaluated, tmp_path):
     assert (tmp_path / "rc.svg").read_text().startswith("<?xml")
 
 
-def test_explanations_are_a_sheet_for_each_label(faces, models, tmp_path):
-    printed = tiny.printed(evaluate, "--model", models[0], "--data", faces, "--explain", tmp_path / "why")
-    assert f"3 sheets in {tmp_path / 'why'}" in printed
-    assert sorted(path.name for path in (tmp_path / "why").iterdir()) == [f"{label}.png" for label in tiny.LABELS]
-
-
-def test_robustness_is_printed_drawn_and_reported(evaluated, tmp_path):
-    printed, report = evaluated("--robustness", tmp_path / "r.png")
-    assert report["robustness"]["clean"] == report["accuracy"]
-    assert len(report["robustness"]["accuracy"]) == 8
-    assert f"accuracy under corruption, 120 images; {report['accuracy']:.1%} without" in printed
-    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_all_analyses_at_once(evaluated, faces, models, tmp_path):
     flags = (
         "--leakage-against",
@@ -380,6 +366,7 @@ def test_all_analyses_at_once(evaluated, faces, models, tmp_path):
     [
         (("--leakage-against", "nowhere"), "nowhere: there is no such file or folder"),
         (("--report", __file__ + "/r.json"), "r.json: cannot be written"),
+        (("--card", "c.md", "--tta", "flip"), "--card goes with a single --model"),
         (("--explain", "x", "--tta", "flip"), "--explain goes with a single --model"),
         (("--explain", __file__), "the sheets need a folder"),
         (("--robustness", "r.xyz"), "cannot write a figure as '.xyz'"),

@@ -1,0 +1,190 @@
+"""Model cards: a page for each model, written from its own metadata and from reports.
+
+The headings follow Mitchell et al. 2019, "Model cards for model reporting".
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fer.core import files
+from fer.evaluation.leakage import Leakage
+from fer.evaluation.metrics import Report
+from fer.evaluation.robustness import Robustness
+from fer.models.classifier import Classifier
+
+INTENDED_USE = (
+    "Research, teaching, and demonstrations on consenting people. Not for decisions about people: not in hiring, "
+    "policing, schooling, insurance or medicine. The network predicts which word annotators would choose for a face. "
+    "It does not measure what a person feels."
+)
+LICENCE = (
+    "The licence of the suite covers its code, not these weights. What may be done with them also depends on the terms "
+    "of the images they were trained on."
+)
+FEW = 0.05  # share of the images below which a label counts as rare
+
+
+def write_card(
+    path: str | Path,
+    model: str | Path,
+    classifier: Classifier,
+    reports: Mapping[str, Report],
+    *,
+    command: str,
+    data: str,
+    split: str,
+    leakage: Leakage | None = None,
+    robustness: Robustness | None = None,
+) -> None:
+    """Writes the card of a model as Markdown.
+
+    Args:
+        path: the file; replaced if it exists.
+        model: the model's file.
+        classifier: the model.
+        reports: test-time augmentation ("none", "flip", "ten-crop") -> report on the same images.
+        command: measures the same figures again.
+        data, split: name and split of the images.
+        leakage, robustness: more figures of a single crop, where they were measured.
+
+    Raises:
+        FerError: the file cannot be written.
+    """
+    model = Path(model)
+    first = next(iter(reports.values()))
+    sections = [
+        f"# {model.stem}\n\n{_summary(classifier)}",
+        f"## Details\n\n{_details(model, classifier)}",
+        f"## Intended use\n\n{INTENDED_USE}",
+        f"## Data\n\n{_data(classifier, data, split, first)}",
+        f"## Results\n\n{_results(reports, command, leakage, robustness)}",
+        f"## Limits\n\n{_limits(first, split, leakage)}",
+        f"## Licence\n\n{LICENCE}",
+    ]
+    files.write_text(path, "\n\n".join(sections))
+
+
+def _summary(classifier: Classifier) -> str:
+    data = classifier.metadata.get("data")
+    trained = f"trained on {data}" if data else "of unknown training data"
+    return f"Facial expressions: {len(classifier.labels)} labels, {trained}."
+
+
+def _details(model: Path, classifier: Classifier) -> str:
+    metadata, spec = classifier.metadata, classifier.spec
+    rows = {
+        "labels": ", ".join(classifier.labels),
+        "input": f"{'grey' if spec.channels == 1 else 'colour (BGR)'}, {spec.size} x {spec.size} pixels",
+        "network": _network(classifier),
+        "file": f"`{model.name}`, {model.stat().st_size / 1e6:.1f} MB",
+        "training": _training(metadata),
+        "hardware": ", ".join(filter(None, (metadata.get("device"), metadata.get("dtype")))),
+        "calibration": _calibration(metadata),
+        "date": ", ".join(filter(None, (metadata.get("date"), _of("revision", metadata.get("revision"))))),
+    }
+    lines = ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items() if text)]
+    return "\n".join(lines)
+
+
+def _network(classifier: Classifier) -> str:
+    recipe = classifier.metadata.get("recipe", {})
+    parts = [recipe.get("network", ""), _of("width", recipe.get("width"))]
+    if hasattr(classifier.model, "count_params"):
+        parts.append(f"{classifier.model.count_params():,} parameters")
+    return ", ".join(filter(None, parts))
+
+
+def _training(metadata: dict) -> str:
+    recipe = metadata.get("recipe", {})
+    if not recipe:
+        return _of("imported from", metadata.get("imported"))
+    epochs = f"epoch {metadata['epoch']} of {recipe['epochs']}" if "epoch" in metadata and "epochs" in recipe else ""
+    parts = [
+        f"recipe `{recipe.get('name')}`",
+        epochs,
+        _of("initialised from", metadata.get("init")),
+        _of("distilled from", " and ".join(metadata.get("teachers") or ())),
+        _of("FER+ votes:", metadata.get("votes")),
+        _of("seed", metadata.get("seed")),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _calibration(metadata: dict) -> str:
+    temperature, below = metadata.get("temperature"), metadata.get("uncertain_below")
+    parts = [f"temperature {temperature:.2f}" if temperature else "", f"uncertain below {below:.3f}" if below else ""]
+    return ", ".join(filter(None, parts)) or "none"
+
+
+def _of(name: str, value: object) -> str:
+    return f"{name} {value}" if value not in (None, "", 0) else ""
+
+
+def _data(classifier: Classifier, data: str, split: str, report: Report) -> str:
+    counts = classifier.metadata.get("pictures", {})
+    trained = f"Trained on {counts['train']:,} images. " if counts.get("train") else ""
+    support = ", ".join(f"{label} {count:,}" for label, count in zip(report.labels, report.support, strict=True))
+    return f"{trained}Evaluated on {report.n_images:,} images of {data}, {split} split: {support}."
+
+
+def _results(
+    reports: Mapping[str, Report], command: str, leakage: Leakage | None, robustness: Robustness | None
+) -> str:
+    lines = [
+        f"`{command}` with `--tta none`, `flip` or `ten-crop`:",
+        "",
+        "| TTA | accuracy (95 % interval) | balanced accuracy | macro F1 | top-2 accuracy | NLL | ECE |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for tta, report in reports.items():
+        low, high = report.accuracy_ci95
+        cells = [
+            tta,
+            f"{100 * report.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f})",
+            f"{100 * report.balanced_accuracy:.2f} %",
+            f"{report.macro_f1:.3f}",
+            f"{100 * report.top2_accuracy:.2f} %",
+            f"{report.nll:.3f}",
+            f"{report.ece:.3f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    first = next(iter(reports.values()))
+    f1 = {label: row["f1"] for label, row in first.per_class.items() if row["support"]}
+    ranked = sorted(f1, key=lambda label: -f1[label])
+    lines += ["", f"F1 by label: {', '.join(f'{label} {f1[label]:.2f}' for label in ranked)}."]
+    if leakage and (clean := leakage.without_near_duplicate):
+        low, high = clean.accuracy_ci95
+        lines[-1] += (
+            f" Without the images that have a duplicate or near-duplicate in training: "
+            f"{100 * clean.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f}, {clean.n_images:,} images)."
+        )
+    if robustness:
+        means = {kind: float(np.mean(values)) for kind, values in robustness.accuracy.items()}
+        by_kind = ", ".join(f"{kind} {100 * mean:.1f}" for kind, mean in sorted(means.items(), key=lambda one: -one[1]))
+        lines[-1] += (
+            f" Mean accuracy under corruption in five strengths: {100 * robustness.mean:.1f} % "
+            f"({by_kind}; `--robustness`)."
+        )
+    return "\n".join(lines)
+
+
+def _limits(report: Report, split: str, leakage: Leakage | None) -> str:
+    sentences = []
+    if split in ("train", "all"):
+        sentences.append("The network has seen images of this split in training: the figures say little about others.")
+    if split == "validation":
+        sentences.append("Training chose its epoch on this split, so the figures are slightly optimistic.")
+    occurring = {label: row for label, row in report.per_class.items() if row["support"]}
+    rare = [label for label, row in occurring.items() if row["support"] < FEW * report.n_images]
+    if rare:
+        sentences.append(f"Rare labels, with wide intervals: {', '.join(rare)}.")
+    if absent := [label for label in report.labels if label not in occurring]:
+        sentences.append(f"Labels without an image here: {', '.join(absent)}.")
+    weakest = min(occurring, key=lambda label: occurring[label]["recall"])
+    sentences.append(f"The lowest recall is that of {weakest}: {occurring[weakest]['recall']:.2f}.")
+    if leakage is None:
+        sentences.append("Duplicates between training and evaluation images were not searched (`--leakage-against`).")
+    sentences.append("Results by age, gender, skin tone or culture were not measured.")
+    return " ".join(sentences)

@@ -1,0 +1,71 @@
+"""Model cards: every figure is that of the reports, and a model that says little of itself still gets one."""
+
+import re
+
+import numpy as np
+import pytest
+from support import tiny
+
+from fer.core.images import InputSpec
+from fer.evaluation.card import write_card
+from fer.evaluation.leakage import measure_leakage
+from fer.evaluation.predictions import Predictions, predict
+from fer.evaluation.robustness import measure_robustness
+from fer.models.classifier import Classifier
+
+SPEC = InputSpec(tiny.SIZE)
+HEADINGS = ["Details", "Intended use", "Data", "Results", "Limits", "Licence"]
+COMMAND = "python evaluate.py --model model.keras --data faces --split validation"
+
+
+@pytest.fixture(scope="module")
+def known(learnt):
+    return Classifier.load(learnt)
+
+
+def test_a_card_holds_the_metadata_and_the_figures(learnt, known, tmp_path):
+    data = tiny.data(60, seed=1)
+    found = predict([known], {SPEC: data})
+    reports = {tta: predict([known], {SPEC: data}, tta=tta).report() for tta in ("none", "flip", "ten-crop")}
+    leakage = measure_leakage(found, data.select(np.arange(20)), "faces")
+    robustness = measure_robustness([known], {SPEC: data})
+    more = {"command": COMMAND, "data": "faces", "split": "validation"}
+    write_card(tmp_path / "c.md", learnt, known, reports, **more, leakage=leakage, robustness=robustness)
+    text = (tmp_path / "c.md").read_text(encoding="utf-8")
+    assert text.startswith("# model\n")
+    assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == HEADINGS
+    assert "| labels | angry, happy, sad |" in text
+    assert f"{known.model.count_params():,} parameters" in text
+    assert f"`{COMMAND}`" in text
+    for tta, report in reports.items():
+        low, high = (f"{100 * end:.2f}" for end in report.accuracy_ci95)
+        assert f"| {tta} | {100 * report.accuracy:.2f} % ({low} to {high}) |" in text
+    clean = leakage.without_near_duplicate
+    assert f"near-duplicate in training: {100 * clean.accuracy:.2f} % (" in text
+    assert f"corruption in five strengths: {100 * robustness.mean:.1f} %" in text
+    assert "Training chose its epoch on this split" in text
+    assert "Duplicates between training and evaluation images were not searched" not in text
+    assert len(text.splitlines()) <= 45
+
+
+def test_a_model_without_metadata_gets_a_card(learnt, known, tmp_path):
+    bare = Classifier(known.model, known.labels, known.spec)
+    data = tiny.data(60, seed=1)
+    report = predict([bare], {SPEC: data}).report()
+    write_card(tmp_path / "c.md", learnt, bare, {"none": report}, command=COMMAND, data="faces", split="test")
+    text = (tmp_path / "c.md").read_text(encoding="utf-8")
+    assert "of unknown training data" in text
+    assert "Training chose its epoch" not in text
+    assert "None" not in text
+    assert "were not searched (`--leakage-against`)" in text
+
+
+def test_rare_and_absent_labels_are_named(learnt, known, tmp_path):
+    targets = np.eye(4, dtype=np.float32)[[0] * 50 + [1] * 2 + [2] * 20]
+    labels = ("happy", "disgust", "sad", "contempt")
+    data = tiny.data(72)
+    kept = Predictions("m", type(data)(data.images, targets, labels, data.entries), targets[::-1])
+    write_card(tmp_path / "c.md", learnt, known, {"none": kept.report()}, command=COMMAND, data="faces", split="test")
+    text = (tmp_path / "c.md").read_text(encoding="utf-8")
+    assert "Rare labels, with wide intervals: disgust." in text
+    assert "Labels without an image here: contempt." in text
