@@ -123,7 +123,7 @@ def _of(name: str, value: object) -> str:
 
 
 def _data(classifier: Classifier, data: str, split: str, report: Report) -> str:
-    counts = classifier.metadata.get("pictures", {})
+    counts = classifier.metadata.get("n_images") or classifier.metadata.get("pictures", {})  # the older key
     trained = f"Trained on {counts['train']:,} images. " if counts.get("train") else ""
     support = ", ".join(f"{label} {count:,}" for label, count in zip(report.labels, report.support, strict=True))
     return f"{trained}Evaluated on {report.n_images:,} images of {data}, {split} split: {support}."

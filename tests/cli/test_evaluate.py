@@ -133,9 +133,9 @@ def test_all_mistakes_are_written_most_confident_first(evaluated, measured):
 
 
 @pytest.mark.parametrize(
-    ("tta", "views", "crops"), [("none", 1, "single crop"), ("flip", 2, "flip TTA"), ("ten-crop", 10, "ten-crop TTA")]
+    ("tta", "n_views", "crops"), [("none", 1, "single crop"), ("flip", 2, "flip TTA"), ("ten-crop", 10, "ten-crop TTA")]
 )
-def test_ensemble_with_tta(measured, tmp_path, capsys, tta, views, crops):
+def test_ensemble_with_tta(measured, tmp_path, capsys, tta, n_views, crops):
     faces, models, validation = measured
     path = tmp_path / "r.json"
     assert script(evaluate, "--model", *models, "--data", faces, "--tta", tta, "--report", path) == 0
@@ -143,7 +143,7 @@ def test_ensemble_with_tta(measured, tmp_path, capsys, tta, views, crops):
     probabilities = average([Classifier.load(model) for model in models], [validation.images] * 2, tta=tta)
     right = probabilities.argmax(axis=1) == validation.targets.argmax(axis=1)
     assert report["accuracy"] == pytest.approx(right.mean())
-    assert (report["views"], report["model"]) == (views, list(map(str, models)))
+    assert (report["views"], report["model"]) == (n_views, list(map(str, models)))
     assert f"model0.keras + model1.keras on faces validation, {crops}\n" in capsys.readouterr().out
 
 
@@ -204,16 +204,16 @@ def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
 
 def test_models_of_different_splits_are_refused():
     args = evaluate.parse_args(["--model", "a", "b", "--data", "d"])
-    notes = [{"split": {"validation_fraction": 0.1, "split_seed": seed}} for seed in (1, 2)]
+    metadata = [{"split": {"validation_fraction": 0.1, "split_seed": seed}} for seed in (1, 2)]
     with pytest.raises(FerError, match="--split-seed"):
-        arguments.take_split(args, notes)
+        arguments.take_split(args, metadata)
     args.split_seed = 3
-    arguments.take_split(args, notes)
+    arguments.take_split(args, metadata)
     assert (args.validation_fraction, args.split_seed) == (0.1, 3)
 
 
 @pytest.mark.parametrize(
-    ("outputs", "said"),
+    ("outputs", "message"),
     [
         (["--confusion", "r.png", "--mistakes", "r.csv"], "two outputs would be one file"),
         (["--report", "a", "--reliability", "a"], "two outputs would be one file"),
@@ -224,8 +224,8 @@ def test_models_of_different_splits_are_refused():
         (["--attributes", "a.csv"], "--groups and --attributes go with --group-by"),
     ],
 )
-def test_outputs_that_would_overwrite_each_other_are_refused(refuse, outputs, said):
-    assert said in refuse(evaluate, "--model", "m.keras", "--data", "demo", *outputs)
+def test_outputs_that_would_overwrite_each_other_are_refused(refuse, outputs, message):
+    assert message in refuse(evaluate, "--model", "m.keras", "--data", "demo", *outputs)
 
 
 def test_explanations_are_a_sheet_for_each_label(measured, tmp_path):

@@ -193,8 +193,8 @@ class TestCompare:
         Classifier(tiny.build(labels), labels, SPEC).save(tmp_path / "four.keras")
         _, report = evaluated("--compare", tmp_path / "four.keras")
         data = dataset.load(faces, SPEC, splits=("validation",))["validation"].align(labels)
-        said = Classifier.load(tmp_path / "four.keras").predict(data.images).argmax(axis=1)
-        assert report["comparison"]["accuracy"][1] == pytest.approx((said == data.targets.argmax(axis=1)).mean())
+        y_pred = Classifier.load(tmp_path / "four.keras").predict(data.images).argmax(axis=1)
+        assert report["comparison"]["accuracy"][1] == pytest.approx((y_pred == data.targets.argmax(axis=1)).mean())
 
     def test_a_model_with_itself(self, evaluated, models):
         printed, report = evaluated("--compare", models[0])

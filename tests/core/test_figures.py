@@ -231,7 +231,7 @@ class TestTimeline:
             return original(axes, x, y, values, **options)
 
         monkeypatch.setattr(Axes, "pcolormesh", mesh)
-        timeline.timeline(tracks, self.LABELS, tmp_path / "t.png", title="a film")
+        timeline.timeline(tracks, self.LABELS, tmp_path / "t.png", title="a video")
         assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
         return drawn
 

@@ -60,6 +60,14 @@ def test_a_model_without_metadata_gets_a_card(learnt, known, tmp_path):
     assert "were not searched (`--leakage-against`)" in text
 
 
+@pytest.mark.parametrize("key", ["n_images", "pictures"])
+def test_number_of_training_images_under_either_key(key, learnt, known, tmp_path):
+    told = Classifier(known.model, known.labels, known.spec, {key: {"train": 1234, "validation": 60}})
+    report = predict([told], {SPEC: tiny.data(60, seed=1)}).report()
+    write_card(tmp_path / "c.md", learnt, told, {"none": report}, command=COMMAND, data="faces", split="test")
+    assert "Trained on 1,234 images." in (tmp_path / "c.md").read_text(encoding="utf-8")
+
+
 def test_rare_and_absent_labels_are_named(learnt, known, tmp_path):
     targets = np.eye(4, dtype=np.float32)[[0] * 50 + [1] * 2 + [2] * 20]
     labels = ("happy", "disgust", "sad", "contempt")

@@ -19,8 +19,8 @@ def marks(**groups):
     """groups: name -> (right, images), all of label 0; as `by_group` takes them."""
     names = np.concatenate([np.full(n, name) for name, (_, n) in groups.items()])
     right = np.concatenate([np.arange(n) < count for count, n in groups.values()])
-    said = np.where(right, 0, 1)
-    return names, np.eye(3)[said], np.eye(3)[np.zeros(len(names), int)], LABELS, "age"
+    y_pred = np.where(right, 0, 1)
+    return names, np.eye(3)[y_pred], np.eye(3)[np.zeros(len(names), int)], LABELS, "age"
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,13 @@ def test_each_group_is_scored_as_if_it_were_alone(case):
     assert list(plain["groups"]) == ["child", "old", "young"]
     for name, scores in plain["groups"].items():
         rows = names == name
-        truth, said = true[rows], probabilities[rows].argmax(axis=1)
+        truth, y_pred = true[rows], probabilities[rows].argmax(axis=1)
         assert scores["images"] == rows.sum()
-        assert scores["accuracy"] == pytest.approx(accuracy_score(truth, said))
-        expected = binomtest(int((truth == said).sum()), int(rows.sum())).proportion_ci(method="wilson")
+        assert scores["accuracy"] == pytest.approx(accuracy_score(truth, y_pred))
+        expected = binomtest(int((truth == y_pred).sum()), int(rows.sum())).proportion_ci(method="wilson")
         assert scores["accuracy_ci95"] == pytest.approx([expected.low, expected.high])
-        assert scores["macro_f1"] == pytest.approx(f1_score(truth, said, labels=np.unique(truth), average="macro"))
-        recalls = recall_score(truth, said, labels=[0, 1, 2], average=None, zero_division=np.nan)
+        assert scores["macro_f1"] == pytest.approx(f1_score(truth, y_pred, labels=np.unique(truth), average="macro"))
+        recalls = recall_score(truth, y_pred, labels=[0, 1, 2], average=None, zero_division=np.nan)
         for value, label, recall in zip(scores["recall"].values(), LABELS, recalls, strict=True):
             assert value is None if np.isnan(recall) else value == pytest.approx(recall)
             assert scores["support"][label] == np.sum(truth == LABELS.index(label))
