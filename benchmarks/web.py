@@ -1,6 +1,7 @@
 """The web page: `/predict` for one client and for eight, the live page in Chromium, and the server's memory.
 
     python benchmarks/web.py --model models/four-block.keras --json web.json
+    python benchmarks/web.py --model models/fer2013.tflite --soak 20
 
 One face (scikit-image's astronaut) at 640x480. Starts app.py itself; the clients share the machine with it, as the
 browser does. The live page gets the moving astronaut from Chromium's fake camera; its figure counts the answers that
@@ -27,12 +28,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import scenes
+import soak
 from live import film
 
 CLIENTS = 8
 WARM_UP = 20  # requests
 LIVE_WARM_UP = 5.0  # seconds
-BOUNDARY = "picture"
+BOUNDARY = "image"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -42,6 +44,7 @@ def main():
     parser.add_argument("--requests", type=int, default=200, help="for each number of clients")
     parser.add_argument("--memory-requests", type=int, default=1000)
     parser.add_argument("--live-seconds", type=float, default=20.0)
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="run soak.py instead: load, then hostile clients")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
     from fer.cli import terminal
@@ -50,15 +53,16 @@ def main():
     with terminal.quiet():
         hardware = device.describe()
     print(f"{hardware}, opencv {cv2.__version__}, {Path(args.model).name}, {scenes.WIDTH}x{scenes.HEIGHT}")
-    body = form(cv2.imencode(".jpg", scenes.scene(0.8, 150, 60)[0])[1].tobytes())
-    with serving(args.model) as (address, pid):
-        ask(address, body, WARM_UP)
-        figures = percentiles("", ask(address, body, args.requests))
-        figures |= percentiles(f"_{CLIENTS}", together(address, body, args.requests))
-        figures |= live(address, args.live_seconds)
-        before = resident(pid)
-        together(address, body, args.memory_requests)
-        figures["memory_growth_mb"] = round(resident(pid) - before, 1)
+    jpeg = cv2.imencode(".jpg", scenes.scene(0.8, 150, 60)[0])[1].tobytes()
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        # All clients of this program share one address.
+        serving(args.model, temporary, "--requests-per-minute", "1000000") as (address, pid),
+    ):
+        if args.soak:
+            figures = soak.soak(address, pid, Path(temporary), jpeg, args.soak)
+        else:
+            figures = measure(address, pid, form(jpeg), args)
     for name, value in figures.items():
         print(f"{name:18} {value:>10}")
     if args.json:
@@ -66,24 +70,37 @@ def main():
         Path(args.json).write_text(json.dumps(figures | about, indent=1))
 
 
+def measure(address, pid, body, args):
+    """Latencies of /predict, frames per second of the live page, growth of memory."""
+    ask(address, body, WARM_UP)
+    figures = percentiles("", ask(address, body, args.requests))
+    figures |= percentiles(f"_{CLIENTS}", together(address, body, args.requests))
+    figures |= live(address, args.live_seconds)
+    before = resident(pid)
+    together(address, body, args.memory_requests)
+    return figures | {"memory_growth_mb": round(resident(pid) - before, 1)}
+
+
 @contextmanager
-def serving(model):
+def serving(model, temporary, *flags):
     """Starts app.py at a free port; gives its address and process number."""
     script = Path(__file__).parent.parent / "app.py"
-    command = [sys.executable, script, "--model", model, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, script, "--model", model, "--port", "0", *flags]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": temporary}
+    ) as process:
         try:
             address = next((line.strip() for line in process.stdout if line.startswith("http")), None)
             if address is None:
                 sys.exit(f"error: app.py ended with code {process.wait()}")
-            yield address, process.pid
+            yield address.rstrip("/"), process.pid
         finally:
             process.terminate()
 
 
-def form(picture):
+def form(image):
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="scene.jpg"\r\n\r\n'
-    return head.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return head.encode() + image + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 def ask(address, body, count):

@@ -68,9 +68,10 @@ def create_router(state: State, folder: Path) -> APIRouter:
             refuse(422, f"the labels are {', '.join(labels)}")
         if kept >= state.limits.corrections:
             refuse(507, f"the limit is {state.limits.corrections:,} corrections")
-        rate.take(client_of(request))
+        client = client_of(request)
+        rate.take(client)
         box = (x, y, width, height)
-        await state.run(state.image_pool, _keep, state, await image.read(), box, folder / label)
+        await state.run(state.image_pool, client, _keep, state, await image.read(), box, folder / label)
         kept += 1
         return Kept(kept=kept)
 

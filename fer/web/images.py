@@ -74,21 +74,22 @@ def create_router(state: State) -> APIRouter:
         """
         if len(image) > state.limits.images_per_request:
             refuse(413, f"the limit is {state.limits.images_per_request} images per request")
-        with slots.hold(client_of(request)):
+        client = client_of(request)
+        with slots.hold(client):
             if len(image) == 1:
-                return await label_upload(image[0])
-            return LabelledImages(results=[await label_or_problem(one) for one in image])
+                return await label_upload(client, image[0])
+            return LabelledImages(results=[await label_or_problem(client, one) for one in image])
 
-    async def label_upload(upload: UploadFile) -> LabelledImage:
+    async def label_upload(client: str, upload: UploadFile) -> LabelledImage:
         data = await upload.read()
-        result = await state.run(state.image_pool, label, recognizer, data, state.limits)
+        result = await state.run(state.image_pool, client, label, recognizer, data, state.limits)
         if state.metrics:
             state.metrics.faces.inc(len(result["faces"]))
         return LabelledImage(**result)
 
-    async def label_or_problem(upload: UploadFile) -> LabelledImage | Problem:
+    async def label_or_problem(client: str, upload: UploadFile) -> LabelledImage | Problem:
         try:
-            return await label_upload(upload)
+            return await label_upload(client, upload)
         except HTTPException as error:
             return Problem(detail=error.detail)
 

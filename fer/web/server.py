@@ -1,5 +1,6 @@
 """The application: routers, static files, and how uvicorn serves them."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -80,6 +81,7 @@ def create_app(
     """
     limits = limits or Limits()
     state = State(classifier, model_name, new_detector, auto=auto, uncertain_below=uncertain_below, limits=limits)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # as often as a client likes, too
     MultiPartParser.spool_max_size = limits.image_bytes + 1  # Starlette would write images over 1 MB to disk
 
     @asynccontextmanager
@@ -169,7 +171,7 @@ def uvicorn_config(
         forwarded_allow_ips=[str(network) for network in proxies],
         server_header=False,
         access_log=False,
-        log_level="warning",
+        log_level="error",  # each malformed request would write a warning, as often as a client likes
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeVar
 
 from fer.core.system import cores
@@ -10,6 +9,7 @@ from fer.inference.faces import Detector
 from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
 from fer.video.session import Session
+from fer.web.fair_pool import FairPool
 from fer.web.limits import Limits
 from fer.web.observe import Metrics
 from fer.web.problems import refuse
@@ -48,8 +48,8 @@ class State:
         self.auto, self.uncertain_below, self.limits = auto, uncertain_below, limits
         self.metrics: Metrics | None = None
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
-        self.image_pool = ThreadPoolExecutor(cores(), "images")
-        self.live_pool = ThreadPoolExecutor(cores(), "webcams")
+        self.image_pool = FairPool(cores(), "images")
+        self.live_pool = FairPool(cores(), "webcams")
 
     def new_recognizer(self, detectors: int = 1) -> Recognizer:
         """A recognizer that searches so many images at once."""
@@ -61,13 +61,13 @@ class State:
         """A session for one webcam, camera or video."""
         return Session(self.new_recognizer(), thorough=thorough)
 
-    async def run(self, pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
-        """Runs a function in a thread, and stops waiting for it after `Limits.image_seconds`.
+    async def run(self, pool: FairPool, client: str, function: Callable[..., T], *arguments: object) -> T:
+        """Runs a function in a thread for a client, and stops waiting for it after `Limits.image_seconds`.
 
         Raises:
             HTTPException: 503, it took too long.
         """
-        task = asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+        task = asyncio.wrap_future(pool.submit(client, function, *arguments))
         try:
             return await asyncio.wait_for(task, self.limits.image_seconds)
         except TimeoutError:
@@ -76,4 +76,4 @@ class State:
     def close(self) -> None:
         """Ends the threads; what still waits for one is dropped."""
         for pool in (self.image_pool, self.live_pool):
-            pool.shutdown(cancel_futures=True)
+            pool.close()

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from fer.video.frames import USUAL_FPS
 from fer.video.session import Session
 from fer.video.video_file import FileLimits, VideoFile
 from fer.video.writer import VideoWriter
+from fer.web.fair_pool import FairPool
 from fer.web.limits import Limits, megabytes
 from fer.web.private_folder import PrivateFolder
 from fer.web.problems import refuse
@@ -75,7 +75,7 @@ def is_video(head: bytes) -> bool:
 
 
 class VideoJobs:
-    """Labels videos, one at a time.
+    """Labels videos, one at a time, and the clients' in turn.
 
     Args:
         new_session: makes the session that labels one.
@@ -89,7 +89,7 @@ class VideoJobs:
             limits.video_uploads, "uploads of videos", per_client=limits.video_uploads_per_client, retry=30
         )
         self.jobs: dict[str, Job] = {}
-        self.worker = ThreadPoolExecutor(1, "videos")
+        self.worker = FairPool(1, "videos")
         self.private: PrivateFolder | None = None
 
     def open(self) -> None:
@@ -100,7 +100,7 @@ class VideoJobs:
         """Ends all work and removes the folder."""
         for id in list(self.jobs):
             self.delete(id)
-        self.worker.shutdown()
+        self.worker.close()
         if self.private:
             self.private.close()
 
@@ -131,7 +131,7 @@ class VideoJobs:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise
         self.jobs[id] = job
-        self.worker.submit(self._work, job)
+        self.worker.submit(job.client, self._work, job)
         return id
 
     async def _store(self, job: Job, chunks: AsyncIterator[bytes]) -> None:
@@ -214,7 +214,7 @@ class VideoJobs:
             job.upload.unlink(missing_ok=True)
             job.touched = time.monotonic()
             job.state = state
-            if job.cancelled:
+            if state != "done":
                 shutil.rmtree(job.folder, ignore_errors=True)
 
     def _label(self, job: Job) -> None:

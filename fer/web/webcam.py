@@ -10,7 +10,7 @@ from fer.video.frames import Frame
 from fer.video.session import Session
 from fer.web.images import decode, labelled
 from fer.web.live import POLICY_VIOLATION, TOO_BIG, Closed, converse, process, receive
-from fer.web.slots import Slots
+from fer.web.slots import Slots, client_of
 from fer.web.state import State
 
 
@@ -25,12 +25,13 @@ def create_router(state: State) -> APIRouter:
     @router.websocket("/live")
     async def live(socket: WebSocket) -> None:
         async def talk() -> None:
-            session = await state.run(state.live_pool, state.new_session)
+            client = client_of(socket)
+            session = await state.run(state.live_pool, client, state.new_session)
             start, index = time.monotonic(), 0
             while True:
                 data = await receive(socket, "bytes", limits.idle_seconds)
                 seconds = time.monotonic() - start
-                result = await state.run(state.live_pool, _label, state, session, data, index, seconds)
+                result = await state.run(state.live_pool, client, _label, state, session, data, index, seconds)
                 await asyncio.wait_for(socket.send_json(result), limits.idle_seconds)
                 index += 1
 
