@@ -49,10 +49,13 @@ def between(low: float, high: float) -> Callable[[str], float]:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """Adds --data, --votes, --keep-list, --validation-fraction and --split-seed."""
+    """Adds --data, --votes, --keep-list, --validation-fraction, --split-seed and those of `add_form_arguments`."""
     group = parser.add_argument_group("data")
-    text = "class folders, a fer2013.csv, synthetic faces, or a Kaggle data set" + ("" if required else " (demo)")
-    group.add_argument("--data", required=required, metavar="PATH|demo|kaggle:OWNER/NAME", help=text)
+    text = "a folder or table (docs/data.md lists the forms), synthetic faces, or a set of Kaggle or Hugging Face"
+    text += "" if required else " (demo)"
+    places = "PATH|demo|kaggle:OWNER/NAME|hf:OWNER/NAME"
+    group.add_argument("--data", required=required, metavar=places, help=text)
+    add_form_arguments(group)
     group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV")
     group.add_argument("--keep-list", metavar="CSV", help="only the images it names, as audit_data.py writes it")
     text = "share of the training images to validate on, where the data have no validation split (0.1)"
@@ -60,10 +63,44 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = Fals
     group.add_argument("--split-seed", type=int, metavar="N", help="seed of that split (42)")
 
 
+def add_form_arguments(group: argparse._ActionsContainer) -> None:
+    """Adds what tells the form of the data where they do not show it: --labels, --format, --group and others."""
+    text = (
+        "what class names mean: 1=surprise,2=fear,...; a coding such as raf-db; or 'own': accept them as they are"
+    )
+    group.add_argument("--labels", metavar="NAME=LABEL,...|CODING|own", help=text)
+    group.add_argument(
+        "--codes", dest="labels", metavar="CODING", help="the same: raf-db, affectnet, ..."
+    )
+    group.add_argument("--label-map", dest="labels", metavar="FILE", help="the same, from a file of lines 1=surprise")
+    group.add_argument("--drop-labels", type=_names, metavar="LABEL,...", help="leave these labels out")
+    group.add_argument("--labels-csv", metavar="CSV", help="a table of file names and labels for the images of --data")
+    group.add_argument(
+        "--format", metavar="NAME", help="the form of the data (docs/data.md)"
+    )
+    text = "persons, whom the validation split keeps apart: a column, a regular expression for paths, or 'none'"
+    group.add_argument("--group", metavar="COLUMN|REGEX|none", help=text)
+    text = "where the decoded images are kept: auto holds them in memory where they fit, else decodes them again (auto)"
+    group.add_argument("--cache", choices=("auto", "memory", "disk", "none"), help=text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+FORM = ("labels", "drop_labels", "labels_csv", "format", "group", "cache")
+
+
+def form_options(args: argparse.Namespace) -> dict:
+    """The arguments of `add_form_arguments` as keyword arguments of `dataset.load`."""
+    return {name: getattr(args, name) for name in FORM if getattr(args, name) is not None}
+
+
 def dataset_options(args: argparse.Namespace) -> dict:
     """The arguments of `add_data_arguments` as keyword arguments of `dataset.load`, with a progress bar."""
     split = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
     given = {name: value for name, value in split.items() if value is not None}
+    given |= form_options(args)
     return given | {"votes": args.votes, "keep_list": args.keep_list, "progress": terminal.progress}
 
 

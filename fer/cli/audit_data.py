@@ -22,7 +22,9 @@ from fer.models.model_file import read_info
 
 def parse_args(argv=None):
     parser = arguments.parser(__doc__)
-    parser.add_argument("data", metavar="PATH|demo|kaggle:OWNER/NAME", help="what train.py takes as --data")
+    places = "PATH|demo|kaggle:OWNER/NAME|hf:OWNER/NAME"
+    parser.add_argument("data", metavar=places, help="what train.py takes as --data")
+    arguments.add_form_arguments(parser)
     parser.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes: count the labels that they change")
     text = "list the labels that it disputes; best not trained on these images"
     parser.add_argument("--model", type=arguments.model_path, metavar="MODEL", help=text)
@@ -45,7 +47,7 @@ def main(args):
     check(args)
     spec = read_info(args.model).spec if args.model else InputSpec()
     source = dataset.root(args.data)
-    parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=terminal.progress)
+    parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=terminal.progress, **arguments.form_options(args))
     voted = audit.votes_of(args.votes, parts) if args.votes else None
     probabilities = predict(args.model, parts) if args.model else None
     found = audit.audit(parts, threshold=args.near, voted=voted, probabilities=probabilities)

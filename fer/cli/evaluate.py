@@ -87,6 +87,7 @@ def main(args):
             print(f"\n{analysis.summary()}")
     if args.report:
         asked = {name: getattr(args, name) for name in ("model", "data", "votes", "keep_list", "split", "tta")}
+        asked |= arguments.form_options(args)
         plain = report.to_dict() | asked | {"views": tta.view_count(args.tta)}
         plain |= {name: analysis.to_dict() for name, analysis in analyses.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
@@ -118,7 +119,7 @@ def check(args):
     for path in paths:
         files.check_writable(path)
     training = args.leakage_against
-    if training and training != "demo" and not dataset.locate(training).exists():
+    if training and not dataset.exists(training):
         raise FerError(f"{training}: there is no such file or folder")
     if not args.group_by and (args.groups or args.attributes):
         raise FerError("--groups and --attributes go with --group-by")
@@ -170,7 +171,7 @@ def analyse(args, ours, others):
     for other in others:
         analyses["comparison"] = ours.compare(other)
     if args.group_by:
-        names = attributes.read(args.group_by, ours.data, dataset.locate(args.data), args.attributes)
+        names = attributes.read(args.group_by, ours.data, args.attributes)
         analyses["groups"] = groups.by_group(names, ours.probabilities, ours.data.targets, ours.labels, args.group_by)
     analyses["risk_coverage"] = curve = ours.risk_coverage()
     if args.fit_threshold is not None:
@@ -188,7 +189,7 @@ def load_training(args, evaluated):
     _, size, _, channels = evaluated.images.shape
     spec, source = InputSpec(size=size, channels=channels), args.leakage_against
     options = arguments.dataset_options(args)
-    if dataset.locate(source) != dataset.locate(args.data):
+    if dataset.root(source) != dataset.root(args.data):
         options |= {"validation_fraction": None, "votes": None, "keep_list": None}
     else:
         metadata = [read_info(path).metadata for path in args.model]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fer.cli import arguments, terminal
 from fer.core.errors import FerError
-from fer.data import class_folders
+from fer.data import walk
 from fer.inference import results
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
@@ -122,6 +122,6 @@ def find_images(
     """The images of the folder, without annotated copies that lie among them."""
     drawn, root = args.annotated and args.annotated.resolve(), args.folder.resolve()
     among = drawn and root in drawn.parents
-    for path in class_folders.find_images(args.folder, on_error=on_error, on_other=on_other):
+    for path in walk.find_images(args.folder, on_error=on_error, on_other=on_other):
         if not among or drawn not in path.resolve().parents:
             yield path

@@ -4,22 +4,27 @@ import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fer.core.errors import FerError
 
 # Every cell is text and stays as it stands. Stray spaces do no harm, and a comma at the end of every row does not shift
 # the columns.
-FORMAT = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "index_col": False}
+FORMAT: dict[str, Any] = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "index_col": False}
 
 
-def read_csv(path: str | Path, columns: Callable[[str], bool] = lambda name: True) -> pd.DataFrame:
-    """Reads a CSV file with a header.
+def read_csv(
+    path: str | Path, columns: Callable[[str], bool] = lambda name: True, *, header: bool = True
+) -> pd.DataFrame:
+    """Reads a CSV file.
 
     Args:
         path: the file, UTF-8.
         columns: says of a column's name whether to read it.
+        header: the first line has the names of the columns; else they are "0", "1", ...
 
     Returns:
         A table of text; names of columns in lower case, without spaces around them; "" where a cell is empty.
@@ -28,7 +33,8 @@ def read_csv(path: str | Path, columns: Callable[[str], bool] = lambda name: Tru
         FerError: the file cannot be opened, is empty or is not a CSV file.
     """
     with _as_fer_error(path):
-        return _plain_names(pd.read_csv(path, usecols=lambda name: columns(plain(name)), **FORMAT))
+        first = {} if header else {"header": None}
+        return _plain_names(pd.read_csv(path, usecols=lambda name: columns(plain(name)), **first, **FORMAT))
 
 
 def read_chunks(path: str | Path, rows: int) -> Iterator[pd.DataFrame]:
@@ -49,6 +55,20 @@ def require(table: pd.DataFrame, names: tuple[str, ...], path: str | Path) -> No
         raise FerError(f"{path}: no column {', '.join(missing)}; found {reprlib.repr(list(table.columns))}")
     if not table.columns.is_unique:
         raise FerError(f"{path}: two columns have one name: {reprlib.repr(list(table.columns))}")
+
+
+def numbers(table: pd.DataFrame, path: str | Path, *, header: bool = True) -> np.ndarray:
+    """The cells as numbers from 0, float32 (rows, columns).
+
+    Raises:
+        FerError: a cell is none; the message names the row.
+    """
+    values = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    if (wrong := np.flatnonzero(~(values >= 0).all(axis=1))).size:
+        row = int(wrong[0])
+        where = at_row(path, row) if header else f"{path}, line {row + 1}"
+        raise FerError(f"{where}: a vote is missing or not a number from 0")
+    return values
 
 
 def at_row(path: str | Path, row: int) -> str:

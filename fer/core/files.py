@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Reading a text file; writing a file whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -50,6 +50,20 @@ def check_writable(path: str | Path) -> None:
     with suppress(_Tried), replacing(path) as temporary:
         temporary.touch()
         raise _Tried
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file, a byte-order mark left out.
+
+    Raises:
+        FerError: the file cannot be opened, or is not UTF-8 text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise FerError(f"{path}: cannot be opened ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise FerError(f"{path}: not a text file ({error})") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from fer.core import csv
 from fer.core.errors import FerError
 from fer.core.labels import canonical
-from fer.data import fer2013_csv
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
 
@@ -17,13 +16,12 @@ FOLDER = "folder"  # the attribute that folders below the class folders hold
 KEYS = ("name", "file", "path", "source")  # columns that may name the images in a table of attributes
 
 
-def read(attribute: str, data: Dataset, place: Path, table: str | Path | None = None) -> np.ndarray:
+def read(attribute: str, data: Dataset, table: str | Path | None = None) -> np.ndarray:
     """The group of each image.
 
     Args:
         attribute: a column of `table`, or of the data's own CSV; or "folder", for CLASS/GROUP/image.jpg.
         data: the images.
-        place: the folder or CSV they are from, as `dataset.locate` gives it.
         table: a CSV with a column of file names and one of the attribute.
 
     Returns:
@@ -34,7 +32,8 @@ def read(attribute: str, data: Dataset, place: Path, table: str | Path | None = 
     """
     if table is not None:
         return _from_names(Path(table), attribute, data)
-    if fer2013_csv.is_table(place):
+    place = Path(data.root)
+    if all(entry.path == "" and entry.row is not None for entry in data.entries) and place.suffix.lower() == ".csv":
         return _column(place, attribute)[np.array([entry.row for entry in data.entries], np.int64)]
     if attribute == FOLDER and place.is_dir():
         labels = [data.labels[code] for code in data.targets.argmax(axis=1)]

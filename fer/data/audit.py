@@ -17,6 +17,7 @@ from fer.data import duplicates, fer2013_csv
 from fer.data.dataset import SPLITS, Dataset, join
 from fer.data.duplicates import group_identical
 from fer.data.entry import Entry
+from fer.data.image_array import Images, select
 
 DROPS = ("flat", "duplicates", "conflicts", "disputed", "votes")
 USUAL_DROPS = ("flat", "duplicates", "conflicts")
@@ -166,7 +167,7 @@ def audit(
     sizes = file_sizes(Path(data.root), data.entries)
     first, exact = group_identical(data.images)
     first = first[~flat[first]]
-    i, j, r = duplicates.near_duplicates(data.images[first], threshold)
+    i, j, r = duplicates.near_duplicates(select(data.images, first), threshold)
     i, j = first[i], first[j]
     chained = duplicates.connected(np.r_[i, first_of(exact)[exact]], np.r_[j, np.arange(len(data))], len(data))
     skipped = {split: part.skipped for split, part in parts.items()}
@@ -206,7 +207,7 @@ def groups_of(group: np.ndarray, usable: np.ndarray) -> list[np.ndarray]:
     return sorted((part for part in parts if len(part) > 1), key=lambda part: part[0])
 
 
-def deviations(images: np.ndarray) -> np.ndarray:
+def deviations(images: Images) -> np.ndarray:
     """Standard deviation of each image, grey levels, float64 (n); the largest of its colours."""
     return np.array([image.std(axis=(0, 1)).max() for image in images])
 

@@ -10,7 +10,6 @@ Every image is compared with every other: a block of vectors of length 1 times a
 time grows with the square of the number of images, the memory does not.
 """
 
-import hashlib
 from collections.abc import Iterator
 
 import cv2
@@ -19,6 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fer.core.errors import FerError
+from fer.data.image_array import Images, JoinedImages, digests
 
 NEAR = 0.95  # correlation
 FLAT = 5.0  # grey levels of standard deviation, below which an image has nothing to compare
@@ -27,7 +27,7 @@ BLOCK = 2048  # images compared with as many others at a time: 17 MB
 MAX_PAIRS = 20_000_000
 
 
-def group_identical(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def group_identical(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """Groups images with the same pixels; groups are numbered in the order of their first image.
 
     Args:
@@ -36,13 +36,13 @@ def group_identical(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         first, int64 (groups): row of each group's first image; group, int64 (n): the group of each image.
     """
-    keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
-    _, first, group = np.unique(np.array(keys), return_index=True, return_inverse=True)
+    keys = np.ascontiguousarray(digests(images)).view("V16").ravel()
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     by_place = np.argsort(first)  # not by hash: a split must not change with the size a network wants
     return first[by_place], np.argsort(by_place)[group]
 
 
-def duplicates_in(images: np.ndarray, others: np.ndarray, *, near: bool = False) -> np.ndarray:
+def duplicates_in(images: Images, others: Images, *, near: bool = False) -> np.ndarray:
     """Which images have a duplicate among others.
 
     Args:
@@ -58,7 +58,7 @@ def duplicates_in(images: np.ndarray, others: np.ndarray, *, near: bool = False)
     """
     if images.shape[1:] != others.shape[1:]:
         raise FerError(f"duplicates need images of one shape, not {images.shape[1:]} and {others.shape[1:]}")
-    _, group = group_identical(np.concatenate([images, others]))
+    _, group = group_identical(JoinedImages([images, others]))
     found = np.isin(group[: len(images)], group[len(images) :])
     if near:
         ours, usable = signatures(images)
@@ -69,7 +69,7 @@ def duplicates_in(images: np.ndarray, others: np.ndarray, *, near: bool = False)
     return found
 
 
-def near_duplicates(images: np.ndarray, threshold: float = NEAR) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def near_duplicates(images: Images, threshold: float = NEAR) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All pairs of near-duplicates. Flat images have none; leave out identical images before.
 
     Args:
@@ -103,7 +103,7 @@ def connected(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
     return connected_components(coo_array((np.ones(len(i), bool), (i, j)), shape=(n, n)), directed=False)[1]
 
 
-def signatures(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def signatures(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """What near-duplicates share: 16 x 16 grey pixels, mean 0 and length 1, so that a product is a correlation.
 
     Args:

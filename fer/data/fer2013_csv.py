@@ -1,7 +1,7 @@
 """Reads fer2013.csv and the FER+ votes that belong to its rows."""
 
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,48 +21,58 @@ CHUNK = 2048  # rows parsed at a time: 20 MB of text, not 271
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a CSV: images uint8 (n, 48, 48); codes int64 (n) of `labels.FER2013`; splits (n), None without Usage."""
+    """Rows of a CSV: images uint8 (n, 48, 48); codes int64 (n) of the coding; splits (n), None without Usage."""
 
     images: np.ndarray
     codes: np.ndarray
     splits: np.ndarray | None
 
 
-def read(path: Path, progress: Callable[[Iterable, int], Iterable] = lambda rows, _: rows) -> Table:
+CODES = {str(code): name for code, name in enumerate(FER2013)}
+
+
+def read(
+    path: Path,
+    progress: Callable[[Iterable, int], Iterable] = lambda rows, _: rows,
+    coding: Mapping[str, str] = CODES,
+) -> Table:
     """Reads `emotion,pixels[,Usage]` in any order of columns; stray spaces do no harm.
 
     Args:
         path: the CSV file.
         progress: wraps the iteration over chunks; gets it and the number of chunks (estimated from the file's size).
+        coding: the numbers that an emotion may have.
 
     Raises:
         FerError: other columns, or a row with a wrong emotion, Usage or number of pixels: the message names the row.
     """
-    images, codes, usages = [], [], []
+    images: list[np.ndarray] = []
+    codes: list[np.ndarray] = []
+    usages: list[np.ndarray] = []
     n_chunks = max(1, round(path.stat().st_size / (CHUNK * 8400))) if path.is_file() else 1
     for chunk in progress(csv.read_chunks(path, CHUNK), n_chunks):
         csv.require(chunk, ("emotion", "pixels"), path)
-        first = sum(map(len, codes))
-        codes.append(_codes(path, first, chunk["emotion"]))
+        first = sum(len(part) for part in codes)
+        codes.append(_codes(path, first, chunk["emotion"], coding))
         images.append(_pixels(path, first, chunk["pixels"]))
         if "usage" in chunk.columns:
             usages.append(_usages(path, first, chunk["usage"]))
-    if not codes or not sum(map(len, codes)):
+    if not codes or not sum(len(part) for part in codes):
         raise FerError(f"{path}: no rows")
     return Table(np.concatenate(images), np.concatenate(codes), np.concatenate(usages) if usages else None)
 
 
-def _codes(path, first, column):
-    valid = {str(code): code for code in range(len(FER2013))}
+def _codes(path: Path, first: int, column: pd.Series, coding: Mapping[str, str]) -> np.ndarray:
+    valid = {code: int(code) for code in coding}
     codes = column.str.strip().map(valid)
     if codes.isna().any():
         bad = int(np.flatnonzero(codes.isna())[0])
         found = reprlib.repr(column.iloc[bad])
-        raise FerError(f"{csv.at_row(path, first + bad)}: emotion must be 0 to {len(FER2013) - 1}, not {found}")
+        raise FerError(f"{csv.at_row(path, first + bad)}: emotion must be 0 to {len(coding) - 1}, not {found}")
     return codes.to_numpy(np.int64)
 
 
-def _usages(path, first, column):
+def _usages(path: Path, first: int, column: pd.Series) -> np.ndarray:
     splits = column.str.strip().str.lower().map(USAGES)
     if splits.isna().any():
         bad = int(np.flatnonzero(splits.isna())[0])
@@ -71,7 +81,7 @@ def _usages(path, first, column):
     return splits.to_numpy(str)
 
 
-def _pixels(path, first, column):
+def _pixels(path: Path, first: int, column: pd.Series) -> np.ndarray:
     images = np.empty((len(column), SIDE, SIDE), np.uint8)
     for i, text in enumerate(column):
         where = csv.at_row(path, first + i)
@@ -128,18 +138,21 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
     if (wrong := np.flatnonzero(usages != splits)).size:
         row = int(wrong[0])
         raise FerError(f"{csv.at_row(path, row)}: Usage {table['usage'].iloc[row]} beside an image of {splits[row]}")
-    counts = table[[*EMOTIONS, *OTHER_VOTES]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
-    if (wrong := np.flatnonzero(~(counts >= 0).all(axis=1))).size:
-        raise FerError(f"{csv.at_row(path, int(wrong[0]))}: a vote is missing or not a number from 0")
+    counts = csv.numbers(table[[*EMOTIONS, *OTHER_VOTES]], path)
+    return Votes(counts, shares_of(counts), tuple(canonical(name) for name in EMOTIONS))
+
+
+def shares_of(counts: np.ndarray) -> np.ndarray:
+    """The votes that remain after outliers, as shares of the eight emotions; see `read_votes`.
+
+    Args:
+        counts: float32 (n, 10), columns `EMOTIONS` and `OTHER_VOTES`.
+
+    Returns:
+        float32 (n, 8), rows of zeros where the image does not count.
+    """
     votes = np.where(counts > 1, counts, 0)
     emotions = votes[:, : len(EMOTIONS)]
-    total = votes.sum(axis=1)
-    agreed = emotions.max(axis=1) > total / 2
+    agreed = emotions.max(axis=1) > votes.sum(axis=1) / 2
     sums = np.maximum(emotions.sum(axis=1, keepdims=True), 1)
-    shares = np.where(agreed[:, None], emotions / sums, 0).astype(np.float32)
-    return Votes(counts, shares, tuple(canonical(name) for name in EMOTIONS))
-
-
-def is_table(path: Path) -> bool:
-    """True for a file name that ends in .csv."""
-    return path.suffix.lower() == ".csv"
+    return np.where(agreed[:, None], emotions / sums, 0).astype(np.float32)

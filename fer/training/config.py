@@ -28,8 +28,9 @@ class TrainingConfig:
 
     Attributes:
         recipe: the numbers.
-        data: class folders, a fer2013.csv, "demo", "kaggle:OWNER/NAME", or `IN_MEMORY`.
-        votes: FER+ votes for the rows of a fer2013.csv; `vote_mode` and `keep_list` as in `fer.data.dataset.load`.
+        data: a folder, a fer2013.csv, "demo", "kaggle:OWNER/NAME", "hf:OWNER/NAME", or `IN_MEMORY`.
+        votes: FER+ votes for the rows of a fer2013.csv.
+        vote_mode, keep_list, labels, drop_labels, labels_csv, format, group, cache: as in `fer.data.dataset.load`.
         validation_fraction: share of the training images to validate on, where the data have no validation split.
         split_seed: of that choice.
         seed: of the weights, the order of the images, the augmentation and the dropout.
@@ -45,6 +46,12 @@ class TrainingConfig:
     votes: str | None = None
     vote_mode: str = "shares"
     keep_list: str | None = None
+    labels: str | None = None
+    drop_labels: tuple[str, ...] = ()
+    labels_csv: str | None = None
+    format: str | None = None
+    group: str | None = None
+    cache: str = "auto"
     validation_fraction: float = 0.1
     split_seed: int = 42
     seed: int = 42
@@ -61,12 +68,13 @@ class TrainingConfig:
         if not self.output:
             object.__setattr__(self, "output", str(Path(self.run_dir, "model.keras")))
         # x/ and x are one place, ./demo and demo are two
-        for name in ("data", "votes", "keep_list", "init", "output", "run_dir"):
+        for name in ("data", "votes", "keep_list", "labels_csv", "init", "output", "run_dir"):
             place = getattr(self, name)
-            if place and place != "demo" and not str(place).startswith("kaggle:"):
+            if place and place != "demo" and not str(place).startswith(("kaggle:", "hf:")):
                 path = str(Path(place))
                 object.__setattr__(self, name, "./demo" if path == "demo" else path)
         object.__setattr__(self, "teacher", tuple(str(Path(path)) for path in self.teacher))
+        object.__setattr__(self, "drop_labels", tuple(self.drop_labels))
         if Path(self.output).suffix != ".keras":
             raise FerError(f"--output must end in .keras, not {self.output}")
         if not 0 <= self.seed < 2**32:
@@ -87,9 +95,10 @@ class TrainingConfig:
 
     def metadata(self) -> dict:
         """What the model file keeps of its origin; the folders above the data stay private."""
-        name = self.data if self.data.startswith("kaggle:") else Path(self.data).name
+        name = self.data if self.data.startswith(("kaggle:", "hf:")) else Path(self.data).name
         data = {"data": name, "votes": self.vote_mode if self.votes else None}
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
+        data |= {"drop_labels": list(self.drop_labels)} if self.drop_labels else {}
         split = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
         training: dict[str, Any] = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed}
         training["teachers"] = [Path(path).name for path in self.teacher]

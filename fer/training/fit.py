@@ -13,7 +13,7 @@ from fer.models.classifier import Classifier
 from fer.models.device import JIT_COMPILE, dtype_policy
 from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
-from fer.training.batches import Batches
+from fer.training.batches import Batches, validation_data
 from fer.training.callbacks import AveragedWeights, ProgressiveResizing, Reseed
 from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
@@ -111,7 +111,7 @@ def fit(
     if not folder.finished:
         model.fit(
             batches,
-            validation_data=(validation.images, validation.targets),
+            validation_data=validation_data(validation, recipe.batch_size),
             validation_batch_size=recipe.batch_size,
             initial_epoch=len(folder.history),
             epochs=recipe.epochs,

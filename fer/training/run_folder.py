@@ -14,6 +14,7 @@ import pandas as pd
 from fer.core.errors import FerError
 from fer.core.files import replacing
 from fer.core.images import InputSpec
+from fer.data.image_array import digests
 from fer.models.classifier import Classifier
 from fer.training import curves
 from fer.training.config import TrainingConfig
@@ -83,7 +84,7 @@ class RunFolder(keras.callbacks.Callback):
             "dtype": dtype,
             "backend": keras.backend.backend(),
             "labels": list(best.labels),
-            "data": fingerprint(*(array for dataset in data for array in (dataset.images, dataset.targets))),
+            "data": fingerprint(*(array for dataset in data for array in (digests(dataset.images), dataset.targets))),
             "teachers": fingerprint(*(array for known in teachers for array in known.model.get_weights()))
             if teachers
             else None,

@@ -1,6 +1,5 @@
 """Attributes of pictures: from the data's own CSV, from folders, from a table of names; never of the wrong picture."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,21 +27,20 @@ class TestTheDatasOwnTable:
 
     def test_a_column_by_row(self, table):
         pictures = load(table)
-        assert attributes.read("gender", pictures, table).tolist() == ["m", "f", "", "NA"]
-        assert attributes.read("GENDER", load(table, "train"), table).tolist() == ["f", "f", "x"]
+        assert attributes.read("gender", pictures).tolist() == ["m", "f", "", "NA"]
+        assert attributes.read("GENDER", load(table, "train")).tolist() == ["f", "f", "x"]
 
     def test_pictures_in_another_order_keep_their_own(self, table):
         pictures = load(table).select(np.array([3, 0]))
-        assert attributes.read("gender", pictures, table).tolist() == ["NA", "m"]
+        assert attributes.read("gender", pictures).tolist() == ["NA", "m"]
 
     def test_in_a_folder_that_holds_it(self, table):
-        place = dataset.locate(table.parent)
-        assert place == table
-        assert attributes.read("gender", load(table.parent), place).tolist()[:2] == ["m", "f"]
+        assert load(table.parent).root == str(table)
+        assert attributes.read("gender", load(table.parent)).tolist()[:2] == ["m", "f"]
 
     def test_no_such_column(self, table):
         with pytest.raises(FerError, match=r"it has no column 'age'; found \['emotion', 'gender', 'pixels', 'usage'\]"):
-            attributes.read("age", load(table), table)
+            attributes.read("age", load(table))
 
 
 class TestFolders:
@@ -52,7 +50,7 @@ class TestFolders:
             "validation/happy": ["x.png"], "validation/Sadness/women": 1,
         })  # fmt: skip
         pictures = load(root)
-        found = dict(zip(pictures.names, attributes.read("folder", pictures, root), strict=True))
+        found = dict(zip(pictures.names, attributes.read("folder", pictures), strict=True))
         by_file = {name.removeprefix("validation/"): group for name, group in found.items()}
         assert by_file == {
             "happy/women/000.png": "women", "happy/women/001.png": "women", "happy/men/old/000.png": "men",
@@ -62,20 +60,20 @@ class TestFolders:
     def test_a_root_named_like_a_label_is_no_class_folder(self, class_folders):
         root = class_folders({"happy/women": 2, "happy/men": 2, "sad/women": 2}, root="happy")
         pictures = load(root, "all")
-        groups = attributes.read("folder", pictures, root)
+        groups = attributes.read("folder", pictures)
         assert sorted(groups.tolist()) == ["men", "men", "women", "women", "women", "women"]
 
     def test_drawn_faces_have_no_folders(self):
         targets = np.eye(2, dtype=np.float32)
         entries = Entry("demo 0"), Entry("demo 1")
-        pictures = dataset.Dataset(np.zeros((2, 2, 2, 1), np.uint8), targets, ("a", "b"), entries)
+        pictures = dataset.Dataset(np.zeros((2, 2, 2, 1), np.uint8), targets, ("a", "b"), entries, root="demo")
         with pytest.raises(FerError, match=r"^demo: --group-by folder is for class folders with folders inside them$"):
-            attributes.read("folder", pictures, Path("demo"))
+            attributes.read("folder", pictures)
 
     def test_a_column_needs_a_table(self, class_folders):
         root = class_folders({"happy": 2, "sad": 2})
         with pytest.raises(FerError, match=r"no column 'gender'; give a table with --attributes .* --group-by folder"):
-            attributes.read("gender", load(root, "all"), root)
+            attributes.read("gender", load(root, "all"))
 
 
 class TestATableOfNames:
@@ -87,7 +85,7 @@ class TestATableOfNames:
         path = root.parent / "attributes.csv"
         path.write_text(text, encoding="utf-8")
         pictures = load(root, "all")
-        found = attributes.read(attribute, pictures, root, path)
+        found = attributes.read(attribute, pictures, path)
         return dict(zip(pictures.names, found.tolist(), strict=True))
 
     @pytest.mark.parametrize("head", ["name,gender", " File , GENDER", "path,gender"])
@@ -127,4 +125,4 @@ class TestATableOfNames:
 
     def test_a_table_that_is_not_there(self, root):
         with pytest.raises(FerError, match=r"none\.csv: cannot be opened"):
-            attributes.read("gender", load(root, "all"), root, root / "none.csv")
+            attributes.read("gender", load(root, "all"), root / "none.csv")

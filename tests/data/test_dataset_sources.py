@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fer import FerError
-from fer.core import images
+from fer.core import images, labels
 from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.data.dataset import load
@@ -126,7 +126,7 @@ class TestFolders:
             ({"train/happy": 4, "validation/happy": 2}, ("test",), "it has no test split, only train, validation"),
             ({"test/happy": 4}, ("train", "validation"), "it has no train split, only test"),
             ({"happy": 4}, ("test",), "it has no test split, only images without splits"),
-            ({"train/happy": 4, "test/happy": ["PublicTest_1.jpg"]}, ("test",), "no usable image in test"),
+            ({"train/happy": 4, "test/happy": ["PublicTest_1.jpg"]}, ("test",), "it has no test split"),
         ],
     )
     def test_splits_that_are_not_there(self, class_folders, tree, wanted, said):
@@ -179,7 +179,7 @@ class TestFolders:
         assert folders.labels != table.labels
         aligned = folders.align(table.labels)
         for target, name in zip(aligned.targets, aligned.names, strict=True):
-            assert dataset.labels.canonical(Path(name).parent.name) == aligned.labels[target.argmax()]
+            assert labels.canonical(Path(name).parent.name) == aligned.labels[target.argmax()]
 
 
 class TestTables:
@@ -191,7 +191,7 @@ class TestTables:
     def test_splits_and_labels(self, write_csv, rows):
         data = load(write_csv(rows), SPEC, splits=("train", "validation", "test"))
         assert {split: len(part) for split, part in data.items()} == {"train": 14, "validation": 7, "test": 7}
-        assert data["train"].labels == dataset.labels.FER2013
+        assert data["train"].labels == labels.FER2013
         assert data["validation"].targets.argmax(axis=1).tolist() == list(range(7))
         assert data["validation"].names[0] == "row 14"
 
@@ -321,8 +321,8 @@ class TestSources:
         [
             ("nothing", "there is no such file or folder"),
             ("nothing.csv", "there is no such file or folder"),
-            ("face.png", "expected a folder of class folders or a .csv file"),
-            ("empty", "no images in class folders"),
+            ("face.png", "a single image is no data set"),
+            ("empty", "no images and no table of images"),
         ],
     )
     def test_errors(self, tmp_path, write, draw, name, said):

@@ -152,12 +152,6 @@ class TestRead:
         with pytest.raises(FerError, match=r"fer2013\.csv: cannot be opened"):
             read(tmp_path / "fer2013.csv")
 
-    @pytest.mark.parametrize(
-        ("name", "expected"), [("fer2013.csv", True), ("A.CSV", True), ("a.csv.xz", False), ("csv", False)]
-    )
-    def test_is_table(self, name, expected):
-        assert fer2013_csv.is_table(Path(name)) is expected
-
 
 @pytest.fixture
 def votes(tmp_path):

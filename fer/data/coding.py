@@ -1,0 +1,139 @@
+"""What a data set calls its classes, and which emotion each of them is. A number is never guessed."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from fer.core.errors import FerError
+from fer.core.files import read_text
+from fer.core.labels import EMOTIONS, FER2013, canonical, is_emotion
+
+OWN = "own"  # accept the names as they are
+LEFT_OUT = ""  # the label of what a coding leaves out
+
+
+def _numbered(names: Iterable[str], first: int = 0) -> dict[str, str]:
+    return {str(code): name for code, name in enumerate(names, first)}
+
+
+# Sources: docs/data.md.
+CODINGS: dict[str, dict[str, str]] = {
+    "fer2013": _numbered(FER2013),
+    "ferplus": _numbered(("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")),
+    "raf-db": _numbered(("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"), 1),
+    "affectnet": {
+        **_numbered(("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")),
+        **dict.fromkeys(("8", "9", "10"), LEFT_OUT),  # none, uncertain, no face
+    },
+    "affectnet-yolo": _numbered(("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")),
+    "ck+": _numbered(("neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", "surprise")),
+    "ckextended": _numbered((*FER2013, "contempt")),
+}
+LETTERS = {"an": "angry", "di": "disgust", "fe": "fear", "ha": "happy", "ne": "neutral", "sa": "sad", "su": "surprise"}
+LETTERS |= {"af": "fear"}  # KDEF's afraid
+
+
+def plain(name: str) -> str:
+    """A class name as codings write it: trimmed, lower case; "3.0", "03" and "3.0000000e+00" are "3"."""
+    name = name.strip().lower()
+    if re.fullmatch(r"\d+(\.\d*)?(e[+-]?\d+)?", name):
+        number = float(name)
+        return str(int(number)) if number == int(number) else name
+    return name
+
+
+def read_coding(text: str) -> dict[str, str] | str:
+    """What --labels, --codes and --label-map give.
+
+    Args:
+        text: "own", the name of a coding, pairs such as "1=surprise,2=fear", or a file: lines of "1=surprise",
+            "1,surprise" or "1 surprise".
+
+    Returns:
+        `OWN`, or plain class name -> canonical label, `LEFT_OUT` for what has none ("8=").
+
+    Raises:
+        FerError: none of these, or a name that is given twice.
+    """
+    if text in (OWN, *CODINGS):
+        return text if text == OWN else CODINGS[text]
+    if "=" in text and not Path(text).is_file():
+        pairs = [part.partition("=")[::2] for part in text.split(",") if part.strip()]
+    elif Path(text).is_file():
+        lines = [line.strip() for line in read_text(text).splitlines()]
+        pairs = [_pair(line, text) for line in lines if line and not line.startswith("#")]
+    else:
+        known = ", ".join(CODINGS)
+        raise FerError(f"labels {text!r}: expected own, 1=surprise,2=fear,..., a file of such lines, or one of {known}")
+    coding: dict[str, str] = {}
+    for name, label in pairs:
+        if plain(name) in coding:
+            raise FerError(f"labels {text!r}: {name.strip()!r} is given twice")
+        coding[plain(name)] = canonical(label) if label.strip() else LEFT_OUT
+    return coding
+
+
+def _pair(line: str, path: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(.+?)\s*(?:=|,|;|:|\t|\s)\s*(\S.*)?", line)
+    if not found:
+        raise FerError(f"{path}: expected lines such as 1=surprise; found {line!r}")
+    return found[1], found[2] or ""
+
+
+def decode_names(
+    names: Collection[str],
+    source: str | Path,
+    *,
+    given: Mapping[str, str] | str | None,
+    own: Mapping[str, str] | None,
+    drop: Collection[str] = (),
+) -> dict[str, str]:
+    """The label of every class name of a data set.
+
+    Args:
+        names: the class names, as the data set writes them.
+        source: the data set, for messages.
+        given: by the user: what `read_coding` returns.
+        own: the coding that the form of the data set implies.
+        drop: names or labels that are left out.
+
+    Returns:
+        Class name -> canonical label, or `LEFT_OUT`.
+
+    Raises:
+        FerError: names that are no emotions and that no coding explains.
+    """
+    found, unknown = {}, []
+    dropped = {canonical(name) for name in drop} | {plain(name) for name in drop}
+    codings = [coding for coding in (given, own) if isinstance(coding, Mapping)]
+    for name in names:
+        label = next((coding[plain(name)] for coding in codings if plain(name) in coding), None)
+        if label is None and (is_emotion(name) or given == OWN):
+            label = canonical(name)
+        if plain(name) in dropped or label in dropped:
+            label = LEFT_OUT
+        if label is None:
+            unknown.append(name)
+        else:
+            found[name] = label
+    if unknown:
+        raise FerError(f"{source}: {_explain(unknown, found)}")
+    return found
+
+
+def _explain(unknown: list[str], known: Mapping[str, str]) -> str:
+    shown = ", ".join(sorted(unknown)[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+    beside = f" beside {', '.join(sorted(set(known.values()) - {LEFT_OUT}))}" if known else ""
+    text = f"classes that are no emotions: {shown}{beside}"
+    numbers = [plain(name) for name in unknown if plain(name).isdigit()]
+    if len(numbers) == len(unknown):
+        fitting = [name for name, coding in CODINGS.items() if set(numbers) <= coding.keys()]
+        meanings = ", ".join(f"{CODINGS[name][numbers[0]] or 'nothing'} in {name}" for name in fitting)
+        if meanings and len(unknown) <= 11:
+            text += f". Numbers mean different emotions in different sets: {numbers[0]} is {meanings}"
+        else:
+            text += ". They look like persons, ages or sequences"
+    elif len(unknown) > 2 * len(EMOTIONS):
+        text += ". They look like persons or sequences"
+    ways = f"--labels {sorted(unknown)[0]}=happy,..., --label-map FILE, --codes {'|'.join(CODINGS)}"
+    return f"{text}. Name them with {ways}; accept them with --labels own; leave some out with --drop-labels"

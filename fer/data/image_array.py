@@ -1,0 +1,288 @@
+"""Images that need not fit into memory: arrays whose rows are decoded when they are asked for."""
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from fer.core.errors import FerError
+from fer.core.files import replacing
+from fer.core.images import InputSpec, prepare
+from fer.core.system import available_memory, cores
+from fer.data.listing import Crop, Progress, Source, load_image
+
+CACHES = ("auto", "memory", "disk", "none")
+SHARE = 0.5  # of the available memory that decoded images may take
+COPIED = 1 << 28  # bytes up to which a selection of rows is a copy, not a view
+CHUNK = 256  # images decoded ahead of whoever iterates over all
+CACHE_FOLDER = Path(os.environ.get("FER_CACHE", Path.home() / ".cache" / "fer"))
+
+
+class ImageArray:
+    """What a uint8 array (n, size, size, channels) offers to training and evaluation, without holding the pixels.
+
+    `array[rows]` is an ndarray for an index, a slice or an array of indexes; iteration gives one image after the other.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+    shape: tuple[int, int, int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The given rows as uint8 (len(rows), size, size, channels)."""
+        raise NotImplementedError
+
+    def digests(self) -> np.ndarray:
+        """uint8 (n, 16): a hash of each image's pixels."""
+        return np.concatenate([digests(chunk) for chunk in chunks(self)] or [np.zeros((0, 16), np.uint8)])
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        if isinstance(rows, int | np.integer):
+            return self.take(np.array([rows]))[0]
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        rows = np.asarray(rows)
+        return self.take(np.flatnonzero(rows) if rows.dtype == bool else rows)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for chunk in chunks(self):
+            yield from chunk
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
+Images = np.ndarray | ImageArray
+
+
+class DecodedImages(ImageArray):
+    """Images that are decoded and prepared whenever they are asked for, by several threads.
+
+    Args:
+        sources: where the pixels are; all of them can be read.
+        spec: what the network takes.
+        hashes: uint8 (n, 16), of the prepared pixels.
+    """
+
+    def __init__(self, sources: Sequence[Source], spec: InputSpec, hashes: np.ndarray):
+        self.sources, self.spec, self.hashes = sources, spec, hashes
+        self.shape = (len(sources), *spec.shape)
+        self.pool = ThreadPoolExecutor(cores())  # OpenCV decodes outside Python's lock
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        images = np.empty((len(rows), *self.spec.shape), np.uint8)
+        for to, image in enumerate(self.pool.map(self._decode, rows)):
+            images[to] = image
+        return images
+
+    def _decode(self, row: int) -> np.ndarray:
+        return prepare(load_image(self.sources[row]), self.spec)
+
+    def digests(self) -> np.ndarray:
+        return self.hashes
+
+
+class SelectedImages(ImageArray):
+    """Some rows of other images, as a view."""
+
+    base: Images
+    rows: np.ndarray
+
+    def __init__(self, base: Images, rows: np.ndarray):
+        if isinstance(base, SelectedImages):  # a view of a view is one of the images themselves
+            self.base, self.rows = base.base, base.rows[rows]
+        else:
+            self.base, self.rows = base, np.asarray(rows, np.int64)
+        self.shape = (len(self.rows), *base.shape[1:])
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return self.base[self.rows[rows]]
+
+    def digests(self) -> np.ndarray:
+        return digests(self.base)[self.rows] if isinstance(self.base, DecodedImages) else super().digests()
+
+
+class JoinedImages(ImageArray):
+    """Several arrays of images, one behind the other."""
+
+    def __init__(self, parts: Sequence[Images]):
+        self.parts = list(parts)
+        self.starts = np.cumsum([0, *map(len, self.parts)])
+        self.shape = (int(self.starts[-1]), *self.parts[0].shape[1:])
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        owner = np.searchsorted(self.starts, rows, side="right") - 1
+        for number in np.unique(owner):
+            mine = owner == number
+            images[mine] = self.parts[number][rows[mine] - self.starts[number]]
+        return images
+
+    def digests(self) -> np.ndarray:
+        return np.concatenate([digests(part) for part in self.parts])
+
+
+def chunks(images: Images) -> Iterator[np.ndarray]:
+    """All images in order, `CHUNK` at a time; those of the next chunk are decoded meanwhile."""
+    starts = range(0, len(images), CHUNK)
+    if isinstance(images, np.ndarray):
+        yield from (images[start : start + CHUNK] for start in starts)
+        return
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = deque(ahead.submit(images.__getitem__, slice(start, start + CHUNK)) for start in starts[:2])
+        for start in starts[2:]:
+            chunk = waiting.popleft().result()
+            waiting.append(ahead.submit(images.__getitem__, slice(start, start + CHUNK)))
+            yield chunk
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def select(images: Images, rows: np.ndarray) -> Images:
+    """The given rows: a copy where it is small, else a view."""
+    if isinstance(images, np.ndarray) and len(rows) * images[:1].nbytes <= COPIED:
+        return images[rows]
+    return SelectedImages(images, rows)
+
+
+def join(parts: Sequence[Images]) -> Images:
+    """Several arrays as one."""
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) == len(parts) and sum(part.nbytes for part in arrays) <= COPIED:
+        return np.concatenate(arrays)
+    return parts[0] if len(parts) == 1 else JoinedImages(parts)
+
+
+def digests(images: Images) -> np.ndarray:
+    """uint8 (n, 16): a hash of each image's pixels."""
+    if isinstance(images, ImageArray):
+        return images.digests()
+    hashes = b"".join(_hash(image) for image in images)
+    return np.frombuffer(hashes, np.uint8).reshape(-1, 16)
+
+
+def _hash(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+
+
+def decode_all(
+    sources: Sequence[Source], spec: InputSpec, *, cache: str, progress: Progress, text: str
+) -> tuple[Images, list[tuple[int, str]]]:
+    """Decodes and prepares images.
+
+    Args:
+        sources: n of them.
+        spec: what the network takes.
+        cache: "memory" holds all pixels; "disk" keeps them in a file of the cache folder; "none" decodes again whenever
+            rows are asked for; "auto" holds them where they take at most half of the available memory, else "none".
+        progress: wraps the iteration.
+        text: what is decoded.
+
+    Returns:
+        The images that can be read, and (row, reason) of the others.
+
+    Raises:
+        FerError: an unknown cache, or the cache folder cannot be written.
+    """
+    if cache not in CACHES:
+        raise FerError(f"the cache must be one of {', '.join(CACHES)}, not {cache!r}")
+    size = len(sources) * int(np.prod(spec.shape))
+    if cache == "auto":
+        cache = "memory" if size <= SHARE * available_memory() else "none"
+    if cache == "disk" and len(sources):
+        return _from_disk(sources, spec, progress, text)
+    failed: list[tuple[int, str]] = []
+    if cache == "none":
+        hashes = np.zeros((len(sources), 16), np.uint8)
+        for row, image in _decoded(sources, spec, failed, progress, text):
+            hashes[row] = np.frombuffer(_hash(image), np.uint8)
+        good = _without(len(sources), failed)
+        return DecodedImages([sources[row] for row in good], spec, hashes[good]), failed
+    images = np.empty((len(sources), *spec.shape), np.uint8)
+    n = 0
+    for _, image in _decoded(sources, spec, failed, progress, text):
+        images[n] = image
+        n += 1
+    return images[:n], failed
+
+
+def _without(n: int, failed: list[tuple[int, str]]) -> np.ndarray:
+    return np.setdiff1d(np.arange(n), [row for row, _ in failed])
+
+
+def _decoded(
+    sources: Sequence[Source], spec: InputSpec, failed: list[tuple[int, str]], progress: Progress, text: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(row, image) of all that can be read, in order; the others join `failed`."""
+
+    def read(source: Source) -> np.ndarray | str:
+        try:
+            return prepare(load_image(source), spec)
+        except FerError as error:
+            path = source.path if isinstance(source, Crop) else source
+            return str(error).removeprefix(f"{path}: ") if isinstance(path, str) else str(error)
+
+    def results() -> Iterator[np.ndarray | str]:
+        # No more than a few chunks ahead: `map` would start them all, and hold what nobody has taken yet.
+        with ThreadPoolExecutor(cores()) as pool:
+            for start in range(0, len(sources), CHUNK):
+                yield from pool.map(read, (sources[row] for row in range(start, min(start + CHUNK, len(sources)))))
+
+    for row, result in enumerate(progress(results(), len(sources), text)):
+        if isinstance(result, str):
+            failed.append((row, result))
+        else:
+            yield row, result
+
+
+def _from_disk(
+    sources: Sequence[Source], spec: InputSpec, progress: Progress, text: str
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """A memory map of all images in the cache folder, written on first use."""
+    stem = CACHE_FOLDER / _fingerprint(sources, spec)
+    pixels, rest = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    if not rest.exists():
+        failed: list[tuple[int, str]] = []
+        with replacing(pixels) as temporary:
+            # Rows of failed images are at the end, unused.
+            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(sources), *spec.shape))
+            n = 0
+            for _, image in _decoded(sources, spec, failed, progress, text):
+                array[n] = image
+                n += 1
+            array.flush()
+            del array
+        with replacing(rest) as temporary:
+            temporary.write_text(json.dumps(failed), encoding="utf-8")
+    failed = [(row, reason) for row, reason in json.loads(rest.read_text(encoding="utf-8"))]
+    array = np.load(pixels, mmap_mode="r")
+    return array[: len(sources) - len(failed)], failed
+
+
+def _fingerprint(sources: Sequence[Source], spec: InputSpec) -> str:
+    """Changes with the files, their sizes, their times and the network's input."""
+    digest = hashlib.blake2b(repr(spec).encode(), digest_size=16)
+    for source in sources:
+        if isinstance(source, bytes | np.ndarray):
+            digest.update(np.ascontiguousarray(source).data if isinstance(source, np.ndarray) else source)
+            continue
+        path = source if isinstance(source, str) else source.path
+        try:
+            status = os.stat(path)
+            mark = (status.st_size, status.st_mtime_ns)
+        except OSError:
+            mark = (0, 0)
+        digest.update(repr((source, *mark)).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -1,0 +1,141 @@
+"""AffectNet: the official tables of 2017, the *_exp.npy files of 2021, and copies in the YOLO layout."""
+
+import re
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from fer.core import csv
+from fer.core.errors import FerError
+from fer.core.files import read_text
+from fer.data.coding import CODINGS
+from fer.data.listing import Listing, Options, Reader
+from fer.data.readers.table import Rows, join
+from fer.data.splits import split_of
+from fer.data.walk import Tree
+
+PATH_COLUMN = "subdirectory_filepath"
+
+
+class AffectNetTables(Reader):
+    name = "affectnet"
+    summary = "AffectNet of 2017: Manually_Annotated_Images/ and training.csv, validation.csv"
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images) and bool(self._tables(tree))
+
+    def _tables(self, tree: Tree) -> list[str]:
+        return [path for path in tree.named("*.csv") if _has_columns(tree.root / path, PATH_COLUMN, "expression")]
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        tables = []
+        for path in self._tables(tree):
+            if (split := split_of(PurePosixPath(path).stem)) is None:
+                continue  # automatically_annotated.csv: labels by a network, not by people
+            table = csv.read_csv(tree.root / path, columns=lambda name: name in (PATH_COLUMN, "expression"))
+            rows = Rows(table[PATH_COLUMN].tolist(), table["expression"].tolist(), [split] * len(table))
+            tables.append((path, rows))
+        if not tables:
+            raise FerError(f"{tree.root}: expected training.csv and validation.csv with the column expression")
+        return join(tree, tables, Listing(tree.root, coding=CODINGS["affectnet"]))
+
+
+def _has_columns(path: Path, *names: str) -> bool:
+    try:
+        return set(names) <= set(csv.read_header(path))
+    except FerError:
+        return False
+
+
+class AffectNetArrays(Reader):
+    name = "affectnet-2021"
+    summary = "AffectNet of 2021: train_set/images and train_set/annotations/*_exp.npy"
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images) and any(path.endswith("_exp.npy") for path in tree.others)
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        listing = Listing(tree.root, coding=CODINGS["affectnet"])
+        labels = {_key(path, "_exp"): path for path in tree.others if path.endswith("_exp.npy")}
+        unlabelled = []
+        for path in options.progress(tree.images, len(tree.images), "labels"):
+            split = next((found for part in PurePosixPath(path).parts[:-1] if (found := split_of(part))), None)
+            file = labels.get(_key(path, ""))
+            if file is None or split is None:
+                unlabelled.append(path)
+                continue
+            listing.add_file(tree, path, _read_number(tree.root / file), split)
+        if not listing.entries:
+            raise FerError(f"{tree.root}: no image has an annotation of its name, train_set/annotations/NAME_exp.npy")
+        listing.groups = []
+        listing.unused(unlabelled, "no annotation")
+        listing.unused(path for path in tree.others if not re.search(r"_(exp|val|aro|lnd)\.npy$", path))
+        return listing
+
+
+def _key(path: str, ending: str) -> tuple[str, str]:
+    """The set's folder and the number of an image or of its annotation: train_set/annotations/7_exp.npy."""
+    pure = PurePosixPath(path)
+    return str(pure.parent.parent), pure.stem.removesuffix(ending)
+
+
+def _read_number(path: Path) -> str:
+    try:
+        value = np.load(path, allow_pickle=False)
+        return str(int(np.asarray(value).astype(str).item().split(".")[0]))
+    except (OSError, ValueError, EOFError) as error:
+        raise FerError(f"{path}: not a single number ({' '.join(str(error).split())})") from error
+
+
+class Yolo(Reader):
+    name = "yolo"
+    summary = "a YOLO layout, as of AffectNet: data.yaml, {train,valid,test}/images and /labels"
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images) and bool(tree.named("data.yaml", "data.yml"))
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        (description, *_) = tree.named("data.yaml", "data.yml")
+        names = _yolo_names(tree.root / description)
+        listing = Listing(tree.root)
+        labels = {_key(path, ""): path for path in tree.named("*.txt")}
+        used = {description}
+        for path in options.progress(tree.images, len(tree.images), "labels"):
+            split = next((found for part in PurePosixPath(path).parts[:-1] if (found := split_of(part))), "all")
+            file = labels.get(_key(path, ""))
+            if file is None:
+                listing.skipped.append((split, path, "no label file"))
+                continue
+            used.add(file)
+            codes = {line.split()[0] for line in read_text(tree.root / file).splitlines() if line.strip()}
+            if len(codes) != 1:
+                listing.skipped.append((split, path, f"{len(codes)} different labels in {file}"))
+                continue
+            code = codes.pop()
+            if code not in names:
+                raise FerError(f"{tree.root / file}: class {code} is none of {description}'s {', '.join(names)}")
+            listing.add_file(tree, path, names[code], split)
+        if not listing.entries:
+            raise FerError(f"{tree.root}: no image has a label file of its name in labels/")
+        listing.groups = []
+        listing.unused(path for path in tree.others if path not in used)
+        return listing
+
+
+def _yolo_names(path: Path) -> dict[str, str]:
+    """The class names of a data.yaml: a list in brackets, a list of lines "- name", or lines "0: name"."""
+    text = read_text(path)
+    found = re.search(r"^names:[ \t]*(\[[^\]]*\]|\{[^}]*\})?(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise FerError(f"{path}: no class names (names: [...])")
+    if found[1]:
+        parts = [part.strip().strip("'\"") for part in re.split(r"[,\n]", found[1][1:-1]) if part.strip()]
+    else:
+        lines = [line.strip() for line in found[2].splitlines()]
+        parts = [re.sub(r"^-\s*", "", line).strip().strip("'\"") for line in lines if line and not line.startswith("#")]
+    numbered = [re.fullmatch(r"['\"]?(\d+)['\"]?\s*:\s*['\"]?(.*?)['\"]?", part) for part in parts]
+    if parts and all(numbered):
+        return {match[1]: match[2] for match in numbered if match}
+    if not parts:
+        raise FerError(f"{path}: no class names (names: [...])")
+    return {str(code): name for code, name in enumerate(parts)}

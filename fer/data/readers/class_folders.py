@@ -1,0 +1,139 @@
+"""Class folders in any arrangement: SPLIT/CLASS, CLASS/SPLIT, CLASS, PERSON/CLASS, one or several folders deeper."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+from fer.core.errors import FerError
+from fer.core.images import SUFFIXES
+from fer.core.labels import canonical, is_emotion
+from fer.data.listing import ALL, Listing, Options, Reader
+from fer.data.splits import PREFIXES, split_of
+from fer.data.walk import Tree
+
+NOT_IN_A_CLASS, NO_IMAGES = "not in a class folder", "a class without images"
+
+
+class ClassFolders(Reader):
+    name = "class-folders"
+    summary = "images in folders named like emotions, with or without folders of splits"
+
+    def __init__(self, is_class: Callable[[str], bool] = is_emotion):
+        self.is_class = is_class
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images)
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        folders = {path: PurePosixPath(path).parts[:-1] for path in tree.images}
+        at_split = _level(folders.values(), lambda part: split_of(part) is not None and not self.is_class(part))
+        splits = {}
+        for path, parts in folders.items():
+            split = split_of(parts[at_split]) if at_split is not None and at_split < len(parts) else None
+            if split or at_split is None:
+                splits[path] = split or ALL
+        at_class = self._class_level({path: folders[path] for path in splits}, at_split)
+        listing = Listing(tree.root)
+        inside = set()  # class folders
+        for path, split in splits.items():
+            parts = folders[path]
+            if at_class is None or at_class >= len(parts):
+                continue
+            inside.add("/".join(parts[: at_class + 1]))
+            above = [part for i, part in enumerate(parts[:at_class]) if i != at_split]
+            listing.add_file(tree, path, parts[at_class], split, "/".join(above))
+        if not listing.entries:
+            raise FerError(f"{tree.root}: no images in class folders ({', '.join(sorted(SUFFIXES))})")
+        if len(set(listing.groups)) < 2:  # nothing but folders around all classes
+            listing.groups = []
+        self._check_spelling(tree, listing, at_class)
+        self._name_the_rest(tree, listing, inside, at_split, at_class)
+        _divide_mixed_test(listing)
+        return listing
+
+    def _class_level(self, folders: dict, at_split: int | None) -> int | None:
+        """The level of the class folders: where most images lie in a folder named like a class; else, for the message
+        that names them, the first level where folders differ."""
+        parts = [tuple("" if i == at_split else part for i, part in enumerate(parts)) for parts in folders.values()]
+        known = _level(parts, self.is_class)
+        if known is not None:
+            return known
+        depth = max(map(len, parts), default=0)
+        at_least = 0 if at_split is None else at_split + 1
+        for level in (*range(at_least, depth), *range(at_least)):
+            names = {part[level] for part in parts if len(part) > level} - {""}
+            if len(names) > 1 or (names and level + 1 == depth):
+                return level
+        return None
+
+    def _check_spelling(self, tree: Tree, listing: Listing, at_class: int | None) -> None:
+        """Refuses two folders for one label in the same place: one of them may be a mistake."""
+        seen: dict[tuple, str] = {}
+        for entry, name in zip(listing.entries, listing.names, strict=True):
+            parts = PurePosixPath(entry.path).parts
+            key = (*parts[:at_class], canonical(name))
+            if seen.setdefault(key, name) != name:
+                where = tree.root.joinpath(*parts[:at_class])
+                raise FerError(f"{where}: {seen[key]}/ and {name}/ both mean {key[-1]!r}; put them together")
+        words: dict[tuple, str] = {}
+        for path in tree.folders:
+            *above, last = PurePosixPath(path).parts
+            if (split := split_of(last)) and any(entry.path.startswith(f"{path}/") for entry in listing.entries):
+                if words.setdefault((*above, split), last) != last:
+                    where, other = tree.root.joinpath(*above), words[(*above, split)]
+                    raise FerError(f"{where}: both {other}/ and {last}/ mean {split}; keep one")
+
+    def _name_the_rest(self, tree: Tree, listing: Listing, inside: set, at_split, at_class) -> None:
+        used = {entry.path for entry in listing.entries}
+        around = {folder for path in used for folder in _above(path)}
+
+        def skip(path: str, reason: str) -> None:
+            parts = PurePosixPath(path).parts
+            split = split_of(parts[at_split]) if at_split is not None and at_split < len(parts) else None
+            listing.skipped.append((split or "", path, reason))
+
+        empty: set[str] = set()
+        filled = {folder for path in tree.images for folder in _above(path)}
+        for folder in tree.folders:
+            *above, last = folder.split("/")
+            if folder not in filled and len(above) == at_class and self.is_class(last):
+                skip(folder, NO_IMAGES)
+                around.add(folder)
+                empty.add(folder)
+        lost: dict[str, None] = {}  # of what lies in a folder without used images, that folder alone
+        for path in [*tree.images, *tree.others]:
+            if path not in used:
+                outside = (folder for folder in _above(path) if folder not in around)
+                lost[next(outside, path)] = None
+        for path in lost:
+            parent = path.rpartition("/")[0]
+            within = parent in empty or any(parent == folder or parent.startswith(f"{folder}/") for folder in inside)
+            skip(path, "not an image file" if within else NOT_IN_A_CLASS)
+        for path, reason in tree.problems:
+            skip(path, reason)
+
+
+def _above(path: str) -> list[str]:
+    """The folders above a path, the outermost first."""
+    parts = path.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def _level(folders, fits: Callable[[str], bool]) -> int | None:
+    """The level of folders at which most images lie in one that fits; None where none does."""
+    counts = Counter(level for parts in folders for level, part in enumerate(parts) if part and fits(part))
+    return min(counts, key=lambda level: (-counts[level], level), default=None)
+
+
+def _divide_mixed_test(listing: Listing) -> None:
+    """Takes FER2013's mixed test folder apart, if every file says where it is from."""
+    rows = [row for row, split in enumerate(listing.splits) if split == "test"]
+    found = [PREFIXES.get(listing.entries[row].path.rpartition("/")[2].partition("_")[0]) for row in rows]
+    if "validation" in listing.splits or not rows or None in found:
+        return
+    for row, split in zip(rows, found, strict=True):
+        listing.splits[row] = split or "test"
+    if "validation" in found:
+        listing.skipped = [
+            ("validation" if split == "test" else split, name, reason) for split, name, reason in listing.skipped
+        ]

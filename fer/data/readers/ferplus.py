@@ -1,0 +1,55 @@
+"""FER+ as PNG files: FER2013Train/, FER2013Valid/, FER2013Test/ with a label.csv of votes each, without a header."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from fer.core import csv
+from fer.core.errors import FerError
+from fer.core.labels import canonical
+from fer.data.fer2013_csv import EMOTIONS, shares_of
+from fer.data.listing import Listing, Options, Reader
+from fer.data.readers.pixel_tables import majority
+from fer.data.readers.table import FileIndex
+from fer.data.splits import split_of
+from fer.data.walk import Tree
+
+
+class FerPlusFolders(Reader):
+    name = "ferplus"
+    summary = "FER+ as PNG files in FER2013Train, FER2013Valid and FER2013Test, each with its label.csv of votes"
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images) and any("fer2013" in path.lower() for path in self._tables(tree))
+
+    def _tables(self, tree: Tree) -> list[str]:
+        return [path for path in tree.named("label.csv") if "/" in path and split_of(PurePosixPath(path).parent.name)]
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        if options.vote_mode == "mixed":
+            raise FerError(f"{tree.root}: --vote-mode mixed needs fer2013.csv, which has labels beside the votes")
+        listing = Listing(tree.root, order=tuple(map(canonical, EMOTIONS)))
+        index, rows, used = FileIndex(tree.images), [], set()
+        for path in self._tables(tree):
+            folder = path.rpartition("/")[0]
+            split = split_of(PurePosixPath(folder).name) or ""
+            table = csv.read_csv(tree.root / path, header=False)
+            if table.shape[1] != 12:
+                raise FerError(f"{tree.root / path}: expected 12 columns: name, box, ten votes; found {table.shape[1]}")
+            counts = csv.numbers(table.iloc[:, 2:], tree.root / path, header=False)
+            for name, votes in zip(table.iloc[:, 0], counts, strict=True):
+                file = index.find(name, folder)
+                if file is None or not file.startswith(f"{folder}/"):
+                    listing.skipped.append((split, f"{folder}/{name}", "no such image"))
+                    continue
+                listing.add_file(tree, file, "votes", split)
+                rows.append(votes)
+                used.add(file)
+        if not rows:
+            raise FerError(f"{tree.root}: no label.csv names an image beside it")
+        shares = shares_of(np.array(rows, np.float32))
+        listing.shares = shares if options.vote_mode == "shares" else majority(shares)
+        listing.groups = []
+        listing.unused([path for path in tree.images if path not in used], "no row names them")
+        listing.unused(path for path in tree.others if path not in self._tables(tree))
+        return listing

@@ -1,0 +1,147 @@
+"""Sets recorded in a laboratory, each person many times: CK+, JAFFE, KDEF, Oulu-CASIA; and ExpW's list of faces."""
+
+import re
+from pathlib import PurePosixPath
+
+from fer.core.errors import FerError
+from fer.core.files import read_text
+from fer.data.coding import CODINGS, LETTERS, plain
+from fer.data.entry import Entry
+from fer.data.listing import ALL, Crop, Listing, Options, Reader
+from fer.data.readers.table import FileIndex
+from fer.data.walk import Tree
+
+PEAKS = 3  # the last frames of a sequence of CK+, which show the expression fully
+
+# Persons in file names: CK+48 S010_004_00000017, JAFFE KA.AN1.39, KDEF AF01ANS (sessions A and B are one person).
+PERSON_NAMES = (
+    re.compile(r"(S\d{2,3})_\d{3}_\d{8}.*", re.IGNORECASE),
+    re.compile(r"([A-Z]{2})[.\-](?:AN|DI|FE|HA|NE|SA|SU)\d?[.\-]\d+", re.IGNORECASE),
+    re.compile(r"[AB]([FM]\d{2})(?:AN|AF|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)", re.IGNORECASE),
+)
+
+
+def persons_of(paths: list[str]) -> list[str]:
+    """The persons that file names tell; empty where not all of them follow one known pattern."""
+    stems = [PurePosixPath(path).stem for path in paths]
+    for pattern in PERSON_NAMES:
+        found = [pattern.fullmatch(stem) for stem in stems]
+        if stems and all(found):
+            return [match[1].upper() for match in found if match]
+    return []
+
+
+class CkPlus(Reader):
+    name = "ck+"
+    summary = "CK+: cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt"
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images) and any(path.endswith("_emotion.txt") for path in tree.others)
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        listing = Listing(tree.root, coding=CODINGS["ck+"])
+        frames: dict[tuple[str, ...], list[str]] = {}
+        for path in sorted(tree.images):
+            frames.setdefault(PurePosixPath(path).parts[-3:-1], []).append(path)
+        labelled = set()
+        for path in (path for path in tree.others if path.endswith("_emotion.txt")):
+            sequence = PurePosixPath(path).parts[-3:-1]
+            text = read_text(tree.root / path).strip()
+            if plain(text) not in CODINGS["ck+"]:
+                raise FerError(f"{tree.root / path}: expected a number from 0 to 7, not {text!r}")
+            if sequence not in frames:
+                listing.skipped.append(("", path, "no images of this sequence"))
+                continue
+            labelled.add(sequence)
+            for frame in frames[sequence][-PEAKS:]:
+                listing.add_file(tree, frame, text, ALL, sequence[0])
+        if not listing.entries:
+            raise FerError(f"{tree.root}: no *_emotion.txt belongs to a folder of images such as S005/001")
+        listing.notes.append(f"only the last {PEAKS} frames of {len(labelled):,} labelled sequences are used")
+        if rest := len(frames) - len(labelled):
+            listing.notes.append(f"not used: {rest:,} sequences without a label")
+        listing.unused(path for path in tree.others if not re.search(r"_(emotion|landmarks|facs)\.txt$", path))
+        return listing
+
+
+class CodedNames(Reader):
+    """Files whose names say person and expression."""
+
+    pattern: re.Pattern
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images) and all(self._match(path) for path in tree.images)
+
+    def _match(self, path: str) -> re.Match | None:
+        return self.pattern.fullmatch(PurePosixPath(path).name)
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        listing = Listing(tree.root, coding=LETTERS)
+        for path in tree.images:
+            if match := self._match(path):
+                listing.add_file(tree, path, match["expression"], ALL, match["person"].upper())
+            else:
+                listing.skipped.append(("", path, f"not a file name of {self.name}"))
+        if not listing.entries:
+            raise FerError(f"{tree.root}: no file names as {self.name} has them")
+        listing.unused(tree.others)
+        return listing
+
+
+class Jaffe(CodedNames):
+    name = "jaffe"
+    summary = "JAFFE: KA.AN1.39.tiff"
+    pattern = re.compile(
+        r"(?P<person>[A-Z]{2})[.\-](?P<expression>AN|DI|FE|HA|NE|SA|SU)\d?[.\-]\d+\.\w+", re.IGNORECASE
+    )
+
+
+class Kdef(CodedNames):
+    name = "kdef"
+    summary = "KDEF: AF01ANS.JPG"
+    pattern = re.compile(
+        r"[AB](?P<person>[FM]\d{2})(?P<expression>AN|AF|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)\.\w+", re.IGNORECASE
+    )
+
+
+class ExpW(Reader):
+    name = "expw"
+    summary = "ExpW: label.lst with name, face, top, left, right, bottom, confidence, label; several faces an image"
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images) and bool(tree.named("label.lst"))
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        if not (lists := tree.named("label.lst")):
+            raise FerError(f"{tree.root}: no label.lst")
+        path, index = tree.root / lists[0], FileIndex(tree.images)
+        listing, used = Listing(tree.root, coding=CODINGS["fer2013"]), set()
+        sources: list[Crop] = []
+        for number, line in enumerate(read_text(path).splitlines(), 1):
+            cells = line.split()
+            if not cells:
+                continue
+            if len(cells) != 8 or plain(cells[7]) not in CODINGS["fer2013"]:
+                raise FerError(f"{path}, line {number}: expected name, face, four edges, confidence, label 0 to 6")
+            name, face, *rest = cells
+            try:
+                top, left, right, bottom = (int(cell) for cell in rest[:4])
+                key = int(face)
+            except ValueError as error:
+                raise FerError(f"{path}, line {number}: edges and face must be whole numbers") from error
+            file = index.find(name)
+            if file is None:
+                listing.skipped.append(("", f"{name} row {face}", "no such image"))
+                continue
+            used.add(file)
+            listing.entries.append(Entry(file, key))
+            sources.append(Crop(str(tree.root / file), (left, top, right, bottom)))
+            listing.names.append(rest[5])
+            listing.splits.append(ALL)
+        if not sources:
+            raise FerError(f"{path}: none of its names is an image in {tree.root}")
+        listing.sources = sources
+        listing.groups = [entry.path for entry in listing.entries]  # faces of one photograph stay together
+        listing.unused([file for file in tree.images if file not in used], "no row names them")
+        listing.unused(file for file in tree.others if file != lists[0])
+        return listing

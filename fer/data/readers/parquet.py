@@ -1,0 +1,133 @@
+"""Hugging Face data sets: parquet files with a column of images and one of labels."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fer.core.errors import FerError
+from fer.data.entry import Entry
+from fer.data.listing import ALL, Listing, Options, Reader
+from fer.data.splits import split_of
+from fer.data.walk import Tree
+
+IMAGES = ("image", "img", "pixel_values", "file")
+LABELS = ("label", "labels", "emotion", "expression", "class")
+
+
+class Parquet(Reader):
+    name = "parquet"
+    summary = "Hugging Face's parquet files: columns image and label; a split for each file name (needs pyarrow)"
+
+    def recognises(self, tree: Tree) -> bool:
+        return not tree.images and bool(tree.named("*.parquet"))
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        try:
+            import pyarrow.parquet as parquet
+        except ImportError as error:
+            raise FerError(f"{tree.root}: parquet files need pyarrow: pip install pyarrow") from error
+        paths = tree.named("*.parquet")
+        listing, sources = Listing(tree.root), list[bytes]()
+        for path in options.progress(paths, len(paths), "parquet"):
+            file = tree.root / path
+            try:
+                table = parquet.read_table(file)
+            except (OSError, ValueError) as error:
+                raise FerError(f"{file}: not a parquet file ({' '.join(str(error).split())})") from error
+            names = class_names(table.schema.metadata or {})
+            columns = _choose(table.column_names, file)
+            rows = zip(*(table.column(column).to_pylist() for column in columns), strict=True)
+            split = split_of(re.sub(r"-\d+-of-\d+.*$", "", PurePosixPath(path).stem)) or _folder_split(path)
+            add_rows(listing, sources, rows, names, file=path if len(paths) > 1 else "", split=split or ALL)
+        listing.sources = sources
+        if len(paths) == 1:
+            listing.root = tree.root / paths[0]
+        listing.unused(path for path in tree.others if path not in paths)
+        return listing
+
+
+def _folder_split(path: str) -> str | None:
+    return next((split for part in PurePosixPath(path).parts[:-1] if (split := split_of(part))), None)
+
+
+def _choose(columns: list[str], file: Path) -> tuple[str, str]:
+    image = next((name for name in IMAGES if name in columns), None)
+    label = next((name for name in LABELS if name in columns), None)
+    if image is None or label is None:
+        raise FerError(f"{file}: expected the columns image and label; found {', '.join(columns)}")
+    return image, label
+
+
+def class_names(metadata: dict[bytes, bytes]) -> list[str]:
+    """The names behind a column of numbers, which Hugging Face keeps in the file's metadata; else none."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return next((list(feature["names"]) for name, feature in features.items() if name in LABELS), [])
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def add_rows(
+    listing: Listing, sources: list[bytes], rows: Iterable[tuple[Any, Any]], names: list[str], *, file: str, split: str
+) -> None:
+    """Adds rows of (image, label): image bytes or {"bytes": ..., "path": ...}, label a number, a name or None."""
+    for row, (image, label) in enumerate(rows):
+        data = image.get("bytes") if isinstance(image, dict) else image
+        entry = Entry(file, row)
+        if not isinstance(data, bytes):
+            listing.skipped.append((split, str(entry), "no bytes of an image"))
+        elif label is None:
+            listing.skipped.append((split, str(entry), "no label"))
+        else:
+            known = names and isinstance(label, int) and 0 <= label < len(names)
+            listing.entries.append(entry)
+            sources.append(data)
+            listing.names.append(names[label] if known else str(label))
+            listing.splits.append(split)
+
+
+class HuggingFace(Reader):
+    name = "hf"
+    summary = "hf:OWNER/NAME, downloaded by the package datasets"
+
+    def recognises(self, tree: Tree) -> bool:
+        return False  # an address, not a folder
+
+    def download(self, address: str) -> Listing:
+        """Downloads a data set of the hub, or opens a folder that `datasets` understands.
+
+        Raises:
+            FerError: the package is missing, or the data set cannot be loaded or has other columns.
+        """
+        try:
+            import datasets
+        except ImportError as error:
+            raise FerError(f"hf:{address}: needs the package datasets: pip install datasets") from error
+        try:
+            found = datasets.load_dataset(address)
+        except Exception as error:  # the package raises many kinds, for the network, the files and the columns
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise FerError(f"hf:{address}: {reason}") from error
+        listing, sources = Listing(Path(address)), list[bytes]()
+        for part, table in found.items():
+            image, label = _choose(table.column_names, Path(address))
+            names = getattr(table.features[label], "names", None) or []
+            table = table.cast_column(image, datasets.Image(decode=False))
+            rows = ((row[image], row[label]) for row in table)
+            rows = ((_bytes(value), label) for value, label in rows)
+            split = split_of(part) or (ALL if len(found) == 1 else None)
+            if split is None:
+                listing.notes.append(f"not used: {part} (which split it means is not known)")
+                continue
+            add_rows(listing, sources, rows, names, file=part, split=split)
+        listing.sources = sources
+        return listing
+
+
+def _bytes(image: Any) -> Any:
+    """The bytes of an undecoded image, which may lie in a file."""
+    if isinstance(image, dict) and image.get("bytes") is None and image.get("path"):
+        return Path(image["path"]).read_bytes()
+    return image

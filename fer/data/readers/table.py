@@ -1,0 +1,194 @@
+"""A table beside image files: one row for each image, with a label and perhaps a split and a person."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from fer.core import csv
+from fer.core.errors import FerError
+from fer.core.files import read_text
+from fer.data.listing import ALL, Listing, Options, Reader
+from fer.data.splits import split_of
+from fer.data.walk import Tree
+
+NAMES = ("path", "image", "file_name", "filename", "file", "pth", "name", "image_path", "img", "image_name")
+LABELS = ("label", "emotion", "expression", "class", "emotions", "labels")
+SPLITS = ("split", "usage", "set", "subset", "partition")
+PERSONS = ("person", "subject", "person_id", "subject_id", "identity", "participant")
+
+
+@dataclass
+class Rows:
+    """Rows of one or several tables about image files.
+
+    Attributes:
+        names: how the tables name the files.
+        labels: class names.
+        splits: a split each.
+        groups: persons, "" where unknown.
+        columns: further columns.
+    """
+
+    names: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    columns: dict[str, list[str]] = field(default_factory=dict)
+
+
+class FileIndex:
+    """Finds the file of a tree that a table means: by its whole path, or by as much of its end as the table gives."""
+
+    def __init__(self, paths: Iterable[str]):
+        self.by_name: dict[str, list[str]] = {}
+        for path in paths:
+            self.by_name.setdefault(path.rpartition("/")[2].lower(), []).append(path)
+
+    def find(self, name: str, below: str = "") -> str | None:
+        """The file, or None.
+
+        Args:
+            name: from the table.
+            below: the folder of the table, where the name is looked up first.
+
+        Raises:
+            FerError: the name fits several files.
+        """
+        parts = [part for part in PurePosixPath(name.strip().replace("\\", "/")).parts if part not in ("/", ".", "..")]
+        if not parts:
+            return None
+        found = self.by_name.get(parts[-1].lower(), [])
+        for start in range(len(parts)):
+            end = "/".join(parts[start:]).lower()
+            fits = [path for path in found if f"/{path.lower()}".endswith(f"/{end}")]
+            near = [path for path in fits if path.startswith(f"{below}/")] if below else fits
+            if len(near or fits) > 1:
+                exact = [path for path in near or fits if path.lower() in (end, f"{below}/{end}".lower())]
+                if len(exact) != 1:
+                    raise FerError(f"{name} may mean {fits[0]} and {fits[1]}; give more of their paths")
+                return exact[0]
+            if near or fits:
+                return (near or fits)[0]
+        return None
+
+
+def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None = None) -> Listing:
+    """Finds the files that tables name.
+
+    Args:
+        tree: the files.
+        tables: the path of each table in the tree, and its rows.
+
+    Raises:
+        FerError: no name is a file, a name fits several, or a file stands there twice with different labels.
+    """
+    listing = listing or Listing(tree.root)
+    index, seen = FileIndex(tree.images), dict[str, str]()
+    kept: list[tuple[Rows, int]] = []
+    for table, rows in tables:
+        below = table.rpartition("/")[0]
+        for row, name in enumerate(rows.names):
+            try:
+                path = index.find(name, below)
+            except FerError as error:
+                raise FerError(f"{tree.root / table}: {error}") from error
+            if path is None:
+                listing.skipped.append((rows.splits[row], name, "no such image"))
+                continue
+            if path in seen:
+                if seen[path] != rows.labels[row]:
+                    both = f"{seen[path]!r} and {rows.labels[row]!r}"
+                    raise FerError(f"{tree.root / table}: {path} stands there twice, as {both}")
+                continue
+            seen[path] = rows.labels[row]
+            listing.add_file(tree, path, rows.labels[row], rows.splits[row], rows.groups[row] if rows.groups else "")
+            kept.append((rows, row))
+    if not listing.entries:
+        first = next((rows.names[0] for _, rows in tables if rows.names), "none")
+        where = ", ".join(str(tree.root / table) for table, _ in tables)
+        raise FerError(f"{where}: none of its names is an image in {tree.root} (first: {first!r})")
+    for column in {name for _, rows in tables for name in rows.columns}:
+        listing.columns[column] = [rows.columns[column][row] if column in rows.columns else "" for rows, row in kept]
+    if not any(listing.groups):
+        listing.groups = []
+    listing.unused([path for path in tree.images if path not in seen], "no row names them")
+    used = {table for table, _ in tables}
+    listing.unused([path for path in tree.others if path not in used])
+    return listing
+
+
+def read_rows(path: Path, split: str | None = None) -> Rows:
+    """Reads a table with one of the columns `NAMES` and one of `LABELS`, and perhaps `SPLITS` and `PERSONS`.
+
+    Raises:
+        FerError: it is no such table.
+    """
+    table = csv.read_csv(path)
+    name, label = _column(table, NAMES), _column(table, LABELS)
+    if name is None or label is None:
+        raise FerError(
+            f"{path}: expected a column of file names ({', '.join(NAMES[:4])}) and one of labels "
+            f"({', '.join(LABELS[:3])}); found {', '.join(table.columns)}"
+        )
+    parts, person = _column(table, SPLITS), _column(table, PERSONS)
+    splits = [split or ALL] * len(table)
+    if parts is not None:
+        known = {cell: split_of(cell) for cell in set(table[parts])}
+        if unknown := sorted(cell for cell, found in known.items() if found is None):
+            raise FerError(f"{path}: the column {parts} must say train, validation or test, not {unknown[0]!r}")
+        splits = [known[cell] or ALL for cell in table[parts]]
+    further = [column for column in table.columns if column not in (name, label, parts) and column]
+    return Rows(
+        table[name].tolist(),
+        table[label].tolist(),
+        splits,
+        table[person].tolist() if person else [],
+        {column: table[column].tolist() for column in further},
+    )
+
+
+def _column(table: pd.DataFrame, names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in table.columns), None)
+
+
+def is_table(path: Path) -> bool:
+    """True for a CSV file with a column of file names and one of labels."""
+    try:
+        header = csv.read_header(path)
+    except FerError:
+        return False
+    return any(name in header for name in NAMES) and any(name in header for name in LABELS)
+
+
+class TableOfFiles(Reader):
+    name = "table"
+    summary = "images and a CSV of their names and labels: --labels-csv FILE, or metadata.csv beside them"
+
+    def recognises(self, tree: Tree) -> bool:
+        return bool(tree.images) and any(is_table(tree.root / path) for path in tree.named("metadata.csv"))
+
+    def read(self, tree: Tree, options: Options) -> Listing:
+        if options.labels_csv is not None:
+            table = Path(options.labels_csv)
+            inside = table.is_relative_to(tree.root)
+            return join(tree, [(table.relative_to(tree.root).as_posix() if inside else str(table), read_rows(table))])
+        paths = tree.named("metadata.csv")
+        tables = [(path, read_rows(tree.root / path, _split_above(path))) for path in paths]
+        return join(tree, tables)
+
+
+def _split_above(path: str) -> str | None:
+    """The split whose folder a table lies in."""
+    return next((split for part in PurePosixPath(path).parts[:-1] if (split := split_of(part))), None)
+
+
+def read_lines(path: Path, cells: int) -> Iterable[tuple]:
+    """Lines of cells between blanks: (line number, cells...)."""
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if line.strip():
+            found = line.split()
+            if len(found) != cells:
+                raise FerError(f"{path}, line {number}: expected {cells} cells, found {line.strip()!r}")
+            yield (number, *found)

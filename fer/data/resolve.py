@@ -1,0 +1,98 @@
+"""What the listing of a data set means: the label of every class name, and who is a person of their own."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fer.core.errors import FerError
+from fer.data import coding
+from fer.data.coding import LEFT_OUT
+from fer.data.listing import Listing
+from fer.data.readers.class_folders import NO_IMAGES
+from fer.data.readers.laboratory import persons_of
+
+NO_GROUPS = "none"  # --group: persons are not kept apart
+
+
+def groups(listing: Listing, group: str | None) -> list[str]:
+    """The person or sequence of each image; empty where none is known or none is wanted."""
+    if group == NO_GROUPS:
+        return []
+    if group is None:
+        if listing.groups or any(entry.row is not None for entry in listing.entries):
+            return listing.groups
+        return persons_of([entry.path for entry in listing.entries])
+    if group.lower() in listing.columns:
+        return listing.columns[group.lower()]
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        raise FerError(f"--group {group!r}: not a regular expression ({error})") from error
+    found = [pattern.search(str(entry)) for entry in listing.entries]
+    if not any(found):
+        columns = f" ({', '.join(listing.columns)})" if listing.columns else ""
+        raise FerError(
+            f"--group {group!r}: neither a column{columns} nor a pattern that fits {listing.entries[0]}; "
+            f"'{NO_GROUPS}' keeps no persons apart"
+        )
+    return [(match[1] if match.lastindex else match[0]) if match else "" for match in found]
+
+
+def targets(
+    listing: Listing,
+    source: str,
+    rows: Mapping[str, Sequence[int]],
+    given: Mapping[str, str] | str | None,
+    drop: Collection[str],
+    *,
+    same_classes: bool,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Targets of all images of a listing, float32 (n, k), and their labels; rows of zeros do not count."""
+    wanted = sorted({row for part in rows.values() for row in part})
+    if listing.shares is not None:
+        left = [i for i, label in enumerate(listing.order) if label not in {coding.canonical(name) for name in drop}]
+        if len(left) == len(listing.order):
+            return listing.shares, listing.order
+        shares = listing.shares[:, left]
+        sums = shares.sum(axis=1, keepdims=True)
+        shares = np.divide(shares, sums, out=np.zeros_like(shares), where=sums > 0)
+        listing.notes.append(f"labels left out of the votes: {', '.join(drop)}")
+        return shares, tuple(listing.order[i] for i in left)
+    names = sorted({listing.names[row] for row in wanted} - {""})
+    decoded = coding.decode_names(names, source, given=given, own=listing.coding, drop=drop)
+    found = {label for label in decoded.values() if label != LEFT_OUT}
+    if listing.order and not isinstance(given, Mapping):
+        dropped = {coding.canonical(name) for name in drop}
+        order = tuple(label for label in listing.order if label not in dropped)
+    else:
+        order = tuple(sorted(found))
+    if same_classes:
+        _check_same_classes(listing, source, rows, decoded)
+    left_out = [row for row in wanted if decoded.get(listing.names[row]) == LEFT_OUT]
+    if left_out:
+        which = ", ".join(sorted({listing.names[row] for row in left_out}))
+        listing.notes.append(f"left out: {len(left_out):,} images labelled {which}")
+    one_hot = np.zeros((len(listing), len(order)), np.float32)
+    column = {name: order.index(label) for name, label in decoded.items() if label != LEFT_OUT}
+    labelled = [row for row in wanted if listing.names[row] in column]
+    one_hot[labelled, [column[listing.names[row]] for row in labelled]] = 1
+    return one_hot, order
+
+
+def _check_same_classes(listing: Listing, source: str, rows: Mapping[str, Sequence[int]], decoded: dict) -> None:
+    """Refuses splits of class folders of which one lacks a class; a folder without images counts as one."""
+    empty = {(split, coding.canonical(Path(name).name)) for split, name, why in listing.skipped if why == NO_IMAGES}
+    present = {}
+    for part, own in rows.items():
+        if own:
+            present[part] = {decoded[listing.names[row]] for row in own} - {LEFT_OUT}
+            present[part] |= {label for split, label in empty if split in (part, listing.splits[own[0]])}
+    (first, classes), *others = present.items()
+    for part, other in others:
+        missing = sorted(label for label in classes ^ other if label in decoded.values())
+        if missing:
+            where = {label: first if label in classes else part for label in missing}
+            text = ", ".join(f"{label!r} only in {where[label]}" for label in missing)
+            raise FerError(f"{source}: {first} and {part} have different classes: {text}")

@@ -1,0 +1,99 @@
+"""Divides images into training and validation: stratified by label; identical images and persons stay on one side."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fer.core.errors import FerError
+from fer.data.duplicates import connected, group_identical
+
+if TYPE_CHECKING:
+    from fer.data.dataset import Dataset
+
+FOLDS = 20  # parts of which the validation split takes some, where persons are kept apart
+
+
+def split_off(dataset: "Dataset", fraction: float, seed: int) -> tuple["Dataset", "Dataset"]:
+    """Splits images in two, stratified by label; identical images, and those of one group, never on both sides.
+
+    Returns:
+        (the rest, about `fraction` of the images).
+
+    Raises:
+        FerError: a fraction outside 0..1, a label with fewer than two different images, or fewer than two groups.
+    """
+    if not 0 < fraction < 1:
+        raise FerError(f"the validation fraction must lie between 0 and 1, not {fraction}")
+    taken = _by_groups(dataset, fraction, seed) if dataset.groups else _by_images(dataset, fraction, seed)
+    rest, part = (dataset.select(np.flatnonzero(side)) for side in (~taken, taken))
+    return rest, replace(part, skipped=())  # what was left out is counted once
+
+
+def folds(dataset: "Dataset", k: int, seed: int) -> Iterator[tuple["Dataset", "Dataset"]]:
+    """The k pairs (training, validation) of a cross-validation; every image is validated once.
+
+    Raises:
+        FerError: fewer than k persons, or different images.
+    """
+    units = units_of(dataset)
+    if not 2 <= k <= units.max(initial=-1) + 1:
+        kind = "persons" if dataset.groups else "different images"
+        raise FerError(f"--folds {k}: from 2 to the number of {kind}, {units.max(initial=-1) + 1}")
+    for validation in _fold_rows(dataset, units, k, seed):
+        rest = np.setdiff1d(np.arange(len(dataset)), validation)
+        yield dataset.select(rest), replace(dataset.select(validation), skipped=())
+
+
+def units_of(dataset: "Dataset") -> np.ndarray:
+    """int64 (n): numbers of what stays together: identical images, and all images of a person."""
+    _, same = group_identical(dataset.images)
+    if not dataset.groups:
+        return same
+    names, person = np.unique(np.array(dataset.groups), return_inverse=True)
+    known = np.array([name != "" for name in names])[person]
+    first = np.unique(person, return_index=True)[1]
+    first_same = np.unique(same, return_index=True)[1]
+    n, rows = len(dataset), np.arange(len(dataset))
+    i = np.r_[rows[known], rows]
+    j = np.r_[first[person[known]], first_same[same]]
+    return np.unique(connected(i, j, n), return_inverse=True)[1]
+
+
+def _by_images(dataset: "Dataset", fraction: float, seed: int) -> np.ndarray:
+    first, group = group_identical(dataset.images)
+    codes = dataset.targets.argmax(axis=1)[first]
+    present, counts = np.unique(codes, return_counts=True)
+    if (counts < 2).any():
+        label = dataset.labels[present[counts.argmin()]]
+        raise FerError(f"{label!r} has a single distinct image: too few to split into training and validation")
+    rng, chosen = np.random.default_rng(seed), list[int]()
+    for code, count in zip(present, counts, strict=True):  # at least one image of every label on each side
+        size = min(max(1, round(fraction * count)), count - 1)
+        chosen.extend(rng.permutation(np.flatnonzero(codes == code))[:size])
+    return np.isin(group, chosen)
+
+
+def _by_groups(dataset: "Dataset", fraction: float, seed: int) -> np.ndarray:
+    units = units_of(dataset)
+    n_units = int(units.max(initial=-1)) + 1
+    if n_units < 2:
+        raise FerError("all images show one person or sequence: they cannot be kept apart; --group none splits them")
+    k = min(n_units, FOLDS)
+    parts = list(_fold_rows(dataset, units, k, seed))
+    taken = np.zeros(len(dataset), bool)
+    for rows in parts[: min(max(1, round(fraction * k)), k - 1)]:
+        taken[rows] = True
+    return taken
+
+
+def _fold_rows(dataset: "Dataset", units: np.ndarray, k: int, seed: int) -> Iterator[np.ndarray]:
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
+
+    codes = dataset.targets.argmax(axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a label with fewer images than folds is no mistake
+        for _, rows in StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(codes, codes, units):
+            yield rows
