@@ -64,11 +64,11 @@ def read_coding(text: str) -> dict[str, str] | str:
         pairs = [_pair(line, text) for line in lines if line and not line.startswith("#")]
     else:
         known = ", ".join(CODINGS)
-        raise FerError(f"labels {text!r}: expected own, 1=surprise,2=fear,..., a file of such lines, or one of {known}")
+        raise FerError(f"--labels {text}: expected own, 1=surprise,2=fear,..., a file of such lines, or one of {known}")
     coding: dict[str, str] = {}
     for name, label in pairs:
         if plain(name) in coding:
-            raise FerError(f"labels {text!r}: {name.strip()!r} is given twice")
+            raise FerError(f"--labels {text}: {name.strip()!r} is given twice")
         coding[plain(name)] = canonical(label) if label.strip() else LEFT_OUT
     return coding
 

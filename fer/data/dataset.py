@@ -337,7 +337,7 @@ def _choose(
         for split, name, reason in listing.skipped
         if split == origin or (origin == first and split not in SPLITS)  # what belongs to no split is named once
     ]
-    counts: np.ndarray = targets.any(axis=1)
+    counts = np.asarray(targets.any(axis=1))
     if listing.shares is not None:
         skipped += [(str(listing.entries[row]), UNDECIDED) for row in rows if not counts[row]]
     else:

@@ -10,6 +10,7 @@ import numpy as np
 from fer.core.errors import FerError
 from fer.core.files import replacing
 from fer.core.images import InputSpec
+from fer.data.image_array import Images
 from fer.models import runtimes
 from fer.models.bundled import find_model
 from fer.models.model_file import ModelInfo, read_info
@@ -55,7 +56,7 @@ class Classifier:
         """What its file says about it."""
         return ModelInfo(self.labels, self.spec, self.metadata)
 
-    def predict(self, images: np.ndarray, *, tta: str = "none") -> np.ndarray:
+    def predict(self, images: Images, *, tta: str = "none") -> np.ndarray:
         """Probabilities for prepared images. Evaluation, folders, live video and the web page all use this method.
 
         Args:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from fer.core.errors import FerError
+from fer.data.image_array import Images
 from fer.models.classifier import Classifier
 
 
-def average(classifiers: Sequence[Classifier], images: Sequence[np.ndarray], *, tta: str = "none") -> np.ndarray:
+def average(classifiers: Sequence[Classifier], images: Sequence[Images], *, tta: str = "none") -> np.ndarray:
     """Mean probabilities of an ensemble. Outputs are matched by label name.
 
     Args:

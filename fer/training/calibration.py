@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from fer.data.image_array import Images
 from fer.models.classifier import Classifier
 
 RANGE = (0.2, 5.0)  # of temperatures that are tried
@@ -32,7 +33,7 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float(np.exp(best.x))
 
 
-def calibrate(classifier: Classifier, images: np.ndarray, targets: np.ndarray) -> Classifier:
+def calibrate(classifier: Classifier, images: Images, targets: np.ndarray) -> Classifier:
     """Fits the temperature and divides the weights of the last layer by it: the labels stay, the confidences change.
 
     Args:

@@ -228,7 +228,7 @@ class TestGroupBy:
                 for i, gender in enumerate("mfmfff") for code in (0, 3, 4)]  # fmt: skip
         table = write_csv(rows, "emotion,gender,pixels,Usage", pixels_at=2)
         seven = table.parent / "seven.keras"
-        Classifier(tiny.build(labels.FER2013), dataset.labels.FER2013, SPEC).save(seven)
+        Classifier(tiny.build(FER2013), FER2013, SPEC).save(seven)
         printed, report = evaluated("--group-by", "gender", model=[seven], data=table)
         assert {name: group["images"] for name, group in report["groups"]["groups"].items()} == {"f": 12, "m": 6}
         assert "too few for conclusions" in printed

@@ -30,7 +30,7 @@ def find_reader(tree: Tree, name: str | None = None) -> Reader:
     """
     if name is not None:
         if name not in READERS:
-            raise FerError(f"the format must be one of {', '.join(READERS)}, not {name!r}")
+            raise FerError(f"--format must be one of {', '.join(READERS)}, not {name!r}")
         return READERS[name]()
     reader = next((reader for reader in (kind() for kind in _KINDS) if reader.recognises(tree)), None)
     if reader is None:

@@ -90,7 +90,7 @@ class ClassFolders(Reader):
         def skip(path: str, reason: str) -> None:
             parts = PurePosixPath(path).parts
             split = split_of(parts[at_split]) if at_split is not None and at_split < len(parts) else None
-            listing.skipped.append((split or "", path, reason))
+            listing.skipped.append((split if split in listing.splits else "", path, reason))
 
         empty: set[str] = set()
         filled = {folder for path in tree.images for folder in _above(path)}

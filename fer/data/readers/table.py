@@ -84,7 +84,7 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
     Raises:
         FerError: no name is a file, a name fits several, or a file stands there twice with different labels.
     """
-    listing = listing or Listing(tree.root)
+    listing = Listing(tree.root) if listing is None else listing
     index, seen = FileIndex(tree.images), dict[str, str]()
     kept: list[tuple[Rows, int]] = []
     for table, rows in tables:

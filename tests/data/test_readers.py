@@ -1,0 +1,332 @@
+"""Every form of docs/data.md, imitated with synthetic faces: right labels, splits and persons, or one clear refusal."""
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+from support import layouts
+from support.layouts import AFFECTNET, CK, RAF
+
+from fer import FerError
+from fer.core.images import InputSpec
+from fer.core.labels import FER2013, canonical
+from fer.data import dataset, readers
+from fer.data.dataset import AS_IS
+from fer.data.splitting import folds
+from fer.data.walk import Tree
+
+SPEC = InputSpec(12)
+
+
+def load(root, splits=AS_IS, **options):
+    return dataset.load(root, SPEC, splits=splits, **options)
+
+
+def labelled(part):
+    """(entry as text, label) of every image."""
+    return {
+        (str(entry), part.labels[code]) for entry, code in zip(part.entries, part.targets.argmax(axis=1), strict=True)
+    }
+
+
+def counts(data):
+    return {split: len(part) for split, part in data.items()}
+
+
+def refused(root, **options):
+    with pytest.raises(FerError) as error:
+        load(root, **options)
+    assert "\n" not in str(error.value)
+    assert str(root.parent) in str(error.value) or str(error.value).startswith("--")
+    return str(error.value)
+
+
+FORMS = {
+    "fer2013": layouts.challenge,
+    "ferplus": layouts.ferplus,
+    "raf-db": layouts.raf_kaggle,
+    "affectnet": layouts.affectnet_2017,
+    "affectnet-2021": layouts.affectnet_2021,
+    "yolo": layouts.yolo,
+    "ck+": layouts.ck_raw,
+    "jaffe": layouts.jaffe,
+    "kdef": layouts.kdef,
+    "expw": layouts.expw,
+    "table": layouts.imagefolder,
+    "class-folders": layouts.ck48,
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_is_found_by_its_marks_and_by_its_name(tmp_path, name):
+    root = FORMS[name](tmp_path / "set")
+    assert readers.find_reader(Tree.of(root)).name == name
+    assert counts(load(root, format=name)) == counts(load(root))
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
+    assert "raf-db" in refused(layouts.folders(tmp_path, ["happy"]), format="rafdb")
+
+
+class TestFer2013:
+    def test_challenge_files_in_one_folder(self, tmp_path, caplog):
+        caplog.set_level("INFO")
+        data = load(layouts.challenge(tmp_path))
+        assert counts(data) == {"all": 14}
+        assert data["all"].labels == FER2013
+        assert "not used: test.csv (no column emotion)" in caplog.text
+
+    def test_a_file_for_each_split(self, tmp_path):
+        for name in ("train", "val", "test"):
+            lines = (f"{code},{layouts.pixels()}" for code in range(7))
+            layouts.text(tmp_path / f"{name}.csv", "emotion,pixels", *lines)
+        data = load(tmp_path)
+        assert counts(data) == {"train": 7, "validation": 7, "test": 7}
+        assert labelled(data["test"]) == {(f"test.csv row {i}", label) for i, label in enumerate(FER2013)}
+
+    def test_blanks_in_the_header_and_the_parts_beside_it(self, tmp_path):
+        layouts.challenge(tmp_path)
+        usages = ("Training", "PublicTest", "PrivateTest")
+        rows = (f"{i % 7}, {usages[i % 3]}, {layouts.pixels()}" for i in range(21))
+        layouts.text(tmp_path / "icml_face_data.csv", "emotion, Usage, pixels", *rows)
+        data = load(tmp_path)
+        assert counts(data) == {"train": 7, "validation": 7, "test": 7}
+        assert data["test"].root == str(tmp_path / "icml_face_data.csv")
+
+    def test_seven_is_contempt_in_ckextended_and_an_error_elsewhere(self, tmp_path):
+        lines = ["emotion,pixels,Usage", *(f"{code},{layouts.pixels()},Training" for code in range(8))]
+        data = load(layouts.text(tmp_path / "ckextended.csv", *lines))
+        assert data["train"].labels == (*FER2013, "contempt")
+        assert "emotion must be 0 to 6, not '7'" in refused(layouts.text(tmp_path / "mine.csv", *lines))
+
+
+def test_ferplus_folders_majority_and_shares(tmp_path):
+    root = layouts.ferplus(tmp_path)
+    data = load(root)
+    order = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
+    assert data["train"].labels == order
+    assert {split: part.targets.argmax(axis=1).tolist() for split, part in data.items()} == {
+        split: list(range(8)) for split in ("train", "validation", "test")
+    }
+    shares = load(root, vote_mode="shares")["train"].targets
+    np.testing.assert_allclose(shares[0], [0.8, 0.2, 0, 0, 0, 0, 0, 0], atol=1e-6)
+
+
+class TestRafDb:
+    @pytest.mark.parametrize("tables", [True, False])
+    def test_kaggle(self, tmp_path, tables):
+        data = load(layouts.raf_kaggle(tmp_path, tables))
+        assert counts(data) == {"train": 14, "test": 14}
+        names = {(f"train_{i:05}_aligned.jpg", RAF[i % 7]) for i in range(14)}
+        assert {(PurePosixPath(path).name, label) for path, label in labelled(data["train"])} == names
+
+    def test_official_list_takes_the_aligned_faces(self, tmp_path):
+        data = load(layouts.raf_official(tmp_path))
+        assert counts(data) == {"train": 14, "test": 14}
+        assert ("basic/Image/aligned/test_00003_aligned.jpg", "happy") in labelled(data["test"])
+
+    def test_a_table_that_contradicts_the_folders_is_refused(self, tmp_path):
+        root = layouts.raf_kaggle(tmp_path)
+        table = root / "test_labels.csv"
+        table.write_text(table.read_text().replace("test_00000_aligned.jpg,1", "test_00000_aligned.jpg,2"))
+        assert "test_00000_aligned.jpg is 2 in the table" in refused(root)
+
+    def test_numbered_from_zero_is_not_guessed(self, tmp_path):
+        root = layouts.folders(tmp_path, [f"train/{code}" for code in range(7)])
+        said = refused(root)
+        assert "Numbers mean different emotions" in said
+        assert "--labels" in said
+        mapping = ",".join(f"{code}={label}" for code, label in enumerate(RAF))
+        assert load(root, labels=mapping)["train"].counts == dict.fromkeys(sorted(RAF), 2)
+
+
+class TestAffectNet:
+    def test_2017_leaves_out_what_is_no_emotion(self, tmp_path, caplog):
+        caplog.set_level("INFO")
+        data = load(layouts.affectnet_2017(tmp_path))
+        assert counts(data) == {"train": 16, "validation": 8}
+        assert ("Manually_Annotated_Images/0/tra3.jpg", "surprise") in labelled(data["train"])
+        assert "left out: 9 images labelled 10, 8, 9" in caplog.text
+
+    def test_2021(self, tmp_path):
+        data = load(layouts.affectnet_2021(tmp_path))
+        assert counts(data) == {"train": 16, "validation": 16}
+        expected = {(f"val_set/images/{i}.jpg", AFFECTNET[i % 8]) for i in range(16)}
+        assert labelled(data["validation"]) == expected
+
+    def test_yolo(self, tmp_path):
+        data = load(layouts.yolo(tmp_path))
+        assert counts(data) == {"train": 8, "validation": 8, "test": 8}
+        assert ("valid/images/a5.png", "neutral") in labelled(data["validation"])
+
+    def test_eight_labels_for_a_model_of_seven(self, tmp_path, caplog):
+        caplog.set_level("INFO")
+        part = load(layouts.affectnet_2021(tmp_path), drop_labels=("contempt",))["validation"]
+        assert len(part) == 14
+        assert set(part.labels) == set(FER2013)
+        assert "left out: 4 images labelled 7" in caplog.text
+
+
+class TestPersons:
+    def test_ck48_keeps_persons_apart(self, tmp_path):
+        data = load(layouts.ck48(tmp_path), ("train", "validation"))
+        train, validation = ({entry.path.split("/")[-1][:4] for entry in part.entries} for part in data.values())
+        assert train and validation
+        assert not train & validation
+
+    def test_a_random_split_does_not(self, tmp_path):
+        data = load(layouts.ck48(tmp_path), ("train", "validation"), group="none")
+        train, validation = ({entry.path.split("/")[-1][:4] for entry in part.entries} for part in data.values())
+        assert train & validation
+
+    def test_raw_ck_takes_the_peaks_of_labelled_sequences(self, tmp_path, caplog):
+        caplog.set_level("INFO")
+        part = load(layouts.ck_raw(tmp_path))["all"]
+        assert len(part) == 8 * 2 * 3
+        assert ("cohn-kanade-images/S001/001/00000004.png", CK[2]) in labelled(part)
+        assert not any(entry.path.endswith("00000001.png") for entry in part.entries)
+        assert set(part.groups) == {f"S{i:03}" for i in range(8)}
+        assert "not used: 8 sequences without a label" in caplog.text
+
+    def test_jaffe_and_kdef_names(self, tmp_path):
+        jaffe, kdef = load(layouts.jaffe(tmp_path / "a"))["all"], load(layouts.kdef(tmp_path / "b"))["all"]
+        assert jaffe.counts == kdef.counts | dict.fromkeys(jaffe.labels, 5)
+        assert ("KA.HA1.3.tiff", "happy") in labelled(jaffe)
+        assert ("BF01/BF01AFS.JPG", "fear") in labelled(kdef)
+        assert set(kdef.groups) == {"F01", "F02", "M01", "M02"}  # sessions A and B are one person
+
+    def test_oulu_folders_above_the_classes_are_persons(self, tmp_path):
+        part = load(layouts.oulu(tmp_path))["all"]
+        assert {PurePosixPath(group).name for group in part.groups} == {f"P{i:03}" for i in range(1, 6)}
+        assert part.counts["happy"] == 10
+
+    def test_faces_of_one_photograph_stay_together(self, tmp_path):
+        part = load(layouts.expw(tmp_path))["all"]
+        assert len(part) == 14
+        assert ("image/origin/photo_2.jpg row 1", FER2013[3]) in labelled(part)
+        assert Counter(part.groups) == dict.fromkeys([f"image/origin/photo_{i}.jpg" for i in range(7)], 2)
+
+    def test_a_column_and_a_pattern(self, tmp_path):
+        root = layouts.table(tmp_path)
+        table = root / "labels.csv"
+        part = load(root / "pictures", labels_csv=table)["all"]
+        assert set(part.groups) == {"p0", "p1", "p2", "p3"}
+        part = load(root / "pictures", labels_csv=table, group=r"(\d)\.jpg")["all"]
+        assert len(set(part.groups)) == 10
+        assert "neither a column (subject) nor a pattern" in refused(root / "pictures", labels_csv=table, group="xyz")
+
+    def test_every_person_is_validated_once(self, tmp_path):
+        part = load(layouts.jaffe(tmp_path))["all"]
+        seen = []
+        for train, validation in folds(part, 5, seed=1):
+            assert not set(train.groups) & set(validation.groups)
+            seen += validation.names
+        assert sorted(seen) == sorted(part.names)
+        with pytest.raises(FerError, match="from 2 to the number of persons, 5"):
+            next(folds(part, 6, seed=1))
+
+
+class TestTables:
+    def test_labels_csv(self, tmp_path):
+        root = layouts.table(tmp_path)
+        part = load(root / "pictures", labels_csv=root / "labels.csv")["all"]
+        assert labelled(part) == {(f"{i}.jpg", ("happy", "sad")[i % 2]) for i in range(14)}
+
+    def test_imagefolder(self, tmp_path):
+        data = load(layouts.imagefolder(tmp_path))
+        assert counts(data) == {"train": 8, "test": 8}
+        assert ("test/1.jpg", "fear") in labelled(data["test"])
+
+    def test_a_table_beside_class_folders_is_named_not_used(self, tmp_path):
+        layouts.folders(tmp_path / "set", ["anger", "fear"])
+        layouts.text(tmp_path / "set" / "labels.csv", ",pth,label", "0,anger/anger-0.png,fear")
+        part = load(tmp_path / "set")["all"]
+        assert ("labels.csv", "not in a class folder") in part.skipped
+
+    @pytest.mark.parametrize(
+        ("lines", "said"),
+        [
+            (("name,label", "a.jpg,happy"), "none of its names is an image"),
+            (("name,score", "0.jpg,1"), "one of labels"),
+            (("name,label", "0.jpg,happy", "0.jpg,sad"), "0.jpg stands there twice, as 'happy' and 'sad'"),
+            (("name,label,split", "0.jpg,happy,one"), "must say train, validation or test, not 'one'"),
+            (("name,label", "0.jpg,3"), "Numbers mean different emotions"),
+        ],
+    )
+    def test_tables_that_are_refused(self, tmp_path, lines, said):
+        root = layouts.table(tmp_path)
+        assert said in refused(root / "pictures", labels_csv=layouts.text(tmp_path / "t.csv", *lines))
+
+
+class TestClasses:
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["train/0", "train/1", "train/2"],
+            ["S005", "S010", "S011"],
+            ["001/take", "002/take"],
+            ["cats", "dogs"],
+            ["happy", "sad", "20-30"],
+            ["men", "women"],
+        ],
+    )
+    def test_what_is_no_emotion_is_refused_with_the_way_on(self, tmp_path, names):
+        said = refused(layouts.folders(tmp_path, names))
+        assert "classes that are no emotions" in said
+        assert "--labels own" in said
+        assert "--drop-labels" in said
+
+    def test_own_accepts_the_names(self, tmp_path):
+        assert load(layouts.folders(tmp_path, ["cats", "Dogs"]), labels="own")["all"].labels == ("cats", "dogs")
+
+    @pytest.mark.parametrize("labels", ["raf-db", "1=surprise,2=fear,3=disgust", "map"])
+    def test_numbers_are_named_by_the_user(self, tmp_path, labels):
+        root = layouts.folders(tmp_path / "set", ["train/1", "train/2", "train/3"])
+        layouts.text(tmp_path / "map", "1 surprise", "2,fear", "# a comment", "3 = disgust")
+        given = str(tmp_path / "map") if labels == "map" else labels
+        assert load(root, labels=given)["train"].counts == {"disgust": 2, "fear": 2, "surprise": 2}
+
+    @pytest.mark.parametrize("labels", ["imagenet", "1=angry,1=sad", "none.txt"])
+    def test_labels_that_are_none(self, tmp_path, labels):
+        assert "labels" in refused(layouts.folders(tmp_path, ["1", "2"]), labels=labels)
+
+    def test_typos_and_numbers_before_a_word(self, tmp_path):
+        root = layouts.folders(tmp_path, ["0_angry", "1 - suprise", "HAPPINESS ", "3.sadness"])
+        assert load(root)["all"].labels == ("angry", "happy", "sad", "surprise")
+
+    def test_some_classes_may_be_dropped(self, tmp_path):
+        root = layouts.folders(tmp_path, ["happy", "sad", "other"])
+        assert load(root, drop_labels=("other",))["all"].labels == ("happy", "sad")
+
+
+class TestSplits:
+    @pytest.mark.parametrize(
+        ("names", "splits"),
+        [
+            (["happy/train", "happy/test", "sad/train", "sad/test"], {"train": 4, "test": 4}),
+            (["1-train/happy", "2-test/happy"], {"train": 2, "test": 2}),
+            (["FER2013Train/happy", "FER2013Valid/happy", "FER2013Test/happy"], dict.fromkeys(dataset.SPLITS, 2)),
+            (["Train/Train_Aligned_Faces/Angry", "Val/Val_Aligned_Faces/Angry"], {"train": 2, "validation": 2}),
+            (["archive (3)/Training_set/fear", "archive (3)/dev/fear"], {"train": 2, "validation": 2}),
+        ],
+    )
+    def test_wherever_they_stand_and_however_written(self, tmp_path, names, splits):
+        assert counts(load(layouts.folders(tmp_path, names))) == splits
+
+    def test_an_unneeded_split_does_not_stop_the_others(self, tmp_path):
+        root = layouts.folders(tmp_path, ["train/happy", "train/sad", "val/happy", "val/sad", "test/happy"])
+        layouts.write(root / "test" / "unlabelled" / "x.png")
+        (root / "test" / "happy" / "test-happy-0.png").write_bytes(b"")
+        assert counts(load(root, ("train", "validation"))) == {"train": 4, "validation": 4}
+        assert "unlabelled" in refused(root, splits=("test",))
+
+    def test_splits_without_labels_are_named(self, tmp_path):
+        root = layouts.folders(tmp_path, ["train/happy", "train/sad"])
+        layouts.write(root / "test" / "1.png")
+        assert ("test", "not in a class folder") in load(root, ("train",))["train"].skipped
+
+
+def test_emotion_words_are_known():
+    assert {canonical(word) for word in ("Surprised", "suprise", "2_surprise", "surprise 2")} == {"surprise"}
+    assert canonical("1") == "1"
