@@ -68,7 +68,7 @@ def measure_robustness(
     """
 
     def accuracy(change: Callable[[np.ndarray], np.ndarray]) -> float:
-        changed = {spec: replace(part, images=change(part.images)) for spec, part in data.items()}
+        changed = {spec: replace(part, images=change(np.asarray(part.images))) for spec, part in data.items()}
         return predict(classifiers, changed, tta=tta).report().accuracy
 
     clean = accuracy(lambda images: images)

@@ -156,9 +156,10 @@ def rank_candidates(
         raise FerError(f"no published order has {k} labels that include {known}: give the labels with --labels")
     y_true = data.targets.argmax(axis=1)
     candidates = []
+    pixels = np.asarray(data.images)
     for colour in ([colours] if colours else COLOURS) if data.images.shape[3] == 3 else (None,):
         for tried in [range] if range else RANGES:
-            images = data.images[..., ::-1] if colour == "rgb" else data.images
+            images = pixels[..., ::-1] if colour == "rgb" else pixels
             y_pred = _predict(network, images, RANGES[tried])
             counts = np.zeros((len(data.labels), k))
             np.add.at(counts, (y_true, y_pred), 1)

@@ -96,7 +96,7 @@ class TrainingConfig:
     def metadata(self) -> dict:
         """What the model file keeps of its origin; the folders above the data stay private."""
         name = self.data if self.data.startswith(("kaggle:", "hf:")) else Path(self.data).name
-        data = {"data": name, "votes": self.vote_mode if self.votes else None}
+        data: dict[str, Any] = {"data": name, "votes": self.vote_mode if self.votes else None}
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         data |= {"drop_labels": list(self.drop_labels)} if self.drop_labels else {}
         split = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
