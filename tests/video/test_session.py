@@ -1,5 +1,7 @@
 """Frame after frame: what is searched and when, what is skipped, and the summary."""
 
+from concurrent.futures import Executor, Future
+
 import numpy as np
 import pytest
 from support import tiny
@@ -8,6 +10,7 @@ from fer.core.images import InputSpec
 from fer.inference.faces import Box, Face
 from fer.inference.recognizer import Prediction, Recognizer
 from fer.models.classifier import Classifier
+from fer.video import face_finder
 from fer.video import session as live
 from fer.video.face_finder import FaceFinder
 from fer.video.frames import Frame
@@ -29,6 +32,9 @@ class FakeDetector:
             [],
         )  # hidden: only a local search finds these
 
+    def clone(self):
+        return self
+
     def find(self, image, later_passes=True):
         self.searches.append("whole, long" if later_passes else "whole")
         return [Face(box, 1.0) for box in self.boxes]
@@ -37,9 +43,44 @@ class FakeDetector:
         self.searches.append(turn)
         return [Face(box, 1.0) for box in self.boxes]
 
-    def find_near(self, image, box):
+    def find_near(self, image, box, later_passes=True):
         self.searches.append("near")
         return next((Face(b, 1.0) for b in (*self.boxes, *self.hidden) if b.overlap(box) > 0.3), None)
+
+
+class InlineExecutor(Executor):
+    """Runs what is submitted at once, so that tests see the searches of a camera in order."""
+
+    def __init__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+class HeldExecutor(Executor):
+    """Ends a search when it is told to."""
+
+    def __init__(self):
+        self.held = []
+
+    def submit(self, function, *arguments):
+        self.held.append((Future(), function, arguments))
+        return self.held[-1][0]
+
+    def release(self, error=None):
+        future, function, arguments = self.held.pop()
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(function(*arguments))
+
+
+@pytest.fixture(autouse=True)
+def _searches_in_order(monkeypatch):
+    monkeypatch.setattr(face_finder, "ThreadPoolExecutor", InlineExecutor)
 
 
 class FakeClassifier:
@@ -100,7 +141,7 @@ class TestFaceFinder:
 
     def test_box_that_the_local_search_does_not_confirm_is_dropped(self):
         detector = FakeDetector([A])
-        detector.find_near = lambda image, box: None
+        detector.find_near = lambda image, box, **_: None
         assert session(detector).process(frame(0)) == []
 
     def test_one_face_is_not_reported_twice(self):
@@ -136,6 +177,31 @@ class TestFaceFinder:
         for i in range(10):
             finder.find(frame(i).image, [A, B], i / FPS)  # B is gone
         assert set(detector.searches) == {"near", 0, 1}
+
+    def test_no_frame_of_a_camera_waits_for_the_search_of_another(self):
+        executor = HeldExecutor()
+        detector = FakeDetector()
+        finder = FaceFinder(detector, executor=executor)
+        finder._begun = True
+        assert [finder.find(frame(i).image, [], i / FPS) for i in range(5)] == [[]] * 5
+        detector.boxes = [A]
+        assert len(executor.held) == 1  # the next search waits for this one
+        executor.release()
+        assert [face.box for face in finder.find(frame(5).image, [], 5 / FPS)] == [A]
+        assert len(executor.held) == 1
+        executor.release(ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            finder.find(frame(6).image, [A], 6 / FPS)
+
+    def test_what_a_search_found_is_confirmed_in_the_frame_at_hand(self):
+        executor, detector = HeldExecutor(), FakeDetector()
+        finder = FaceFinder(detector, executor=executor)
+        finder._begun = True
+        finder.find(frame(0).image, [], 0.0)
+        detector.boxes = [A]
+        executor.release()
+        detector.boxes = []  # gone by now
+        assert finder.find(frame(1).image, [], 1 / FPS) == []
 
     def test_detector_without_local_search_searches_every_frame(self):
         class Simple:
