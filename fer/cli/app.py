@@ -7,6 +7,7 @@ Then open http://127.0.0.1:7860. Programs post an image to /predict; /docs descr
 """
 
 import argparse
+import ctypes
 import ipaddress
 import logging
 import os
@@ -28,6 +29,9 @@ from fer.models.model_file import read_info
 from fer.web.limits import add_limit_arguments, limits_from
 
 logger = logging.getLogger(__name__)
+
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+LARGE_BUFFER = 2**20  # bytes
 
 
 def parse_args(argv=None):
@@ -79,6 +83,7 @@ def main(args):
     limits = limits_from(args)
     token = read_token(args)
     handle_signals()
+    return_large_buffers()
     with listen(args.host, args.port) as place:
         with quiet():
             model = Classifier.load(args.model)
@@ -136,6 +141,16 @@ def read_token(args: argparse.Namespace) -> str | None:
     if not text or "\n" in text:
         raise FerError(f"{args.token_file}: expected one line, the token")
     return text
+
+
+def return_large_buffers() -> None:
+    """Makes glibc give the memory of large images back to the system.
+
+    By itself it raises the size from which it does so, up to 32 MB, and keeps what is smaller: after 40 large images
+    the server held 332 MB in place of 267 MB.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER)
 
 
 def handle_signals() -> None:
