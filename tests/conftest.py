@@ -22,6 +22,17 @@ from fer.models.classifier import Classifier
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+SLOW_MARKERS = {"browser", "gui", "backend"}
+SLOW_FIXTURES = {"real_csv", "real_folders", "real_faces"}
+
+
+def pytest_collection_modifyitems(items):
+    """Marks tests as slow that start a browser, a screen or another backend, or that read the real FER2013."""
+    for item in items:
+        if SLOW_MARKERS & {mark.name for mark in item.iter_markers()} or SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 def _real(name: str) -> Path:
     if not (REAL / name).is_file():
         pytest.skip(f"the real data are not here: ../shared/data/{name}")

@@ -19,6 +19,8 @@ from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 from fer.training.calibration import fit_temperature
 
+pytestmark = pytest.mark.slow
+
 SPEC = InputSpec(tiny.SIZE)
 
 

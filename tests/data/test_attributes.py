@@ -1,6 +1,5 @@
 """Attributes of pictures: from the data's own CSV, from folders, from a table of names; never of the wrong picture."""
 
-
 import numpy as np
 import pytest
 

@@ -22,6 +22,8 @@ from fer.models.classifier import Classifier
 from fer.models.model_file import read_info, update_metadata
 from fer.training import weight_transfer
 
+pytestmark = pytest.mark.slow
+
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "keras": ".keras", "saved_model": ""}
 NEEDED = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",), "keras": (), "saved_model": ()}
 SPEC = InputSpec(tiny.SIZE)

@@ -13,6 +13,8 @@ from support.on_backend import AMOUNTS
 from fer.models.classifier import Classifier
 from fer.training.augmentation import Augmentation
 
+pytestmark = pytest.mark.backend
+
 
 @pytest.fixture(scope="module", params=["tensorflow", "jax", "torch"])
 def done(request, tmp_path_factory):

@@ -18,6 +18,8 @@ from fer.data.dataset import Dataset
 from fer.models.classifier import Classifier
 from fer.training import fit
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 6
 RECIPES = {
     "adam, plateau, early stopping": (

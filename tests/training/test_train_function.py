@@ -13,6 +13,8 @@ from fer import FerError
 from fer.models.classifier import Classifier
 from fer.training.config import configure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def quick():

@@ -15,6 +15,8 @@ from support.mjpeg import Camera
 from fer import FerError
 from fer.video import window
 
+pytestmark = pytest.mark.gui
+
 PATIENCE = 60  # seconds
 
 

@@ -13,7 +13,10 @@ from support import tiny
 
 from fer.web.private_folder import PREFIX, PrivateFolder
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks and signals as Unix has them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="locks and signals as Unix has them"),
+]
 
 
 @pytest.fixture(autouse=True)

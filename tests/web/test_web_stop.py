@@ -32,7 +32,7 @@ def slow(self, image, *rest):
 haar.Haar.find = slow
 terminal.run(app.main, app.parse_args)
 """
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")]
 
 
 def test_running_requests_end_and_new_ones_get_503(light_model, tmp_path):
