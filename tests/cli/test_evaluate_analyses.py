@@ -16,6 +16,7 @@ from support.tiny import script
 
 from fer.cli import evaluate, predict_folder
 from fer.core.images import InputSpec
+from fer.core.labels import FER2013
 from fer.data import dataset, duplicates
 from fer.inference import results
 from fer.models.classifier import Classifier

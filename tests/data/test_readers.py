@@ -172,7 +172,8 @@ class TestPersons:
     def test_ck48_keeps_persons_apart(self, tmp_path):
         data = load(layouts.ck48(tmp_path), ("train", "validation"))
         train, validation = ({entry.path.split("/")[-1][:4] for entry in part.entries} for part in data.values())
-        assert train and validation
+        assert train
+        assert validation
         assert not train & validation
 
     def test_a_random_split_does_not(self, tmp_path):
