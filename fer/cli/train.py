@@ -11,7 +11,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from fer.cli import arguments, terminal, train_arguments
+from fer.cli import arguments, cross_validation, terminal, train_arguments
 from fer.data.dataset import Dataset
 from fer.training.recipes import Recipe
 
@@ -33,6 +33,8 @@ def main(args: argparse.Namespace) -> int:
     train.check_models(config, resume=args.resume)
     if args.diagram:
         return draw_network(config.recipe, args.diagram)
+    if args.folds:
+        return cross_validation.run(config, args.folds, resume=args.resume)
     data = train.load_data(config, progress=terminal.progress)
     for split, part in data.items():
         print(terminal.describe_data(split, part))

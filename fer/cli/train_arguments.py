@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="start from this model's weights (fine-tuning); a wider vgg is pruned to its strongest channels",
     )
     places.add_argument("--teacher", nargs="+", metavar="MODEL.keras", help="distil these models")
+    text = "k-fold cross-validation on all images: a model for each fold, mean and spread of the scores"
+    places.add_argument("--folds", type=int, metavar="K", help=text)
     places.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs into the run folder")
     places.add_argument("--diagram", metavar="PNG", help="draw the network and stop")
     places.add_argument("--list-recipes", action="store_true", help="print the recipes and stop")

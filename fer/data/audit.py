@@ -218,6 +218,9 @@ def file_sizes(root: Path, entries: tuple[Entry, ...]) -> list[tuple[int, int] |
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a large image is no bomb here: only its header is read
         for entry in entries:
+            if entry.row is not None:  # of a table
+                sizes.append(None)
+                continue
             try:
                 with Image.open(root / entry.path) as image:
                     sizes.append(image.size)

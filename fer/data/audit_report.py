@@ -1,7 +1,7 @@
 """An audit as text, as a dict for JSON, and as contact sheets."""
 
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ def to_dict(found: Audit) -> dict:
         "near_pairs": len(found.pairs[0]),
         "leakage": leakage(found),
     }
+    if found.data.groups:
+        report["persons"] = persons(found)
     for kind, groups in (("exact", found.exact_groups), ("near", found.near_groups)):
         report[f"{kind}_groups"] = [[image(row) for row in rows] for rows in groups]
         report[f"{kind}_conflicts"] = [named(rows) for rows in found.conflicts(groups)]
@@ -68,6 +70,14 @@ def leakage(found: Audit) -> dict[str, dict[str, float]]:
     return report
 
 
+def persons(found: Audit) -> dict[str, int]:
+    """Number of persons or sequences, and of those with images in two splits: {"train and validation": ...}."""
+    groups = np.array(found.data.groups)
+    known = {split: set(groups[found.splits == split]) - {""} for split in found.present}
+    counts = {"all": len(set().union(*known.values()))}
+    return counts | {f"{a} and {b}": len(known[a] & known[b]) for a, b in combinations(found.present, 2)}
+
+
 def summary(found: Audit) -> str:
     """The audit on one screen."""
     lines = [_table(found), ""]
@@ -81,6 +91,9 @@ def summary(found: Audit) -> str:
         *([(found.odd, f"of another size than expected (most common: {usual})")] if found.sizes else []),
     ):
         lines += _some(what, [names[row] for row in rows])
+    if found.data.groups:
+        count, *shared = persons(found).items()
+        lines.append(f"persons or sequences: {count[1]:,}" + "".join(f"; {n:,} in both {pair}" for pair, n in shared))
     lines += _duplicates(found) + _doubts(found, names)
     return "\n".join(lines)
 

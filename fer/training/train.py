@@ -110,11 +110,14 @@ def check_models(config: TrainingConfig, *, resume: bool = False) -> None:
             raise FerError(f"{path}: an exported model can be neither --init nor --teacher: give its .keras file")
 
 
-def load_data(config: TrainingConfig, *, progress: Callable | None = None) -> dict[str, Dataset]:
+def load_data(
+    config: TrainingConfig, *, splits: tuple[str, ...] = ("train", "validation"), progress: Callable | None = None
+) -> dict[str, Dataset]:
     """The training and validation split of a configuration, cleaned as its recipe says.
 
     Args:
         config: names the data.
+        splits: those wanted; "all" is not cleaned.
         progress: see `fer.data.dataset.load`.
 
     Raises:
@@ -125,7 +128,7 @@ def load_data(config: TrainingConfig, *, progress: Callable | None = None) -> di
     data = dataset.load(
         config.data,
         InputSpec(recipe.size, recipe.channels),
-        splits=("train", "validation"),
+        splits=splits,
         votes=config.votes,
         vote_mode=config.vote_mode,
         vote_share=recipe.vote_share,
@@ -140,7 +143,7 @@ def load_data(config: TrainingConfig, *, progress: Callable | None = None) -> di
         seed=config.split_seed,
         **options,
     )
-    return clean(data, recipe)
+    return clean(data, recipe) if "train" in data else data
 
 
 def clean(data: dict[str, Dataset], recipe: Recipe) -> dict[str, Dataset]:

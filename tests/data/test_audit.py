@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from support import tiny
+from support import layouts, tiny
 from support.similar import faces, nearly
 from support.tiny import script
 
@@ -324,3 +324,14 @@ def test_the_real_data(real_faces):
     exact, either = found.leaked("validation", "train")
     assert (len(exact), len(found.exact_groups)) == (279, 1272)
     assert 490 <= len(either) <= 505
+
+
+def test_persons_in_two_splits_are_counted(tmp_path):
+    for split, persons in (("train", ("KA", "KL", "KM")), ("test", ("KM", "KR"))):
+        for person in persons:
+            for name, code in (("anger", "AN"), ("fear", "FE")):
+                layouts.write(tmp_path / split / name / f"{person}.{code}1.7.tiff", layouts.face(48))
+    found = audit.audit(dataset.load(tmp_path, InputSpec(), splits=dataset.AS_IS, format="class-folders"))
+    assert audit_report.persons(found) == {"all": 4, "train and test": 1}
+    assert "persons or sequences: 4; 1 in both train and test" in audit_report.summary(found).splitlines()
+    assert audit_report.to_dict(found)["persons"]["all"] == 4
