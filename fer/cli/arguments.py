@@ -65,19 +65,13 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = Fals
 
 def add_form_arguments(group: argparse._ActionsContainer) -> None:
     """Adds what tells the form of the data where they do not show it: --labels, --format, --group and others."""
-    text = (
-        "what class names mean: 1=surprise,2=fear,...; a coding such as raf-db; or 'own': accept them as they are"
-    )
+    text = "what class names mean: 1=surprise,2=fear,...; a coding such as raf-db; or 'own': accept them as they are"
     group.add_argument("--labels", metavar="NAME=LABEL,...|CODING|own", help=text)
-    group.add_argument(
-        "--codes", dest="labels", metavar="CODING", help="the same: raf-db, affectnet, ..."
-    )
+    group.add_argument("--codes", dest="labels", metavar="CODING", help="the same: raf-db, affectnet, ...")
     group.add_argument("--label-map", dest="labels", metavar="FILE", help="the same, from a file of lines 1=surprise")
     group.add_argument("--drop-labels", type=_names, metavar="LABEL,...", help="leave these labels out")
     group.add_argument("--labels-csv", metavar="CSV", help="a table of file names and labels for the images of --data")
-    group.add_argument(
-        "--format", metavar="NAME", help="the form of the data (docs/data.md)"
-    )
+    group.add_argument("--format", metavar="NAME", help="the form of the data (docs/data.md)")
     text = "persons, whom the validation split keeps apart: a column, a regular expression for paths, or 'none'"
     group.add_argument("--group", metavar="COLUMN|REGEX|none", help=text)
     text = "where the decoded images are kept: auto holds them in memory where they fit, else decodes them again (auto)"

@@ -258,10 +258,8 @@ def _from_disk(
         with replacing(pixels) as temporary:
             # Rows of failed images are at the end, unused.
             array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(sources), *spec.shape))
-            n = 0
-            for _, image in _decoded(sources, spec, failed, progress, text):
+            for n, (_, image) in enumerate(_decoded(sources, spec, failed, progress, text)):
                 array[n] = image
-                n += 1
             array.flush()
             del array
         with replacing(rest) as temporary:

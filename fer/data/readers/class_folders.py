@@ -78,10 +78,12 @@ class ClassFolders(Reader):
         words: dict[tuple, str] = {}
         for path in tree.folders:
             *above, last = PurePosixPath(path).parts
-            if (split := split_of(last)) and any(entry.path.startswith(f"{path}/") for entry in listing.entries):
-                if words.setdefault((*above, split), last) != last:
-                    where, other = tree.root.joinpath(*above), words[(*above, split)]
-                    raise FerError(f"{where}: both {other}/ and {last}/ mean {split}; keep one")
+            split = split_of(last)
+            if not split or not any(entry.path.startswith(f"{path}/") for entry in listing.entries):
+                continue
+            if words.setdefault((*above, split), last) != last:
+                where, other = tree.root.joinpath(*above), words[(*above, split)]
+                raise FerError(f"{where}: both {other}/ and {last}/ mean {split}; keep one")
 
     def _name_the_rest(self, tree: Tree, listing: Listing, inside: set, at_split, at_class) -> None:
         used = {entry.path for entry in listing.entries}
