@@ -44,10 +44,11 @@ def create_detector(name: str = AUTO, model: str | Path | None = None) -> Detect
 
     Args:
         name: one of `CHOICES`.
-        model: the ONNX file of "yunet"; the others take none.
+        model: the ONNX file of "yunet", which is fetched by default; the others take none.
 
     Raises:
-        FerError: an unknown name, a model file that is missing or not taken, or a detector that is not installed.
+        FerError: an unknown name, a model file that is missing, cannot be fetched or is not taken, or a detector that
+            is not installed.
     """
     if name not in CHOICES:
         raise FerError(f"the detector must be one of {', '.join(CHOICES)}, not {name!r}")
@@ -56,6 +57,4 @@ def create_detector(name: str = AUTO, model: str | Path | None = None) -> Detect
         if model is not None:
             raise FerError(f"--detector-model is for --detector {', '.join(WITH_MODEL)}; {name} takes no file")
         return DETECTORS[name]()
-    if model is None:
-        raise FerError(f"the detector {name} needs its network: --detector-model FILE.onnx")
     return DETECTORS[name](model)

@@ -231,7 +231,7 @@ def test_refused_in_one_line(film, model, tmp_path, capsys):
         ("taken.csv exists", "--log", tmp_path / "taken.csv"),
         ("taken.mp4 exists", "--record", tmp_path / "taken.mp4"),
         ("there is no such model file", "--model", "none.keras"),
-        ("--detector-model", "--detector", "yunet"),
+        ("--detector-model", "--detector-model", "yunet.onnx", "--detector", "haar"),
         ("are the same file", "--record", same, "--overwrite", "--source", same),
         ("are the same file", "--record", tmp_path / "x.mp4", "--log", tmp_path / "x.mp4"),
         ("cannot write a figure", "--timeline", tmp_path / "t.foo"),
