@@ -58,6 +58,17 @@ def test_several_threads_work_at_once():
     pool.close()
 
 
+def test_last_thread_is_kept_for_others():
+    pool, go = FairPool(2, "test"), threading.Event()
+    pool.submit("honest", abs, 1).result(10)
+    heavy = [pool.submit("heavy", go.wait, 10) for _ in range(3)]
+    assert pool.submit("honest", abs, -2).result(5) == 2  # although the other client sent first
+    assert sum(future.running() for future in heavy) == 1
+    go.set()
+    assert all(future.result(10) for future in heavy)
+    pool.close()
+
+
 def test_close_drops_what_waits():
     pool, go = FairPool(1, "test"), threading.Event()
     running, waiting = pool.submit("a", go.wait, 10), pool.submit("a", abs, 1)
