@@ -23,7 +23,7 @@ REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 SLOW_MARKERS = {"browser", "gui", "backend"}
-SLOW_FIXTURES = {"real_csv", "real_folders", "real_faces"}
+SLOW_FIXTURES = {"real_csv", "real_folders", "real_faces", "fer2013"}
 
 
 def pytest_collection_modifyitems(items):

@@ -15,6 +15,8 @@ from fer.models.classifier import Classifier
 from fer.training import distillation
 from fer.training.augmentation import Augmentation
 
+pytestmark = pytest.mark.slow
+
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, tiny.SIZE, tiny.SIZE, 1)).astype(np.float32)
 
 

@@ -16,6 +16,8 @@ from fer.models.classifier import Classifier
 from fer.training import fit
 from fer.training.batches import Batches
 
+pytestmark = pytest.mark.slow
+
 numpy = keras.ops.convert_to_numpy
 TENSORBOARD = importlib.util.find_spec("tensorboard") is not None
 
