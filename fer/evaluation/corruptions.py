@@ -19,7 +19,7 @@ _NOISE = (5.0, 10.0, 15.0, 25.0, 40.0)  # grey levels, standard deviation
 _DARKNESS = (0.7, 0.5, 0.35, 0.2, 0.1)  # factor of the brightness
 _JPEG = (50, 30, 20, 12, 7)  # quality
 _SIZE = (0.7, 0.5, 0.4, 0.3, 0.2)  # side of the shrunk image
-_SHIFT = (0.03, 0.06, 0.09, 0.12, 0.16)  # in both directions
+_SHIFT = (0.03, 0.06, 0.09, 0.12, 0.16)  # in both directions; in whole pixels, which no interpolation blurs
 _TILT = (5.0, 10.0, 15.0, 25.0, 40.0)  # degrees, to either side
 _OCCLUSION = (0.15, 0.25, 0.35, 0.45, 0.55)  # side of a grey square
 
@@ -74,7 +74,7 @@ def _shrink(image, share, rng):
 
 
 def _shift(image, share, rng):
-    dx, dy = share * len(image) * rng.choice((-1, 1), 2)
+    dx, dy = round(share * len(image)) * rng.choice((-1, 1), 2)
     return _warp(image, np.float32([[1, 0, dx], [0, 1, dy]]))
 
 
