@@ -12,7 +12,7 @@ import numpy as np
 
 from fer.cli import arguments, terminal
 from fer.core.errors import FerError
-from fer.models import export
+from fer.models import export, hub
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
@@ -28,6 +28,8 @@ def parse_args(argv=None):
     precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
     parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
     arguments.add_data_arguments(parser)
+    text = "also upload it to the Hugging Face Hub, with its card MODEL.md if there is one (needs `hf auth login`)"
+    parser.add_argument("--push", metavar="hf:OWNER/NAME", help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
     return parser.parse_args(argv)
 
@@ -70,6 +72,8 @@ def main(args):
             )
         name = f"{Path(args.data).name} validation, {len(y_true):,} images"
         print(f"accuracy on {name}: {before:.2%} before, {after:.2%} after")
+    if args.push:
+        print(hub.upload(args.output, args.push))
     return 0
 
 

@@ -3,8 +3,9 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from fer.models import hub
+
 BEST, FAST = "fer2013", "fer2013-fast"
-SUFFIXES = (".keras", ".tflite", ".onnx")  # in the order of preference for a bare name
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # `pip install` copies models/ into the package (package-dir in pyproject.toml); a checkout has it beside the package.
@@ -21,15 +22,21 @@ def find_model(model: str | Path) -> Path:
     """The file of a model that is named by its path or, for a bundled one, by its name.
 
     Args:
-        model: a path; or "fer2013", "fer2013.tflite" and the like. A file in the current folder comes first.
+        model: a path; or "fer2013", "fer2013.tflite" and the like; or "hf:OWNER/NAME" or "kaggle:...", which is
+            downloaded (`hub.download`). A file in the current folder comes first.
 
     Returns:
         The path of the bundled model if there is one of that name; otherwise `model`, whether or not it exists.
+
+    Raises:
+        FerError: a model that cannot be downloaded.
     """
+    if hub.is_address(model):
+        return hub.download(str(model))
     path = Path(model)
     if path.name != str(model) or path.is_file():
         return path
-    names = (path.name,) if path.suffix in SUFFIXES else tuple(path.name + suffix for suffix in SUFFIXES)
+    names = (path.name,) if path.suffix in hub.SUFFIXES else tuple(path.name + suffix for suffix in hub.SUFFIXES)
     return next((FOLDER / name for name in names if (FOLDER / name).is_file()), path)
 
 

@@ -1,0 +1,122 @@
+"""Models on the Hugging Face Hub and on Kaggle: downloaded into their caches, and uploaded to the Hub.
+
+    hf:OWNER/NAME[@REVISION][/FILE]
+    kaggle:OWNER/MODEL/FRAMEWORK/VARIATION[/VERSION][/FILE]
+
+A downloaded file is loaded like any other: it must carry its labels, and no code inside it runs.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fer.core.errors import FerError
+
+SUFFIXES = (".keras", ".tflite", ".onnx")  # in the order of preference
+_HF = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<file>[^@]+))?")
+_KAGGLE = re.compile(r"kaggle:(?P<name>[\w-]+/[\w-]+/[\w-]+/[\w.-]+(/\d+)?)(/(?P<file>[^/]+\.\w+))?")
+
+
+def is_address(model: str | Path) -> bool:
+    """True for an address of the Hub or of Kaggle."""
+    return str(model).startswith(("hf:", "kaggle:"))
+
+
+def download(address: str) -> Path:
+    """Downloads a model, unless the cache has it.
+
+    Args:
+        address: "hf:..." or "kaggle:...".
+
+    Returns:
+        The model file in the cache.
+
+    Raises:
+        FerError: a malformed address, a package that is not installed, no such model, or several files to choose from.
+    """
+    if found := _HF.fullmatch(address):
+        return _download_hf(address, found["name"], found["revision"], found["file"])
+    if found := _KAGGLE.fullmatch(address):
+        return _download_kaggle(address, found["name"], found["file"])
+    expected = "hf:OWNER/NAME[@REVISION][/FILE] or kaggle:OWNER/MODEL/FRAMEWORK/VARIATION[/VERSION][/FILE]"
+    raise FerError(f"{address}: expected {expected}")
+
+
+def upload(path: str | Path, address: str) -> str:
+    """Uploads a model file to the Hub, and its card MODEL.md beside it as the README of the repository.
+
+    The repository is created if need be. The token is that of `hf auth login` or of the variable HF_TOKEN.
+
+    Args:
+        path: the model file.
+        address: "hf:OWNER/NAME".
+
+    Returns:
+        The address of the page that shows it.
+
+    Raises:
+        FerError: a malformed address, a package that is not installed, or an upload that fails.
+    """
+    found, path = _HF.fullmatch(address), Path(path)
+    if not found or found["revision"] or found["file"]:
+        raise FerError(f"{address}: expected hf:OWNER/NAME")
+    hub = _import_hub(address)
+    files, name = {path.name: path}, found["name"]
+    if path.with_suffix(".md").is_file():
+        files["README.md"] = path.with_suffix(".md")
+    added = [hub.CommitOperationAdd(place, str(file)) for place, file in files.items()]
+    with _failures(address):
+        page = hub.HfApi().create_repo(name, exist_ok=True)
+        hub.HfApi().create_commit(name, added, commit_message=f"Upload {path.name}")
+    return str(page)
+
+
+def _download_hf(address: str, name: str, revision: str | None, file: str | None) -> Path:
+    hub = _import_hub(address)
+    if file is None:
+        with _failures(address):
+            names = hub.HfApi().list_repo_files(name, revision=revision)
+        file = _choose(address, names)
+    with _failures(address):
+        return Path(hub.hf_hub_download(name, file, revision=revision))
+
+
+def _import_hub(address: str):
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise FerError(f"{address}: the Hugging Face Hub needs a package: pip install huggingface_hub") from error
+    return huggingface_hub
+
+
+@contextmanager
+def _failures(address: str) -> Iterator[None]:
+    """Turns what a client raises into a FerError: no such model, no permission, no connection, a full disk."""
+    try:
+        yield
+    except Exception as error:  # the clients pass on the exceptions of their HTTP libraries
+        raise FerError(f"{address}: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _download_kaggle(address: str, name: str, file: str | None) -> Path:
+    try:
+        import kagglehub
+    except ImportError as error:
+        raise FerError(f"{address}: Kaggle needs a package: pip install kagglehub") from error
+    with _failures(address):
+        folder = Path(kagglehub.model_download(name))
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    if file is not None and file not in names:
+        raise FerError(f"{address}: it has no such file, only {', '.join(sorted(names))}")
+    return folder / (file or _choose(address, names))
+
+
+def _choose(address: str, names: list[str]) -> str:
+    """The only model file, of the most preferred kind."""
+    for suffix in SUFFIXES:
+        if found := sorted(name for name in names if name.endswith(suffix)):
+            if len(found) > 1:
+                raise FerError(f"{address}: it has several models, choose one: {address}/{f', {address}/'.join(found)}")
+            return found[0]
+    raise FerError(f"{address}: it has no model file ({', '.join(SUFFIXES)})")

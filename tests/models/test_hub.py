@@ -1,0 +1,209 @@
+"""Models from the Hugging Face Hub, through its real client and a server on this machine; models from Kaggle."""
+
+import base64
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+from support import tiny
+
+from fer import FerError
+from fer.core.images import InputSpec
+from fer.models import hub
+from fer.models.bundled import find_model
+from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The repositories of `server.files`, and whatever is committed to them; nothing else."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self._answer_file()
+
+    def do_HEAD(self):
+        self._answer_file()
+
+    def _answer_file(self):
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        if parts[:2] == ["api", "models"]:
+            files = self.server.files.get("/".join(parts[2:4]))
+            tree = [{"type": "file", "path": n, "size": len(c), "oid": COMMIT} for n, c in (files or {}).items()]
+            return self._answer_json(tree if "tree" in parts else {"id": "/".join(parts[2:4])}, 200 if files else 404)
+        files, name = self.server.files.get("/".join(parts[:2]), {}), "/".join(parts[4:])
+        if name not in files:
+            return self._answer_json({"error": "Entry not found"}, 404)
+        headers = {"ETag": f'"{hash(files[name]) & 0xFFFF:x}"', "X-Repo-Commit": COMMIT}
+        return self._answer(files[name], "application/octet-stream", headers)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        path = urlsplit(self.path).path
+        if path.endswith("/repos/create"):
+            name = json.loads(body)
+            repository = f"{name.get('organization', 'me')}/{name['name']}"
+            self.server.files.setdefault(repository, {})
+            return self._answer_json({"url": f"https://huggingface.co/{repository}"})
+        if "/preupload/" in path:
+            paths = [file["path"] for file in json.loads(body)["files"]]
+            return self._answer_json(
+                {"files": [{"path": p, "uploadMode": "regular", "shouldIgnore": False} for p in paths]}
+            )
+        if "/commit/" in path:
+            lines = [json.loads(line) for line in body.splitlines()]
+            repository = "/".join(path.split("/")[3:5])
+            for line in lines:
+                if line["key"] == "file":
+                    content = base64.b64decode(line["value"]["content"])
+                    self.server.files[repository][line["value"]["path"]] = content
+            return self._answer_json(
+                {"commitUrl": f"https://huggingface.co/{repository}/commit/{COMMIT}", "commitOid": COMMIT}
+            )
+        return self._answer_json({})  # validate-yaml
+
+    def _answer_json(self, content, status=200):
+        headers = {"X-Error-Code": "RepoNotFound"} if status == 404 else {}
+        self._answer(json.dumps(content).encode(), "application/json", headers, status)
+
+    def _answer(self, body, kind, headers=(), status=200):
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **dict(headers)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        server.files = {}
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def client(server, tmp_path):
+    """client(code): what a process prints that knows the Hub by this address, with an empty cache; or its error."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        pytest.skip("huggingface_hub is not installed")
+    cache = tmp_path / "cache"
+
+    def run(code):
+        environment = {
+            **{"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(cache), "HF_TOKEN": "hf_test"},
+            **{"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "no_proxy": "127.0.0.1"},
+        }
+        code = f"from fer import FerError\ntry:\n    {code}\nexcept FerError as error:\n    print('refused:', error)"
+        command = [sys.executable, "-c", code]
+        environment = {"PATH": "", "PYTHONPATH": str(tiny.ROOT), "HOME": str(tmp_path), **environment}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hub") / "mine.keras"
+    Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE), {"data": "tiny"}).save(path)
+    return path
+
+
+READ = "from fer.models.model_file import read_info; print(read_info({!r}).labels)"
+
+
+@pytest.mark.parametrize("address", ["hf:me/faces", "hf:me/faces@main", "hf:me/faces/mine.keras"])
+def test_model_of_the_hub_is_loaded(address, client, server, model):
+    server.files["me/faces"] = {"README.md": b"# faces", "mine.keras": model.read_bytes(), "mine.tflite": b"x"}
+    assert client(READ.format(address)) == str(tiny.LABELS)
+
+
+def test_model_of_the_hub_comes_from_the_cache_the_second_time(client, server, model):
+    server.files["me/faces"] = {"mine.keras": model.read_bytes()}
+    code = "from fer.models.hub import download; print(download('hf:me/faces/mine.keras').read_bytes() == b'')"
+    assert client(code) == client(code) == "False"
+
+
+@pytest.mark.parametrize(
+    ("files", "address", "message"),
+    [
+        (
+            {"a.keras": b"1", "b.keras": b"2"},
+            "hf:me/faces",
+            "several models, choose one: hf:me/faces/a.keras, hf:me/fac",
+        ),
+        ({"notes.txt": b"1"}, "hf:me/faces", "it has no model file (.keras, .tflite, .onnx)"),
+        ({"a.keras": b"1"}, "hf:me/other", "hf:me/other: "),
+        ({"a.keras": b"1"}, "hf:me/faces/b.keras", "hf:me/faces/b.keras: "),
+        ({"a.keras": b"1"}, "hf:me/faces", "not a"),  # the file is no model
+    ],
+)
+def test_unusable_repository_is_refused_in_one_line(files, address, message, client, server):
+    server.files["me/faces"] = files
+    said = client(READ.format(address))
+    assert said.startswith("refused: ")
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_upload_carries_the_model_and_its_card(client, server, model, tmp_path):
+    shutil.copy(model, tmp_path / "mine.keras")
+    (tmp_path / "mine.md").write_text("# mine\n")
+    page = client(f"from fer.models.hub import upload; print(upload({str(tmp_path / 'mine.keras')!r}, 'hf:me/new'))")
+    assert page.endswith("/me/new")
+    assert server.files["me/new"] == {"mine.keras": model.read_bytes(), "README.md": b"# mine\n"}
+
+
+@pytest.mark.parametrize("address", ["hf:faces", "hf:me/faces@", "kaggle:me/faces", "hf:me/a b"])
+def test_malformed_address_is_refused(address):
+    with pytest.raises(FerError, match="expected hf:OWNER/NAME"):
+        hub.download(address)
+
+
+def test_upload_needs_a_repository():
+    with pytest.raises(FerError, match="expected hf:OWNER/NAME"):
+        hub.upload("a.keras", "hf:me/faces/file.keras")
+
+
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(FerError, match="pip install huggingface_hub"):
+        find_model("hf:me/faces")
+
+
+@pytest.mark.parametrize("address", ["kaggle:me/faces/keras/small", "kaggle:me/faces/keras/small/3/mine.keras"])
+def test_model_of_kaggle_is_loaded(address, model, monkeypatch):
+    kagglehub = pytest.importorskip("kagglehub")
+    asked = []
+    monkeypatch.setattr(kagglehub, "model_download", lambda name: asked.append(name) or str(model.parent))
+    assert read_info(address).labels == tiny.LABELS
+    assert asked == ["me/faces/keras/small" + "/3" * ("/3" in address)]
+    with pytest.raises(FerError, match=r"it has no such file, only mine\.keras"):
+        read_info("kaggle:me/faces/keras/small/other.keras")
+
+
+def test_failing_download_from_kaggle_is_one_line(monkeypatch):
+    kagglehub = pytest.importorskip("kagglehub")
+
+    def fail(name):
+        raise ValueError("Model not\nfound")
+
+    monkeypatch.setattr(kagglehub, "model_download", fail)
+    with pytest.raises(FerError, match="kaggle:me/faces/keras/small: Model not found"):
+        read_info("kaggle:me/faces/keras/small")
