@@ -61,6 +61,8 @@ def upload(path: str | Path, address: str) -> str:
     found, path = _HF.fullmatch(address), Path(path)
     if not found or found["revision"] or found["file"]:
         raise FerError(f"{address}: expected hf:OWNER/NAME")
+    if not path.is_file():
+        raise FerError(f"{path}: only a single file is uploaded")
     hub = _import_hub(address)
     files, name = {path.name: path}, found["name"]
     if path.with_suffix(".md").is_file():
