@@ -2,6 +2,7 @@
 
     python benchmarks/train_input.py
     python benchmarks/train_input.py --recipe vgg --json train_input.json
+    python benchmarks/train_input.py --cache none --side 224 --channels 3
 
 Each part runs in turn for several rounds; the ratios are medians over the rounds, because on a shared machine only
 figures of the same minute compare. "batches alone" is the processor's share of the work for a GPU, which augments by
@@ -17,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -25,9 +27,11 @@ from fer.cli import terminal
 from fer.core import labels
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
+from fer.data.image_array import decode_all
 from fer.training.recipes import RECIPES
 
 N_IMAGES = 28_709  # FER2013's training split: too many for a processor's caches
+LARGEST = 1 << 28  # bytes of all images, where they are larger
 
 
 def main():
@@ -37,16 +41,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement, about (8)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
+    text = "images in memory, in a memory map, or JPEG files that are decoded for every batch (memory)"
+    parser.add_argument("--cache", choices=("memory", "disk", "none"), default="memory", help=text)
+    parser.add_argument("--side", type=int, metavar="PIXELS", help="side of the images (the recipe's)")
+    parser.add_argument("--channels", type=int, choices=(1, 3), default=1, help="with --side: grey or colour (1)")
     args = parser.parse_args()
     with terminal.quiet():
         from fer.models import device
 
         dtype, hardware = device.dtype_policy(args.precision), device.describe()
-    measures = prepare(RECIPES[args.recipe], dtype)
+    recipe = RECIPES[args.recipe]
+    if args.side:
+        recipe = dataclasses.replace(recipe, size=args.side, channels=args.channels, progressive_sizes=(), crop=0)
+    measures = prepare(recipe, dtype, args.cache)
     for measure in measures.values():
         measure(0.5)  # compiles
     rounds = [{name: measure(args.seconds) for name, measure in measures.items()} for _ in range(args.rounds)]
-    print(f"{hardware}, {dtype}, recipe {args.recipe}: median of {args.rounds} rounds")
+    print(f"{hardware}, {dtype}, recipe {args.recipe}, cache {args.cache}: median of {args.rounds} rounds")
     for name in measures:
         values = [row[name] for row in rounds]
         print(f"{name:24} {np.median(values):10,.0f} images/s   ({min(values):,.0f} to {max(values):,.0f})")
@@ -57,11 +68,20 @@ def main():
     print(f"together / network alone        {figures['share_of_network']:.3f}")
     print(f"input alone / ImageDataGenerator {figures['times_image_data_generator']:.2f}")
     if args.json:
-        about = {"device": hardware, "dtype": dtype, "recipe": args.recipe, "rounds": rounds}
+        about = {"device": hardware, "dtype": dtype, "recipe": args.recipe, "cache": args.cache, "rounds": rounds}
         Path(args.json).write_text(json.dumps(figures | about, indent=1))
 
 
-def prepare(recipe, dtype):
+def stored(images, spec, cache):
+    """The images as they would be after loading them from JPEG files with --cache."""
+    if cache == "memory":
+        return images
+    smooth = (cv2.GaussianBlur(image, (0, 0), 3) for image in images)  # noise makes files of ten times the size
+    files = [cv2.imencode(".jpg", image)[1].tobytes() for image in smooth]
+    return decode_all(files, spec, cache=cache, progress=lambda items, total, text: items, text="")[0]
+
+
+def prepare(recipe, dtype, cache):
     """Functions of a duration, each returning images per second."""
     import keras
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
@@ -76,12 +96,14 @@ def prepare(recipe, dtype):
 
     def batches_of(n):
         images = rng.integers(0, 256, (n, recipe.size, recipe.size, recipe.channels), np.uint8)
+        images = stored(images, fit.spec_of(recipe), cache)
         targets = np.eye(k, dtype=np.float32)[rng.integers(0, k, n)]
         entries = tuple(Entry(row=row) for row in range(n))
         return Batches(Dataset(images, targets, labels.FER2013, entries), recipe, seed=0)
 
-    batches, many = batches_of(8 * recipe.batch_size), batches_of(N_IMAGES)
-    images, targets = batches.dataset.images, batches.dataset.targets
+    n_images = min(N_IMAGES, LARGEST // recipe.size**2 // recipe.channels)
+    batches, many = batches_of(8 * recipe.batch_size), batches_of(n_images)
+    images, targets = np.asarray(batches.dataset.images), batches.dataset.targets
 
     class Always(keras.layers.Layer):
         """The augmentation also where Keras says that nothing is being trained, as `predict_on_batch` does."""

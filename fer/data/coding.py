@@ -87,6 +87,7 @@ def decode_names(
     given: Mapping[str, str] | str | None,
     own: Mapping[str, str] | None,
     drop: Collection[str] = (),
+    hint: str = "",
 ) -> dict[str, str]:
     """The label of every class name of a data set.
 
@@ -96,6 +97,7 @@ def decode_names(
         given: by the user: what `read_coding` returns.
         own: the coding that the form of the data set implies.
         drop: names or labels that are left out.
+        hint: where else the labels may be, for the message.
 
     Returns:
         Class name -> canonical label, or `LEFT_OUT`.
@@ -117,7 +119,7 @@ def decode_names(
         else:
             found[name] = label
     if unknown:
-        raise FerError(f"{source}: {_explain(unknown, found)}")
+        raise FerError("; ".join(filter(None, [f"{source}: {_explain(unknown, found)}", hint])))
     return found
 
 

@@ -69,6 +69,7 @@ class Listing:
         shares: float32 (n, len(order)), votes as shares, in place of names; rows of zeros for images that do not count.
         skipped: (split, name, reason) of what is left out; "" for what belongs to no split.
         notes: a line for everything that lies there and is not used.
+        hint: where the labels may be, for whoever finds that the class names are none.
         columns: further columns of a table, for persons and attributes: name -> n values.
     """
 
@@ -83,6 +84,7 @@ class Listing:
     shares: np.ndarray | None = None
     skipped: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    hint: str = ""
     columns: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -61,7 +61,7 @@ def targets(
         listing.notes.append(f"labels left out of the votes: {', '.join(drop)}")
         return shares, tuple(listing.order[i] for i in left)
     names = sorted({listing.names[row] for row in wanted} - {""})
-    decoded = coding.decode_names(names, source, given=given, own=listing.coding, drop=drop)
+    decoded = coding.decode_names(names, source, given=given, own=listing.coding, drop=drop, hint=listing.hint)
     found = {label for label in decoded.values() if label != LEFT_OUT}
     if listing.order and not isinstance(given, Mapping):
         dropped = {coding.canonical(name) for name in drop}

@@ -331,3 +331,15 @@ class TestSplits:
 def test_emotion_words_are_known():
     assert {canonical(word) for word in ("Surprised", "suprise", "2_surprise", "surprise 2")} == {"surprise"}
     assert canonical("1") == "1"
+
+
+def test_flat_images_beside_a_table_are_refused_with_the_flag(tmp_path):
+    root = layouts.table(tmp_path / "set")
+    assert "labels.csv names images and labels: --labels-csv" in refused(root)
+
+
+@pytest.mark.parametrize("names", [["YF01_anger.jpg", "YF02_fear.jpg"], ["images/0/Anger.jpg", "images/1/Fear.jpg"]])
+def test_labels_in_file_names_that_no_reader_knows_are_refused(tmp_path, names):
+    for name in names:
+        layouts.write(tmp_path / "set" / name)
+    refused(tmp_path / "set")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from fer.core.errors import FerError
-from fer.core.images import SUFFIXES
 from fer.core.labels import canonical, is_emotion
 from fer.data.listing import ALL, Listing, Options, Reader
+from fer.data.readers.table import is_table
 from fer.data.splits import PREFIXES, split_of
 from fer.data.walk import Tree
 
@@ -42,10 +42,16 @@ class ClassFolders(Reader):
             inside.add("/".join(parts[: at_class + 1]))
             above = [part for i, part in enumerate(parts[:at_class]) if i != at_split]
             listing.add_file(tree, path, parts[at_class], split, "/".join(above))
+        if tables := [path for path in tree.named("*.csv") if is_table(tree.root / path)]:
+            listing.hint = f"{tables[0]} names images and labels: --labels-csv {tree.root / tables[0]}"
         if not listing.entries:
-            raise FerError(f"{tree.root}: no images in class folders ({', '.join(sorted(SUFFIXES))})")
+            raise FerError("; ".join(filter(None, [f"{tree.root}: no images in class folders", listing.hint])))
         if len(set(listing.groups)) < 2:  # nothing but folders around all classes
             listing.groups = []
+        else:
+            names = sorted(set(listing.groups))
+            shown = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+            listing.notes.append(f"{len(names):,} folders above the classes are persons: {shown} (else --group none)")
         self._check_spelling(tree, listing, at_class)
         self._name_the_rest(tree, listing, inside, at_split, at_class)
         _divide_mixed_test(listing)
