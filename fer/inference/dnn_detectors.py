@@ -60,8 +60,7 @@ class Mtcnn:
         return distinct(_framed(corners, landmarks, rows[:, 5], small.shape, image.shape, MTCNN_FRAMING))
 
 
-# Least score. It finds 281 of 300 faces with 7 false positives (benchmarks/faces.py); OpenCV's default of 0.9 finds 188.
-# Another draw of faces gives 289, 4 and 185.
+# Least score. It finds 281 of 300 faces with 7 false positives (benchmarks/faces.py); OpenCV's default, 0.9, finds 188.
 YUNET_SCORE = 0.6
 YUNET = ModelFile(
     "face_detection_yunet_2023mar.onnx",
