@@ -1,0 +1,53 @@
+"""The documentation: links lead somewhere, the README stays short, and its commands exist."""
+
+import re
+
+import pytest
+from support import tiny
+
+from fer.cli import COMMANDS
+
+PAGES = sorted(
+    path.relative_to(tiny.ROOT).as_posix()
+    for folder in (".", "docs", "models", "data", "tests")
+    for path in (tiny.ROOT / folder).glob("*.md")
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    path = tiny.ROOT / page
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        file = path.parent / target if target else path
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), link
+
+
+def test_index_lists_every_page():
+    index = (tiny.ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in (tiny.ROOT / "docs").glob("*.md") if f"({path.name})" not in index] == ["README.md"]
+
+
+def test_readme_is_short_and_has_two_set_up_commands():
+    lines = (tiny.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    assert len([line for line in lines if "-m venv" in line]) == 2
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("tests")])
+def test_commands_of_the_pages_exist(page):
+    text = (tiny.ROOT / page).read_text(encoding="utf-8")
+    scripts = re.findall(r"^    (?:\S+ )*?python ((?:benchmarks/)?\w+\.py)", text, flags=re.MULTILINE)
+    assert [script for script in scripts if not (tiny.ROOT / script).is_file()] == []
+    commands = re.findall(r"^    (?:python -m )?fer ([a-z-]+)", text, flags=re.MULTILINE)
+    assert [command for command in commands if command not in COMMANDS] == []
