@@ -48,14 +48,16 @@ def between(low: float, high: float) -> Callable[[str], float]:
 # --- data
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+def add_data_arguments(
+    parser: argparse.ArgumentParser, *, required: bool = False, format_flag: str = "--format"
+) -> None:
     """Adds --data, --votes, --keep-list, --validation-fraction, --split-seed and those of `add_form_arguments`."""
     group = parser.add_argument_group("data")
     text = "a folder or table (docs/data.md lists the forms), synthetic faces, or a set of Kaggle or Hugging Face"
     text += "" if required else " (demo)"
     places = "PATH|demo|kaggle:OWNER/NAME|hf:OWNER/NAME"
     group.add_argument("--data", required=required, metavar=places, help=text)
-    add_form_arguments(group)
+    add_form_arguments(group, format_flag=format_flag)
     group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV")
     group.add_argument("--keep-list", metavar="CSV", help="only the images it names, as audit_data.py writes it")
     text = "share of the training images to validate on, where the data have no validation split (0.1)"
@@ -63,7 +65,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = Fals
     group.add_argument("--split-seed", type=int, metavar="N", help="seed of that split (42)")
 
 
-def add_form_arguments(group: argparse._ActionsContainer) -> None:
+def add_form_arguments(group: argparse._ActionsContainer, *, format_flag: str = "--format") -> None:
     """Adds what tells the form of the data where they do not show it: --labels, --format, --group and others."""
     text = "what class names mean: 1=surprise,2=fear,...; a coding such as raf-db; or 'own': accept them as they are"
     group.add_argument("--labels", metavar="NAME=LABEL,...|CODING|own", help=text)
@@ -71,7 +73,7 @@ def add_form_arguments(group: argparse._ActionsContainer) -> None:
     group.add_argument("--label-map", dest="labels", metavar="FILE", help="the same, from a file of lines 1=surprise")
     group.add_argument("--drop-labels", type=_names, metavar="LABEL,...", help="leave these labels out")
     group.add_argument("--labels-csv", metavar="CSV", help="a table of file names and labels for the images of --data")
-    group.add_argument("--format", metavar="NAME", help="the form of the data (docs/data.md)")
+    group.add_argument(format_flag, metavar="NAME", help="the form of the data (docs/data.md)")
     text = "persons, whom the validation split keeps apart: a column, a regular expression for paths, or 'none'"
     group.add_argument("--group", metavar="COLUMN|REGEX|none", help=text)
     text = "where the decoded images are kept: auto holds them in memory where they fit, else decodes them again (auto)"
@@ -87,7 +89,9 @@ FORM = ("labels", "drop_labels", "labels_csv", "format", "group", "cache")
 
 def form_options(args: argparse.Namespace) -> dict:
     """The arguments of `add_form_arguments` as keyword arguments of `dataset.load`."""
-    return {name: getattr(args, name) for name in FORM if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in FORM}
+    given["format"] = getattr(args, "data_format", None) if hasattr(args, "data_format") else args.format
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def dataset_options(args: argparse.Namespace) -> dict:

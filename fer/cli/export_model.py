@@ -27,7 +27,7 @@ def parse_args(argv=None):
     parser.add_argument("--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER")
     precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
     parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
-    arguments.add_data_arguments(parser)
+    arguments.add_data_arguments(parser, format_flag="--data-format")
     text = "also upload it to the Hugging Face Hub, with its card MODEL.md if there is one (needs `hf auth login`)"
     parser.add_argument("--push", metavar="hf:OWNER/NAME", help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
