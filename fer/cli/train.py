@@ -8,11 +8,16 @@ a crash, `python train.py --resume --run-dir runs/mine` continues after the last
 """
 
 import argparse
+import os
 import shlex
+import sys
+import traceback
 from pathlib import Path
 
 from fer.cli import arguments, cross_validation, terminal, train_arguments
+from fer.core.errors import FerError
 from fer.data.dataset import Dataset
+from fer.training.config import TrainingConfig
 from fer.training.recipes import Recipe
 
 
@@ -34,24 +39,57 @@ def main(args: argparse.Namespace) -> int:
     if args.diagram:
         return draw_network(config.recipe, args.diagram)
     if args.folds:
+        if args.distribute:
+            raise FerError("--distribute trains one network: it cannot be combined with --folds")
         return cross_validation.run(config, args.folds, resume=args.resume)
+    return _train_distributed(args, config) if args.distribute else _train(args, config)
+
+
+def _train(args: argparse.Namespace, config: TrainingConfig, *, prints: bool = True) -> int:
+    from fer.training import train
+
     data = train.load_data(config, progress=terminal.progress)
-    for split, part in data.items():
+    for split, part in data.items() if prints else ():
         print(terminal.describe_data(split, part))
     with terminal.quiet():  # TensorFlow takes seconds to start: flags and data are checked by now
         summary = train.summary(config)
-    print(summary)
-    options = {"resume": args.resume, "tensorboard": args.tensorboard, "verbose": terminal.verbosity()}
+    if prints:
+        print(summary)
+    options = {"resume": args.resume, "tensorboard": args.tensorboard, "distribute": args.distribute}
     try:
-        result = train.run(config, data, **options)
+        result = train.run(config, data, verbose=terminal.verbosity(), **options)
     except KeyboardInterrupt:
-        print(f"\n{_how_to_continue(config)}")
+        if prints:
+            print(f"\n{_how_to_continue(config)}")
         return 130
-    print_result(result, data["validation"])
+    if prints:
+        print_result(result, data["validation"])
     return 0
 
 
-def _how_to_continue(config) -> str:
+def _train_distributed(args: argparse.Namespace, config: TrainingConfig) -> int:
+    """Trains as one of several processes; the first one prints."""
+    with terminal.quiet():
+        from fer.training.distribute import initialize
+
+        workers = initialize()
+    if workers.processes == 1:
+        return _train(args, config)
+    try:
+        terminal.run(lambda _: _train(args, config, prints=workers.is_first), lambda: None)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    if code:  # at a normal exit JAX would wait for the other processes, which may be lost or wait for this one
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return 0
+
+
+def _how_to_continue(config: TrainingConfig) -> str:
     from fer.training.run_folder import CHECKPOINT
 
     if not Path(config.run_dir, CHECKPOINT).exists():

@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--vote-mode", choices=("shares", "majority", "mixed"), help=text)
     run.add_argument("--seed", type=int, help="seed of the weights, the order, augmentation and dropout (42)")
     run.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), help="arithmetic (auto)")
+    run.add_argument(
+        "--distribute",
+        action="store_true",
+        help="train on all devices, and on all processes that KERAS_DISTRIBUTION_... or Slurm name (JAX backend)",
+    )
     run.add_argument("--augment", action=argparse.BooleanOptionalAction, help="all augmentation on or off")
     fields = parser.add_argument_group("recipe", "each overrides one number of the recipe")
     earlier = {present: name for name, present in FIELDS.items()}

@@ -6,24 +6,32 @@ import cv2
 import keras
 import numpy as np
 
+from fer.core.errors import FerError
 from fer.data.dataset import Dataset
 from fer.data.image_array import ImageArray
+from fer.training.distribute import Workers
 from fer.training.recipes import Recipe
 
 AHEAD = 3  # batches decoded ahead of the training step
+ALONE = Workers()
 
 
 class Batches(keras.utils.PyDataset):
     """Shuffled training batches; their order follows from the seed and the epoch alone, so that a run can resume.
 
+    Several processes each take their part of every batch; together the parts are the batch of a single process.
+
     Yields (images, targets) or (images, targets, weights): uint8 (b, size, size, channels); float32 (b, k);
     float32 (b). Each epoch leaves out the few images that do not fill a batch: different ones every time.
     """
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, seed: int):
+    def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, workers: Workers = ALONE):
         super().__init__()
         self.dataset, self.mixup, self.seed = dataset, recipe.mixup, seed
         self.batch_size = min(recipe.batch_size, len(dataset))
+        if self.batch_size % workers.devices:
+            raise FerError(f"a batch of {self.batch_size} images cannot be shared evenly by {workers.devices} devices")
+        self.part = workers.part(self.batch_size)
         weights = class_weights(dataset.targets, recipe.class_weights)
         self.weights = None if weights is None else (dataset.targets @ weights).astype(np.float32)
         self.ahead: dict[tuple[int, int], Future] = {}
@@ -40,38 +48,52 @@ class Batches(keras.utils.PyDataset):
         self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
 
     def images(self, index: int) -> np.ndarray:
-        """The images of a batch without mixup, uint8 (b, size, size, channels)."""
+        """The images of a whole batch without mixup, uint8 (b, size, size, channels)."""
         return self.dataset.images[self._chosen(index)]
 
-    def _decoded(self, index: int) -> np.ndarray:
-        """The images of a batch. Where they are decoded on demand, those of the next batches are decoded meanwhile.
+    def _decoded(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """See `_fetch`. Where images are decoded on demand, those of the next batches are decoded meanwhile.
 
         Keras' own workers would begin an epoch before `start` has set its order, and overlap nothing with the step
         under JAX and PyTorch.
         """
         if self.pool is None:
-            return self.images(index)
+            return self._fetch(index)
         future = self.ahead.pop((self.epoch, index), None)
         for further in range(index + 1, min(index + 1 + AHEAD, len(self))):
             if (self.epoch, further) not in self.ahead:
-                self.ahead[self.epoch, further] = self.pool.submit(self.images, further)
-        return self.images(index) if future is None else future.result()
+                self.ahead[self.epoch, further] = self.pool.submit(self._fetch, further)
+        return self._fetch(index) if future is None else future.result()
+
+    def _fetch(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """This process's images of a batch, and with mixup those that they are mixed with."""
+        batch = self._chosen(index)
+        images = self.dataset.images[batch[self.part]]
+        if not self.mixup:
+            return images, None
+        _, partner = self._mix(index)
+        own = partner[self.part]
+        return images, images[own] if len(images) == len(batch) else self.dataset.images[batch[own]]
+
+    def _mix(self, index: int) -> tuple[np.float32, np.ndarray]:
+        """The share of a batch's own images, and for each row of the batch the row that it is mixed with."""
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        return np.float32(rng.beta(self.mixup, self.mixup)), rng.permutation(self.batch_size)
 
     def _chosen(self, index):
         return self.order[index * self.batch_size : (index + 1) * self.batch_size]
 
     def __getitem__(self, index):
-        chosen = self._chosen(index)
-        images, numbers = self._decoded(index), [self.dataset.targets[chosen]]
-        if self.weights is not None:
-            numbers.append(self.weights[chosen])
-        if self.mixup:
-            rng = np.random.default_rng([self.seed, self.epoch, index])
-            share = np.float32(rng.beta(self.mixup, self.mixup))
-            partner = rng.permutation(len(chosen))
+        batch = self._chosen(index)
+        images, partner_images = self._decoded(index)
+        arrays = [self.dataset.targets] if self.weights is None else [self.dataset.targets, self.weights]
+        numbers = [array[batch[self.part]] for array in arrays]
+        if partner_images is not None:
+            share, partner = self._mix(index)
             # To the nearest grey level: bytes are mixed much faster than floats, and a GPU gets a quarter of them.
-            images = cv2.addWeighted(images, float(share), images[partner], 1 - float(share), 0)
-            numbers = [share * array + (1 - share) * array[partner] for array in numbers]
+            images = cv2.addWeighted(images, float(share), partner_images, 1 - float(share), 0)
+            pairs = zip(numbers, (array[batch[partner[self.part]]] for array in arrays), strict=True)
+            numbers = [share * own + (1 - share) * other for own, other in pairs]
         return (images, *numbers)
 
 
@@ -90,8 +112,44 @@ class ValidationBatches(keras.utils.PyDataset):
         return self.dataset.images[rows], self.dataset.targets[rows]
 
 
-def validation_data(dataset: Dataset, batch_size: int):
+class SharedValidationBatches(keras.utils.PyDataset):
+    """A process's parts of the validation batches: each image exactly once, the last batch padded with zero weight.
+
+    Yields (images, targets, weights). Padding has no target either, so that `Accuracy` leaves it out. The weights of
+    the images make up for the padding in the mean loss: Keras divides by all rows.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, workers: Workers):
+        super().__init__()
+        self.dataset = dataset
+        smallest = -(-len(dataset) // workers.devices) * workers.devices
+        self.batch_size = min(-(-batch_size // workers.devices) * workers.devices, smallest)
+        self.part = workers.part(self.batch_size)
+
+    def __len__(self):
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = np.arange(index * self.batch_size, (index + 1) * self.batch_size)[self.part]
+        real = rows < len(self.dataset)
+        rows = np.minimum(rows, len(self.dataset) - 1)
+        weight = np.float32(len(self) * self.batch_size / len(self.dataset))
+        targets = self.dataset.targets[rows] * real[:, None].astype(np.float32)
+        return self.dataset.images[rows], targets, weight * real
+
+
+class Accuracy(keras.metrics.CategoricalAccuracy):
+    """Categorical accuracy of the rows that have a target; padding has none."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        has_target = keras.ops.cast(keras.ops.any(y_true > 0, axis=-1), self.dtype)
+        super().update_state(y_true, y_pred, sample_weight=has_target)
+
+
+def validation_data(dataset: Dataset, batch_size: int, workers: Workers = ALONE):
     """What `keras.Model.fit` takes as validation data."""
+    if workers.distributed:
+        return SharedValidationBatches(dataset, batch_size, workers)
     if isinstance(dataset.images, ImageArray):
         return ValidationBatches(dataset, batch_size)
     return dataset.images, dataset.targets

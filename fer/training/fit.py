@@ -13,10 +13,11 @@ from fer.models.classifier import Classifier
 from fer.models.device import JIT_COMPILE, dtype_policy
 from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
-from fer.training.batches import Batches, validation_data
+from fer.training.batches import ALONE, Accuracy, Batches, validation_data
 from fer.training.callbacks import AveragedWeights, ProgressiveResizing, Reseed
 from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
+from fer.training.distribute import Workers
 from fer.training.recipes import Recipe
 from fer.training.run_folder import BestModel, RunFolder
 
@@ -50,6 +51,7 @@ def fit(
     metadata: dict | None = None,
     resume: bool = False,
     tensorboard: bool = False,
+    workers: Workers = ALONE,
     verbose: int = 2,
 ) -> RunFolder:
     """Trains and keeps the best epoch in `config.output`, everything else in `config.run_dir`.
@@ -63,6 +65,7 @@ def fit(
         metadata: kept in the model file beside epoch and scores; by default that of the configuration.
         resume: continue after the last finished epoch of the run folder.
         tensorboard: also write TensorBoard logs into the run folder.
+        workers: the processes of a distributed training, as `distribute.scope` gives them; call this inside.
         verbose: as for `keras.Model.fit`: 0 silent, 1 a bar, 2 a line an epoch.
 
     Returns:
@@ -79,7 +82,7 @@ def fit(
     network = build(recipe, train.labels, dtype, any_size=bool(recipe.progressive_sizes))
     if init is not None:
         weight_transfer.transfer(init, network, train.labels)
-    batches = Batches(train, recipe, config.seed)
+    batches = Batches(train, recipe, config.seed, workers)
     augmentation = Augmentation.from_recipe(recipe, seed=config.seed)
     layers = [keras.Input(spec_of(recipe).shape), augmentation, network]
     if teachers:
@@ -91,19 +94,19 @@ def fit(
     model.compile(
         optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=dtype),
         loss=loss(recipe),
-        metrics=["accuracy"],
+        metrics=[Accuracy(name="accuracy")],
         jit_compile=JIT_COMPILE,
     )
     metadata = config.metadata() if metadata is None else metadata
-    best = BestModel(network, build(recipe, train.labels), train.labels, config, metadata)
+    best = BestModel(network, build(recipe, train.labels), train.labels, config, metadata, workers)
     callbacks = [
         Reseed(batches, network, augmentation, config.seed),
         *([ProgressiveResizing(augmentation, recipe)] if recipe.progressive_sizes else []),
         best,
         *([AveragedWeights(network, batches)] if recipe.ema else []),
-        *_keras_callbacks(config, tensorboard),
+        *_keras_callbacks(config, tensorboard and workers.is_first),
     ]
-    folder = RunFolder(config, dtype, callbacks, best, data=(train, validation), teachers=teachers)
+    folder = RunFolder(config, dtype, callbacks, best, data=(train, validation), teachers=teachers, workers=workers)
     if resume:
         folder.restore(model)
     else:
@@ -111,13 +114,13 @@ def fit(
     if not folder.finished:
         model.fit(
             batches,
-            validation_data=validation_data(validation, recipe.batch_size),
+            validation_data=validation_data(validation, recipe.batch_size, workers),
             validation_batch_size=recipe.batch_size,
             initial_epoch=len(folder.history),
             epochs=recipe.epochs,
             callbacks=[*callbacks, folder],
             shuffle=False,  # Batches shuffles the images; this would shuffle the order of the batches beside our seed
-            verbose=verbose,
+            verbose=verbose if workers.is_first else 0,
         )
     return folder
 

@@ -18,6 +18,7 @@ from fer.data.image_array import digests
 from fer.models.classifier import Classifier
 from fer.training import curves
 from fer.training.config import TrainingConfig
+from fer.training.distribute import Workers
 from fer.training.recipes import Recipe
 
 logger = logging.getLogger(__name__)
@@ -32,10 +33,18 @@ class BestModel(keras.callbacks.Callback):
     augmentation with it.
     """
 
-    def __init__(self, network: keras.Model, float32_copy: keras.Model, labels, config: TrainingConfig, metadata: dict):
+    def __init__(
+        self,
+        network: keras.Model,
+        float32_copy: keras.Model,
+        labels,
+        config: TrainingConfig,
+        metadata: dict,
+        workers: Workers,
+    ):
         super().__init__()
         self.network, self.float32_copy, self.labels = network, float32_copy, labels
-        self.config, self.metadata = config, metadata
+        self.config, self.metadata, self.workers = config, metadata, workers
         self.monitor = config.recipe.keep_best.removeprefix("val_")
         self.epoch: int | None = None
         self.value: float | None = None
@@ -59,7 +68,8 @@ class BestModel(keras.callbacks.Callback):
         scores = {f"val_{name}": float(score) for name, score in logs.items()}
         metadata = self.metadata | {"epoch": self.epoch, "validation_while_training": scores}
         spec = InputSpec(recipe.size, recipe.channels)
-        Classifier(self.float32_copy, self.labels, spec, metadata).save(self.config.output)
+        if self.workers.is_first:
+            Classifier(self.float32_copy, self.labels, spec, metadata).save(self.config.output)
 
 
 class RunFolder(keras.callbacks.Callback):
@@ -74,9 +84,11 @@ class RunFolder(keras.callbacks.Callback):
 
     STATE = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")  # of Keras' own callbacks
 
-    def __init__(self, config: TrainingConfig, dtype: str, callbacks, best: BestModel, data, teachers=()):
+    def __init__(
+        self, config: TrainingConfig, dtype: str, callbacks, best: BestModel, data, teachers, workers: Workers
+    ):
         super().__init__()
-        self.config, self.callbacks, self.best = config, callbacks, best
+        self.config, self.callbacks, self.best, self.workers = config, callbacks, best, workers
         self.folder = Path(config.run_dir)
         self.identity = {
             "recipe": dataclasses.asdict(config.recipe),
@@ -100,8 +112,9 @@ class RunFolder(keras.callbacks.Callback):
     def clear(self) -> None:
         """Removes the files of an earlier run, so that nobody resumes it as this one; its model stays until a better
         one replaces it."""
-        for path in (self.path, self.folder / LOG, self.folder / CURVES):
-            path.unlink(missing_ok=True)
+        if self.workers.is_first:
+            for path in (self.path, self.folder / LOG, self.folder / CURVES):
+                path.unlink(missing_ok=True)
 
     def restore(self, model: keras.Model) -> None:
         """Puts the checkpoint's weights, optimizer and scores back; the callbacks' when training begins.
@@ -149,6 +162,10 @@ class RunFolder(keras.callbacks.Callback):
         if not np.isfinite(row["loss"]):
             self.model.stop_training = True
         self.finished = self.model.stop_training or epoch + 1 == self.config.recipe.epochs
+        if self.workers.is_first:
+            self._write()
+
+    def _write(self):
         table = pd.DataFrame(self.history)
         try:
             with replacing(self.folder / LOG) as path:

@@ -26,14 +26,14 @@ class TrainingResult:
     """A finished training.
 
     Attributes:
-        classifier: the best epoch, as the model file holds it.
+        classifier: the best epoch, as the model file holds it; None in all but the first of several processes.
         output: the model file.
         run_dir: the folder with log.csv, curves.png, run.json and the checkpoint.
         best_epoch: the epoch that became the model, counted from 1.
         history: one row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds.
     """
 
-    classifier: Classifier
+    classifier: Classifier | None
     output: Path
     run_dir: Path
     best_epoch: int
@@ -52,6 +52,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
+    distribute: bool = False,
     verbose: int = 0,
     **settings: Any,
 ) -> TrainingResult:
@@ -67,6 +68,7 @@ def train(
         resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with.
         overwrite: replace an earlier run or model in the same place.
         tensorboard: also write TensorBoard logs into the run folder.
+        distribute: train on all devices, and on all processes that KERAS_DISTRIBUTION_... or Slurm name (JAX only).
         verbose: as for `keras.Model.fit`: 0 silent, 1 a progress bar, 2 a line per epoch.
         settings: any field of `TrainingConfig` (output, run_dir, seed, votes, init, teacher, ...) and of `Recipe`
             (epochs, learning_rate, flip, ...); they override the recipe.
@@ -86,8 +88,12 @@ def train(
         raise FerError(f"{taken} exists: pass resume=True or overwrite=True, or choose another place")
     check_models(config, resume=resume)
     datasets = clean(data, config.recipe) if isinstance(data, dict) else load_data(config)
+    if distribute:
+        from fer.training.distribute import initialize
+
+        initialize()
     logger.info(summary(config))
-    return run(config, datasets, resume=resume, tensorboard=tensorboard, verbose=verbose)
+    return run(config, datasets, resume=resume, tensorboard=tensorboard, distribute=distribute, verbose=verbose)
 
 
 def summary(config: TrainingConfig) -> str:
@@ -162,6 +168,7 @@ def run(
     *,
     resume: bool = False,
     tensorboard: bool = False,
+    distribute: bool = False,
     verbose: int = 0,
 ) -> TrainingResult:
     """Trains on loaded data; see `train`.
@@ -169,43 +176,53 @@ def run(
     Args:
         config: as `configure` or `TrainingConfig.stored` gives it.
         data: {"train": ..., "validation": ...}, as `load_data` gives them.
-        resume, tensorboard, verbose: see `train`.
+        resume, tensorboard, distribute, verbose: see `train`.
 
     Raises:
-        FerError: a network that cannot be built or resumed, a place that cannot be written, or no finite score.
+        FerError: a network that cannot be built or resumed, a place that cannot be written, no finite score, or
+            another process of the training that ended.
     """
+    import keras
+
     from fer.models import device
     from fer.training import calibration, fit
+    from fer.training.distribute import scope
 
     if warning := device.warning():
         logger.warning("warning: %s", warning)
     dtype = device.dtype_policy(config.precision)
-    init = Classifier.load(config.init) if config.init and not resume else None
-    teachers = [Classifier.load(path) for path in config.teacher]
-    fit.build(config.recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
-    files.check_writable(config.output)
     # What "auto" came to: another machine resumes with the same arithmetic.
     config = dataclasses.replace(config, precision=dtype.removeprefix("mixed_"))
-    if not resume:
-        config.write()
     counts = {split: len(part) for split, part in data.items()}
     metadata = config.metadata() | {"n_images": counts, "device": device.describe(), "dtype": dtype}
-    folder = fit.fit(
-        data["train"],
-        data["validation"],
-        config,
-        init=init,
-        teachers=teachers,
-        metadata=metadata,
-        resume=resume,
-        tensorboard=tensorboard,
-        verbose=verbose,
-    )
+    with scope(distribute, config.run_dir) as workers:
+        keras.utils.set_random_seed(config.seed)  # all processes must give their variables the same initial values
+        init = Classifier.load(config.init) if config.init and not resume else None
+        teachers = [Classifier.load(path) for path in config.teacher]
+        fit.build(config.recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
+        if workers.is_first:
+            files.check_writable(config.output)
+            if not resume:
+                config.write()
+        folder = fit.fit(
+            data["train"],
+            data["validation"],
+            config,
+            init=init,
+            teachers=teachers,
+            metadata=metadata,
+            resume=resume,
+            tensorboard=tensorboard,
+            workers=workers,
+            verbose=verbose,
+        )
     if folder.best.epoch is None:
         raise FerError(f"no epoch gave a finite {config.recipe.keep_best}; lower --learning-rate")
-    classifier = Classifier.load(config.output)
+    output, run_dir = Path(config.output), Path(config.run_dir)
+    if not workers.is_first:
+        return TrainingResult(None, output, run_dir, folder.best.epoch, folder.history)
+    classifier = Classifier.load(output)
     if config.recipe.calibrate and "temperature" not in classifier.metadata:
         classifier = calibration.calibrate(classifier, data["validation"].images, data["validation"].targets)
-        classifier.save(config.output)
-    output, run_dir = Path(config.output), Path(config.run_dir)
+        classifier.save(output)
     return TrainingResult(classifier, output, run_dir, folder.best.epoch, folder.history)
