@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,21 @@ class TrainingResult:
     """A finished training.
 
     Attributes:
-        classifier: the best epoch, as the model file holds it; None in all but the first of several processes.
         output: the model file.
         run_dir: the folder with log.csv, curves.png, run.json and the checkpoint.
         best_epoch: the epoch that became the model, counted from 1.
         history: one row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds.
     """
 
-    classifier: Classifier | None
     output: Path
     run_dir: Path
     best_epoch: int
     history: list[dict]
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The best epoch, as the model file holds it."""
+        return Classifier.load(self.output)
 
     @property
     def seconds(self) -> float:
@@ -218,11 +222,8 @@ def run(
         )
     if folder.best.epoch is None:
         raise FerError(f"no epoch gave a finite {config.recipe.keep_best}; lower --learning-rate")
-    output, run_dir = Path(config.output), Path(config.run_dir)
-    if not workers.is_first:
-        return TrainingResult(None, output, run_dir, folder.best.epoch, folder.history)
-    classifier = Classifier.load(output)
-    if config.recipe.calibrate and "temperature" not in classifier.metadata:
-        classifier = calibration.calibrate(classifier, data["validation"].images, data["validation"].targets)
-        classifier.save(output)
-    return TrainingResult(classifier, output, run_dir, folder.best.epoch, folder.history)
+    if workers.is_first and config.recipe.calibrate:
+        classifier = Classifier.load(config.output)
+        if "temperature" not in classifier.metadata:
+            calibration.calibrate(classifier, data["validation"].images, data["validation"].targets).save(config.output)
+    return TrainingResult(Path(config.output), Path(config.run_dir), folder.best.epoch, folder.history)
