@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,10 +48,10 @@ def parse_args(argv=None):
         "--allowed-host", action="append", default=[], metavar="NAME", help="answer to this host name too (repeat)"
     )
     group.add_argument("--name", action="append", dest="allowed_host", help=argparse.SUPPRESS)  # the old name
-    group.add_argument("--certificate", metavar="PEM", help="serve https: browsers give webcams to no other hosts")
+    group.add_argument("--certificate", metavar="PEM", help="serve https; webcams of other computers need it")
     group.add_argument("--key", metavar="PEM", help="the certificate's private key, if it is in a file of its own")
     token = group.add_mutually_exclusive_group()
-    token.add_argument("--token", metavar="TEXT", help="ask every client for this token; other users may see the flag")
+    token.add_argument("--token", metavar="TEXT", help="require this token (visible in ps; prefer --token-file)")
     token.add_argument("--token-file", metavar="FILE", help="the same, read from a file")
     group.add_argument(
         "--trusted-proxy",
@@ -70,6 +71,22 @@ def parse_args(argv=None):
     return page.parse_args(argv)
 
 
+def check_certificate(certificate: str | None, key: str | None) -> None:
+    """Loads the certificate once, before the model: uvicorn would fail later and with a traceback.
+
+    Raises:
+        FerError: a file is missing, is no certificate or key, or the two do not belong together.
+    """
+    if key and not certificate:
+        raise FerError("--key needs --certificate")
+    if certificate:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        except OSError as error:  # ssl.SSLError is one
+            reason = error.strerror or str(error)
+            raise FerError(f"{certificate}: the certificate or its key cannot be loaded ({reason})") from error
+
+
 def main(args):
     """Serves the page until a signal ends it."""
     try:
@@ -82,6 +99,7 @@ def main(args):
     cameras = dict(map(parse_camera, args.camera))
     limits = limits_from(args)
     token = read_token(args)
+    check_certificate(args.certificate, args.key)
     handle_signals()
     return_large_buffers()
     with listen(args.host, args.port) as place:

@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from fer.cli import terminal
 from fer.core.errors import FerError
@@ -12,6 +13,10 @@ from fer.models import bundled
 
 
 class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage of dozens of flags."""
+        self.exit(2, f"error: {message}; see --help\n")
+
     def format_help(self) -> str:
         return terminal.as_called(super().format_help())
 

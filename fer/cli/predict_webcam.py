@@ -30,7 +30,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     arguments.add_recognition_arguments(parser, model=live_model())
     arguments.add_uncertain_argument(parser)
     parser.add_argument(
-        "--smoothing", type=arguments.at_least(float, 0), metavar="SECONDS", help="time constant of the averaged probabilities; 0 = off (0.4)"
+        "--smoothing",
+        type=arguments.at_least(float, 0),
+        metavar="SECONDS",
+        help="time constant of the averaged probabilities; 0 = off (0.4)",
     )
     parser.add_argument(
         "--skip", type=arguments.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)"

@@ -1,5 +1,6 @@
 """train.py from end to end: what it prints, writes and refuses."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from support import tiny
 from support.tiny import script
 
-from fer.cli import evaluate, train
+from fer.cli import COMMANDS, evaluate, train
 from fer.core.images import InputSpec
 from fer.models.classifier import Classifier
 from fer.training import fit
@@ -133,6 +134,21 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_first_epoch(face
     places = ["--output", tmp_path / "file" / "m.keras", "--run-dir", tmp_path / "run"]
     assert "m.keras: cannot be written" in refuse(train, "--data", faces, *QUICK, *places)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_parses_its_arguments(name):
+    module = importlib.import_module(f"fer.cli.{name.replace('-', '_')}")
+    with pytest.raises(SystemExit) as ended:
+        module.parse_args(["--help"])
+    assert ended.value.code == 0
+
+
+def test_wrong_arguments_are_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        train.parse_args(["--epochs", "many"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: argument --epochs: ")
 
 
 @pytest.mark.parametrize("name", ["train.py", "evaluate.py"])
