@@ -27,11 +27,10 @@ def build(config: dict) -> tuple[keras.Model, Part, list[str]]:
         FerError: a layer or operation that Keras 3 does not have, or code.
     """
     dropped: list[str] = []
+    if config["class_name"] not in MODELS:
+        way_on = "rebuild it as one where it was made, copy the weights, save it and import that"
+        raise FerError(f"its class {config['class_name']} is no Sequential or functional model of Keras: {way_on}")
     root = _part(config, dropped)
-    if root.kind not in MODELS:
-        raise FerError(
-            f"{root.kind} is no Sequential or functional model: rebuild it as one, copy the weights and save it"
-        )
     return _model(root, config, dropped, None), root, dropped
 
 
@@ -93,8 +92,7 @@ def _sequential(part: Part, node: dict, layers: list[dict], dropped: list[str], 
     x = inputs = keras.Input(tuple(known)[1:])
     for layer in layers:
         part.parts.append(_part(layer, dropped))
-        if part.parts[-1].call:
-            x = part.parts[-1].call(x)
+        x = part.parts[-1].call(x)
     return inputs, x
 
 

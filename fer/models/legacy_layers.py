@@ -67,6 +67,10 @@ RECURRENT = {
 _WAY_ON = "rebuild the network with Keras' own layers where it was made, copy the weights, save it and import that"
 
 
+def _identity(x: Any) -> Any:
+    return x
+
+
 @dataclass
 class Part:
     """A layer or model of the file.
@@ -74,7 +78,7 @@ class Part:
     Attributes:
         name: its name in the file.
         kind: its class in the file.
-        call: applies it to tensors; None for a model that is built on its first call.
+        call: applies it to tensors; for an InputLayer, which is never called, what returns them.
         layer: the Keras layer that holds its weights; None where it has none.
         trainable: False for a layer that was frozen, whose weights then have another order in the file.
         parts: the layers of a model, or the model that a wrapper holds.
@@ -82,7 +86,7 @@ class Part:
 
     name: str
     kind: str
-    call: Callable | None = None
+    call: Callable = _identity
     layer: keras.Layer | None = None
     trainable: bool = True
     parts: list["Part"] = field(default_factory=list)
@@ -123,7 +127,7 @@ def make_layer(kind: str, config: dict, dropped: list[str]) -> tuple[keras.Layer
     refuse_code({"class_name": kind, "config": config})
     kind = MERGES.get(config.get("mode", ""), kind) if kind == "Merge" else CLASSES.get(kind, kind)
     if kind in TRAINING_ONLY:
-        return None, lambda x: x
+        return None, _identity
     if kind == "RandomCrop":  # what it does outside of training in Keras 2
         return None, keras.layers.Resizing(config["height"], config["width"], crop_to_aspect_ratio=True)
     if kind == "ThresholdedReLU":
@@ -158,8 +162,11 @@ def _arguments(kind: str, old: dict, dropped: list[str]) -> tuple[dict, Callable
     cls = getattr(keras.layers, kind, None)
     if cls is None:
         raise unknown_layer(kind, name)
-    accepted, after = _accepted(cls), None
-    arguments = {"kernel_size": [old["nb_row"], old["nb_col"]]} if "nb_row" in old else {}
+    accepted = _accepted(cls)
+    after: Callable | None = None
+    arguments: dict[str, Any] = {"kernel_size": [old["nb_row"], old["nb_col"]]} if "nb_row" in old else {}
+    if kind in ("GRU", "GRUCell"):  # before there was a choice; later files name it
+        arguments["reset_after"] = False
     for old_key, old_value in old.items():
         key, value = _rename(kind, old_key, old_value)
         if key in NESTED:
@@ -187,7 +194,7 @@ def _accepted(cls: type) -> set[str]:
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = inspect.signature(base.__init__).parameters.values()
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
         names |= {parameter.name for parameter in parameters}
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
@@ -200,7 +207,7 @@ def _nested(kind: str, value: Any, dropped: list[str]) -> tuple[Any, Callable | 
         return [_nested(kind, item, dropped)[0] for item in value], None
     if not isinstance(value, dict) or "class_name" not in value:
         return value, None
-    inner = CLASSES.get(value["class_name"], value["class_name"])
+    inner = str(CLASSES.get(value["class_name"], value["class_name"]))
     refuse_code(value)
     arguments, after = _arguments(inner, value["config"], dropped)
     if after and kind != "TimeDistributed":
@@ -214,7 +221,7 @@ def _operation(activation: Any, name: str) -> Callable | None:
         return lambda x: keras.ops.hard_sigmoid(x * 1.2)
     if not isinstance(activation, dict):
         return None
-    kind, config = activation["class_name"], activation["config"]
+    kind, config = str(activation["class_name"]), activation["config"]
     if not isinstance(config, dict) or not hasattr(keras.layers, CLASSES.get(kind, kind)):
         raise FerError(f"layer {name}: its activation {config if isinstance(config, str) else kind} is code: {_WAY_ON}")
     layer, apply = make_layer(kind, config, [])

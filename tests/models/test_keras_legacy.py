@@ -171,3 +171,39 @@ def test_a_file_that_is_damaged_is_one_line(tmp_path, damage):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x", "y")
     assert refused(path).startswith(f"{path}: ")
+
+
+# --- operations of TensorFlow 2.0 to 2.3, and old defaults
+
+
+def test_an_operation_of_tensorflow_2_3(tmp_path):
+    """`x / 2` as TensorFlowOpLayer, before there was TFOpLambda."""
+    weights = old.arrays()
+    config = old.functional(old.keras2())
+    node_def = {"name": "RealDiv", "op": "RealDiv", "input": ["input_1", "RealDiv/y"]}
+    operation = {"name": "tf_op_layer_RealDiv", "node_def": node_def, "constants": {"1": 2.0}}
+    node = {"class_name": "TensorFlowOpLayer", "config": operation, "inbound_nodes": [[["input_1", 0, 0, {}]]]}
+    layers = config["config"]["layers"]
+    layers[1]["inbound_nodes"] = [[["tf_op_layer_RealDiv", 0, 0, {}]]]
+    layers.insert(1, node | {"name": operation["name"]})
+    network, _ = keras_legacy.load(old.hdf5(tmp_path / "old.h5", config, weights))
+    expected = old.today(weights).predict_on_batch(pictures() / 2)
+    np.testing.assert_allclose(network.predict_on_batch(pictures()), expected, atol=1e-6)
+
+
+def test_a_model_of_its_author_is_refused_with_the_way_on(tmp_path):
+    config = {"class_name": "MyModel", "config": {"name": "mine"}, "keras_version": "2.15.0"}
+    (tmp_path / "model.json").write_text(json.dumps(config))
+    message = refused(tmp_path / "model.json", old.hdf5(tmp_path / "w.h5", None, old.arrays()))
+    assert "its class MyModel is no Sequential or functional model of Keras: rebuild it as one" in message
+
+
+def test_weights_in_another_order_are_refused(tmp_path):
+    """Arrays of one shape that were swapped would otherwise be read without a word."""
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(), old.arrays())
+    with h5py.File(path, "a") as file:
+        group = file["model_weights/norm"]
+        for i, name in enumerate(("beta", "gamma", "moving_mean", "moving_variance")):
+            group.move(f"norm/weight_{i}:0", f"norm/{name}:0")
+        group.attrs["weight_names"] = [f"norm/{name}:0" for name in ("beta", "gamma", "moving_mean", "moving_variance")]
+    assert "layer norm: the file has beta where the network has gamma" in refused(path)
