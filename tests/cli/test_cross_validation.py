@@ -1,10 +1,13 @@
 """`train.py --folds`: a model for each fold, persons kept apart, the mean and the spread of the scores."""
 
 import numpy as np
+import pytest
 from support import layouts, tiny
 
 from fer.cli import train
 from fer.models.classifier import Classifier
+
+pytestmark = pytest.mark.slow
 
 
 def flags(root, tmp_path):

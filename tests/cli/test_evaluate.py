@@ -17,6 +17,8 @@ from fer.data import dataset
 from fer.models.classifier import Classifier
 from fer.models.ensemble import average
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG"
 N = 257  # one more than a full batch of the network
 

@@ -23,6 +23,8 @@ from fer.models.classifier import Classifier
 from fer.models.ensemble import average
 from fer.models.model_file import read_info
 
+pytestmark = pytest.mark.slow
+
 SPEC = InputSpec(tiny.SIZE)
 
 

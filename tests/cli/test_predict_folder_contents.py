@@ -11,6 +11,8 @@ from fer.inference import results
 from fer.inference.run_metadata import metadata_path
 from fer.models.classifier import Classifier
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

@@ -18,6 +18,8 @@ from fer.inference import results
 from fer.models.classifier import Classifier
 from fer.video import writer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

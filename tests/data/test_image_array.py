@@ -93,6 +93,7 @@ def test_a_large_selection_does_not_copy(root, monkeypatch):
     np.testing.assert_array_equal(np.asarray(view.images), part.images[:5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixup", [0.0, 0.2])
 def test_training_gives_the_same_weights(tmp_path, mixup):
     root = tiny.folders(tmp_path / "faces")

@@ -309,7 +309,17 @@ def test_refused_in_one_line(faces, model, tmp_path, capsys):
         ("results are written as .csv or .jsonl", faces, "--model", model, "--output", "r.txt"),
         ("would replace the images", faces, "--model", model, *output, "--annotated", faces),
         ("choose one", faces, "--model", model, *output, "--resume", "--overwrite"),
-        ("--detector-model", faces, "--model", model, *output, "--detector", "yunet"),
+        (
+            "none.onnx: there is no such detector model",
+            faces,
+            "--model",
+            model,
+            *output,
+            "--detector",
+            "yunet",
+            "--detector-model",
+            "none.onnx",
+        ),
         ("is for --detector yunet", faces, "--model", model, *output, "--detector-model", "x.onnx"),
     ):
         run(*arguments, code=2)

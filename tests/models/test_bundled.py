@@ -18,6 +18,8 @@ from fer.models.bundled import FOLDER, bundled_models, find_model
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
+pytestmark = pytest.mark.slow
+
 NAMES = sorted(bundled_models())
 MEGABYTES = {"fer2013": 5, "fer2013-fast": 2, "ferplus": 5, "four-block": 15}
 

@@ -18,6 +18,8 @@ from fer.models import convert
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
+pytestmark = pytest.mark.slow
+
 NAMES = "angry,happy,sad"
 LIMITS = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}
 

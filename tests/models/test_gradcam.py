@@ -13,6 +13,8 @@ from fer.models import networks
 from fer.models.classifier import Classifier
 from fer.models.gradcam import grad_cam, overlay
 
+pytestmark = pytest.mark.slow
+
 SPEC = InputSpec(tiny.SIZE)
 
 

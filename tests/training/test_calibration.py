@@ -10,6 +10,8 @@ from fer.core.images import InputSpec
 from fer.models.classifier import Classifier
 from fer.training import calibration
 
+pytestmark = pytest.mark.slow
+
 
 def overconfident(factor, n=20_000, k=4, seed=0):
     """Answers that are `factor` times too sure: targets are drawn from the honest ones."""

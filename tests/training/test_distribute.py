@@ -18,6 +18,8 @@ from fer.training import batches, distribute
 from fer.training.batches import Batches, SharedValidationBatches
 from fer.training.distribute import Workers
 
+pytestmark = pytest.mark.slow
+
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 SCRIPT = "tests/support/distributed.py"
 TWO = [Workers(2, index, 2, distributed=True) for index in (0, 1)]

@@ -13,6 +13,8 @@ from fer.models import networks
 from fer.models.classifier import Classifier
 from fer.training import fit, weight_transfer
 
+pytestmark = pytest.mark.slow
+
 SPEC = InputSpec(16)
 
 

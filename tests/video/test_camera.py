@@ -22,6 +22,8 @@ from fer.video import camera as cameras
 from fer.video.camera import Connection, LiveCamera
 from fer.video.sources import open_source
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -17,6 +17,8 @@ from websockets.sync.client import connect as connect_socket
 
 from fer.web import cameras
 
+pytestmark = pytest.mark.slow
+
 DOOR = "ws://localhost/cameras/door"
 QUICK = {"camera_linger_seconds": 0.2, "camera_retry_seconds": 0.2}
 

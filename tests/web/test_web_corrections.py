@@ -13,6 +13,8 @@ from support.web import connect, encode, line
 from fer.core.images import InputSpec
 from fer.data import dataset
 
+pytestmark = pytest.mark.slow
+
 FACE = portrait.PLACE
 BOX = {"x": FACE.x, "y": FACE.y, "width": FACE.width, "height": FACE.height}
 

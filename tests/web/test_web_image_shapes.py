@@ -15,6 +15,8 @@ from support import web
 from support.hostile import one_colour_png
 from support.web import connect, line, predict
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client():

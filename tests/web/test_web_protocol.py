@@ -12,6 +12,8 @@ pytest.importorskip("support.web", reason="requirements-app.txt is not installed
 from support import web
 from support.web import HEAD, encode, http_get, said, wait
 
+pytestmark = pytest.mark.slow
+
 IMAGE = encode(np.full((100, 100, 3), 90, np.uint8))
 
 

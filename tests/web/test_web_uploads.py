@@ -13,6 +13,8 @@ pytest.importorskip("support.web", reason="requirements-app.txt is not installed
 from support import web
 from support.web import FORM, HEAD, PART, connect, encode, http_get, line, post, said, wait
 
+pytestmark = pytest.mark.slow
+
 IMAGE = encode(np.full((100, 100, 3), 90, np.uint8))
 
 

@@ -19,6 +19,8 @@ from support.web import connect, encode_video, line, plain_frames, wait
 from fer.inference import drawing, results
 from fer.web import private_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ from support.web import connect, encode, farewell, wait
 
 from fer.web import webcam
 
+pytestmark = pytest.mark.slow
+
 LIVE = "ws://localhost/live"
 
 
