@@ -184,11 +184,14 @@ def test_evaluate_refuses_in_one_line(measured, tmp_path, refuse):
 
 
 @pytest.mark.parametrize("words", [[], ["--model", "m.keras"], ["--data", "x", "--tta", "rotate"]])
-def test_wrong_arguments_show_the_usage(words, capsys):
+def test_wrong_arguments_are_one_line_that_points_to_the_help(words, capsys):
     with pytest.raises(SystemExit) as ended:
         evaluate.parse_args(words)
     assert ended.value.code == 2
-    assert "usage: " in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert message.endswith("; see --help\n")
+    assert message.count("\n") == 1
 
 
 def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
