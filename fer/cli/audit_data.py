@@ -75,7 +75,7 @@ def check(args):
         if path:
             files.check_writable(path)
     if args.sheets and Path(args.sheets).exists() and not Path(args.sheets).is_dir():
-        raise FerError(f"{args.sheets}: the sheets need a folder, and this is a file")
+        raise FerError(f"{args.sheets}: is a file, not a folder")
     if args.report and args.write_clean_list and Path(args.report) == Path(args.write_clean_list):
         raise FerError(f"two outputs would be one file: {args.report}")
 

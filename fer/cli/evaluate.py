@@ -128,7 +128,7 @@ def check(args):
     if args.explain and (len(args.model) > 1 or args.tta != "none" or Path(args.model[0]).suffix != ".keras"):
         raise FerError("--explain goes with a single --model that is a .keras file, and no --tta")
     if args.explain and Path(args.explain).exists() and not Path(args.explain).is_dir():
-        raise FerError(f"{args.explain}: the sheets need a folder, and this is a file")
+        raise FerError(f"{args.explain}: is a file, not a folder")
     if args.fit_threshold is None:
         return
     if args.split != "validation" or len(args.model) > 1 or args.tta != "none":

@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     below = arguments.uncertain_below(args)
     total = sum(1 for _ in find_images(args))
     if not total:
-        raise FerError(f"{args.folder}: no images, neither by name nor by content")
+        raise FerError(f"{args.folder}: no images found")
     with terminal.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
         from fer.core import system
         from fer.inference import batch, run_metadata

@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--skip", type=arguments.at_least(int, 1), default=1, metavar="N", help="analyse every Nth frame (1)"
     )
-    parser.add_argument("--max-frames", type=arguments.at_least(int, 1), metavar="N", help="end after so many frames")
+    parser.add_argument("--max-frames", type=arguments.at_least(int, 1), metavar="N", help="stop after N frames")
     parser.add_argument("--headless", action="store_true", help="open no window")
     outputs = parser.add_argument_group("files to write")
     outputs.add_argument("--record", metavar="MP4", help="the annotated video, H.264 (.mp4, .mkv or .mov)")

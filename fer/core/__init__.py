@@ -1,1 +1,1 @@
-"""What every other package stands on: images, labels, files, figures, text and errors."""
+"""Shared foundations: images, labels, files, figures, text and errors."""

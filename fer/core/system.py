@@ -1,4 +1,4 @@
-"""What the machine has."""
+"""CPU count."""
 
 import os
 from pathlib import Path

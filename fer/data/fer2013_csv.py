@@ -88,7 +88,7 @@ def _pixels(path: Path, first: int, column: pd.Series) -> np.ndarray:
         try:
             values = np.fromstring(text, np.int64, sep=" ")  # many times faster than splitting the text
         except ValueError as error:
-            raise FerError(f"{where}: pixels must be whole numbers") from error
+            raise FerError(f"{where}: pixels must be integers") from error
         if len(values) != SIDE * SIDE:
             raise FerError(f"{where}: {len(values):,} pixels instead of {SIDE * SIDE:,} ({SIDE} x {SIDE})")
         if values.min() < 0 or values.max() > 255:

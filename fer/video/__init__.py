@@ -1,1 +1,1 @@
-"""Films and cameras: sources, tracking, the live session, window and recording."""
+"""Videos and cameras: sources, tracking, the live session, window and recording."""

@@ -21,7 +21,7 @@ class Limits:
     image_pixels: int = _limit(25_000_000, "pixels of an uploaded image")
     image_scans: int = _limit(100, "scans of a progressive JPEG; ten are usual, and each walks over the whole image")
     images: int = _limit(16, "images that are labelled or wait for it at once")
-    images_per_client: int = _limit(8, "of these, images of one client")
+    images_per_client: int = _limit(8, "the same, per client")
     images_per_request: int = _limit(16, "images in one request, together no larger than one image")
     image_seconds: float = _limit(30.0, "time for an image to be labelled, waiting included")
     corrections: int = _limit(10_000, "faces kept in all, with --collect")

@@ -38,7 +38,7 @@ class SecurityMiddleware:
     """ASGI middleware that refuses requests for other hosts, cross-origin requests, and bodies beyond the limits.
 
     The check of the Host header stops DNS rebinding, with which a page of another site could reach this server under
-    its own name. Starlette's `TrustedHostMiddleware` does not do the job: it knows no addresses in digits, which are
+    its own name. Starlette's `TrustedHostMiddleware` does not do the job: it does not accept IP addresses, which are
     safe from rebinding and unknown in advance behind port forwarding, and its refusal is plain text without a hint.
 
     Args:

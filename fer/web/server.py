@@ -35,7 +35,7 @@ SHOWN_LIMITS = ("image_bytes", "image_pixels", "video_bytes", "video_seconds", "
 
 
 class Health(BaseModel):
-    """The model behind this server, and the limits that a client should know."""
+    """The model behind this server, and the limits shown to clients."""
 
     status: str
     model: str

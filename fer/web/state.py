@@ -52,7 +52,7 @@ class State:
         self.live_pool = FairPool(cores(), "webcams")
 
     def new_recognizer(self, detectors: int = 1) -> Recognizer:
-        """A recognizer that searches so many images at once."""
+        """A recognizer that searches this many images in parallel."""
         cropped: Literal["auto", "never"] = "auto" if self.auto else "never"
         found_by = [self.new_detector() for _ in range(detectors)]
         return Recognizer(self.classifier, found_by, cropped=cropped, uncertain_below=self.uncertain_below)

@@ -306,7 +306,7 @@ def test_a_model_disputes_labels(learnt, tmp_path, capsys):
         (("--drop", "votes", "--write-clean-list", "x"), "--drop votes needs --votes"),
         (("--drop", "disputed", "--write-clean-list", "x"), "--drop disputed needs --model"),
         (("--drop", "duplicates"), "--drop has no effect without --write-clean-list"),
-        (("--sheets", __file__), "the sheets need a folder, and this is a file"),
+        (("--sheets", __file__), "is a file, not a folder"),
         (("--votes", "votes.csv"), "--votes belong to the rows of a fer2013.csv"),
         (("--near", "1.5"), "must lie from 0.8 to below 1, not 1.5"),
         (("--report", "x", "--write-clean-list", "x"), "two outputs would be one file: x"),

@@ -91,9 +91,9 @@ class TestRead:
             ((0, cut(first="-1"), "Training"), "a pixel outside 0..255"),
             ((0, cut(first="4294967303"), "Training"), "a pixel outside 0..255"),  # 7 + 2**32
             ((0, cut(first="9" * 30), "Training"), "a pixel outside 0..255"),
-            ((0, cut(first="seven"), "Training"), "pixels must be whole numbers"),
-            ((0, cut(first="7.5"), "Training"), "pixels must be whole numbers"),
-            ((0, cut(first="nan"), "Training"), "pixels must be whole numbers"),
+            ((0, cut(first="seven"), "Training"), "pixels must be integers"),
+            ((0, cut(first="7.5"), "Training"), "pixels must be integers"),
+            ((0, cut(first="nan"), "Training"), "pixels must be integers"),
             ((7, BLANK, "Training"), "emotion must be 0 to 6, not '7'"),
             ((-1, BLANK, "Training"), "emotion must be 0 to 6, not '-1'"),
             (("happy", BLANK, "Training"), "emotion must be 0 to 6, not 'happy'"),

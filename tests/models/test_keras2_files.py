@@ -52,7 +52,7 @@ def extracted(archive: Path, name: str, folder: Path) -> Path:
         return Path(opened.extract(name, folder))
 
 
-@pytest.mark.parametrize(("archive", "name"), members())
+@pytest.mark.parametrize(("archive", "name"), list(members()))
 def test_a_file_gives_the_outputs_of_the_keras_that_wrote_it(archive, name, tmp_path):
     path = extracted(archive, name, tmp_path)
     if path.stem in REFUSED:
