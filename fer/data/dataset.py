@@ -19,7 +19,7 @@ from fer.data.image_array import Images
 from fer.data.keep_list import KeepList
 from fer.data.listing import ALL, Listing, Options, Progress
 from fer.data.readers.class_folders import ClassFolders
-from fer.data.readers.parquet import HuggingFace
+from fer.data.readers.parquet import download_hugging_face
 from fer.data.readers.pixel_tables import UNDECIDED
 from fer.data.readers.table import TableOfFiles
 from fer.data.splits import SPLITS
@@ -191,7 +191,7 @@ def load(
     if source == "demo":
         listing = _demo(splits)
     elif source.startswith("hf:"):
-        listing = HuggingFace().download(source.removeprefix("hf:"))
+        listing = download_hugging_face(source.removeprefix("hf:"))
     else:
         listing, same_classes = _list(Path(source), options, given, format)
     if votes is not None and listing.shares is None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ CHUNK = 256  # images decoded ahead of whoever iterates over all
 CACHE_FOLDER = Path(os.environ.get("FER_CACHE", Path.home() / ".cache" / "fer"))
 
 
-class ImageArray:
+class ImageArray(ABC):
     """What a uint8 array (n, size, size, channels) offers to training and evaluation, without holding the pixels.
 
     `array[rows]` is an ndarray for an index, a slice or an array of indexes; iteration gives one image after the other.
@@ -40,9 +41,9 @@ class ImageArray:
     def nbytes(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @abstractmethod
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The given rows as uint8 (len(rows), size, size, channels)."""
-        raise NotImplementedError
 
     def digests(self) -> np.ndarray:
         """uint8 (n, 16): a hash of each image's pixels."""

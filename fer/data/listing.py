@@ -1,5 +1,6 @@
 """What a reader finds: the images of a data set with class names, splits and persons, none of them decoded yet."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,20 +125,20 @@ class Options:
     progress: Progress = lambda items, total, text: items
 
 
-class Reader:
+class Reader(ABC):
     """One form in which data sets lie on disk. Sub-classes are found by their marks or named by --format."""
 
     name: str
     summary: str
 
+    @abstractmethod
     def recognises(self, tree: Tree) -> bool:
         """True where the files carry the marks of this form."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, tree: Tree, options: Options) -> Listing:
         """Lists the images.
 
         Raises:
             FerError: the files are not of this form, or contradict each other.
         """
-        raise NotImplementedError

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, File, HTTPException, Request, UploadFile
 from PIL import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from fer.core import images
 from fer.core.errors import FerError
@@ -25,6 +25,8 @@ _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a
 
 class LabelledFace(BaseModel):
     """A face: its box in pixels of the upright image, and the probability of each label."""
+
+    model_config = ConfigDict(extra="allow")  # a further value of `Prediction.to_dict` passes
 
     x: int
     y: int

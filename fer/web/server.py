@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from starlette.formparsers import MultiPartParser
 
 from fer.inference.faces import Detector
+from fer.inference.results import COLUMNS
 from fer.models.classifier import Classifier
 from fer.web import cameras as camera_routes
 from fer.web import corrections, images, problems, videos, webcam
@@ -40,6 +41,7 @@ class Health(BaseModel):
     status: str
     model: str
     labels: list[str]
+    columns: list[str]
     uncertain_below: float | None
     collects: bool
     limits: dict[str, float]
@@ -131,6 +133,7 @@ def create_router(state: State, *, collects: bool) -> APIRouter:
             status="ok",
             model=state.model_name,
             labels=list(state.classifier.labels),
+            columns=list(COLUMNS),
             uncertain_below=state.uncertain_below,
             collects=collects,
             limits=shown,

@@ -371,7 +371,7 @@ def test_all_analyses_at_once(evaluated, faces, models, tmp_path):
         (("--report", __file__ + "/r.json"), "r.json: cannot be written"),
         (("--card", "c.md", "--tta", "flip"), "--card goes with a single --model"),
         (("--explain", "x", "--tta", "flip"), "--explain goes with a single --model"),
-        (("--explain", __file__), "the sheets need a folder"),
+        (("--explain", __file__), "is a file, not a folder"),
         (("--robustness", "r.xyz"), "cannot write a figure as '.xyz'"),
     ],
 )

@@ -88,42 +88,35 @@ def add_rows(
             listing.splits.append(split)
 
 
-class HuggingFace(Reader):
-    name = "hf"
-    summary = "hf:OWNER/NAME, downloaded by the package datasets"
+def download_hugging_face(address: str) -> Listing:
+    """Downloads a data set of the hub, or opens a folder that `datasets` understands.
 
-    def recognises(self, tree: Tree) -> bool:
-        return False  # an address, not a folder
-
-    def download(self, address: str) -> Listing:
-        """Downloads a data set of the hub, or opens a folder that `datasets` understands.
-
-        Raises:
-            FerError: the package is missing, or the data set cannot be loaded or has other columns.
-        """
-        try:
-            import datasets
-        except ImportError as error:
-            raise FerError(f"hf:{address}: needs the package datasets: pip install datasets") from error
-        try:
-            found = datasets.load_dataset(address)
-        except Exception as error:  # the package raises many kinds, for the network, the files and the columns
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise FerError(f"hf:{address}: {reason}") from error
-        listing, sources = Listing(Path(address)), list[bytes]()
-        for part, table in found.items():
-            image, label = _choose(table.column_names, Path(address))
-            names = getattr(table.features[label], "names", None) or []
-            table = table.cast_column(image, datasets.Image(decode=False))
-            rows = ((row[image], row[label]) for row in table)
-            rows = ((_bytes(value), label) for value, label in rows)
-            split = split_of(part) or (ALL if len(found) == 1 else None)
-            if split is None:
-                listing.notes.append(f"not used: {part} (which split it means is not known)")
-                continue
-            add_rows(listing, sources, rows, names, file=part, split=split)
-        listing.sources = sources
-        return listing
+    Raises:
+        FerError: the package is missing, or the data set cannot be loaded or has other columns.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise FerError(f"hf:{address}: needs the package datasets: pip install datasets") from error
+    try:
+        found = datasets.load_dataset(address)
+    except Exception as error:  # the package raises many kinds, for the network, the files and the columns
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise FerError(f"hf:{address}: {reason}") from error
+    listing, sources = Listing(Path(address)), list[bytes]()
+    for part, table in found.items():
+        image, label = _choose(table.column_names, Path(address))
+        names = getattr(table.features[label], "names", None) or []
+        table = table.cast_column(image, datasets.Image(decode=False))
+        rows = ((row[image], row[label]) for row in table)
+        rows = ((_bytes(value), label) for value, label in rows)
+        split = split_of(part) or (ALL if len(found) == 1 else None)
+        if split is None:
+            listing.notes.append(f"not used: {part} (which split it means is not known)")
+            continue
+        add_rows(listing, sources, rows, names, file=part, split=split)
+    listing.sources = sources
+    return listing
 
 
 def _bytes(image: Any) -> Any:

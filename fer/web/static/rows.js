@@ -1,12 +1,11 @@
-// Results as a table: the columns of the command line's result files.
+// Results as a table: the columns of the command line's result files, which the server names.
 
-const COLUMNS = ["source", "index", "seconds", "status", "face", "track", "x", "y", "width", "height", "label", "confidence"];
 const MOST = 200_000; // rows that a page keeps
 
 export class Rows {
-  constructor({ labels, uncertain_below }) {
+  constructor({ columns, labels, uncertain_below }) {
     this.labels = labels;
-    this.columns = [...COLUMNS, ...(uncertain_below === null ? [] : ["uncertain"]), ...labels];
+    this.columns = [...columns, ...(uncertain_below === null ? [] : ["uncertain"]), ...labels];
     this.lines = [];
   }
 
