@@ -6,7 +6,7 @@
 Every face of the validation split, a real one of 48x48 pixels, is enlarged to 2.5 to 3.5 times its size and set at a
 random place of a 384x288 frame over another of the faces, enlarged and blurred beyond recognition. It is found if a box
 overlaps its square by at least 0.4 (intersection over union); all other boxes count as false, also those around a part
-of the face. `without` are boxes in pictures without a face, all false: scikit-learn's and scikit-image's samples. The
+of the face. `without` are boxes in images without a face, all false: scikit-learn's and scikit-image's samples. The
 milliseconds are processor time a frame, the median over the frames of the faces, OpenCV on one thread.
 
 Haar's framing and MTCNN's are adjusted so that the median of the sizes found is that of the squares: see `detectors`.
@@ -81,7 +81,7 @@ def main():
 
 
 def make_searches(args):
-    """Name -> a function from a picture to boxes."""
+    """Name -> a function from an image to boxes."""
     searches = {
         name: finder(create_detector(name, args.detector_model if name == "yunet" else None)) for name in args.detectors
     }
@@ -120,7 +120,7 @@ def scenes(faces, count, seed):
 
 
 def samples():
-    """Photographs that come with libraries: with a face (the picture and its square), and without."""
+    """Photographs that come with libraries: with a face (the image and its square), and without."""
     from sklearn.datasets import load_sample_image
 
     people, without = [], [load_sample_image(name)[..., ::-1] for name in ("china.jpg", "flower.jpg")]

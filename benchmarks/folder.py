@@ -5,7 +5,7 @@
 
 Cropped faces (drawn ones, as JPEG files): the whole path, reading and writing rows included, against the network alone
 at its best batch size. Photographs (scikit-image's astronaut, moved about, 640x480): the whole path against the
-detector alone on decoded pictures, times the cores used. Measured in turn; the figures are medians of the ratios.
+detector alone on decoded images, times the cores used. Measured in turn; the figures are medians of the ratios.
 """
 
 import argparse
@@ -102,7 +102,7 @@ def write(folder, pictures):
 
 
 def best_batch(model):
-    """The batch size with the most pictures a second."""
+    """The batch size with the most images a second."""
     speeds = {}
     for batch in BATCHES:
         network(model, batch, batch)
@@ -111,7 +111,7 @@ def best_batch(model):
 
 
 def network(model, batch, count):
-    """Pictures a second of the compiled network on arrays that are there already."""
+    """Images a second of the compiled network on arrays that are there already."""
     images = np.random.default_rng(0).integers(0, 256, (batch, *model.spec.shape), np.uint8)
     calls = max(1, count // batch)
     begun = time.perf_counter()
@@ -121,7 +121,7 @@ def network(model, batch, count):
 
 
 def detector(pictures):
-    """Pictures a second of one detector in one thread."""
+    """Images a second of one detector in one thread."""
     haar, threads = Haar(), cv2.getNumThreads()
     cv2.setNumThreads(1)
     begun = time.perf_counter()
@@ -133,7 +133,7 @@ def detector(pictures):
 
 
 def walk(model, paths, folder):
-    """Pictures a second from files to written rows, as predict_folder.py does it."""
+    """Images a second from files to written rows, as predict_folder.py does it."""
     from fer.core.system import cores
     from fer.inference.batch import recognize
 

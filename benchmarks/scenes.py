@@ -1,4 +1,4 @@
-"""Pictures with one real face at a known place: scikit-image's astronaut before a street without people."""
+"""Images with one real face at a known place: scikit-image's astronaut before a street without people."""
 
 import cv2
 import numpy as np

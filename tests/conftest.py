@@ -1,4 +1,4 @@
-"""Shared fixtures: pictures, class folders and tables written to disk, and the real FER2013 where it lies at hand."""
+"""Shared fixtures: images, class folders and tables written to disk, and the real FER2013 where it lies at hand."""
 
 import logging
 import lzma
@@ -46,7 +46,7 @@ def _draw(seed: int, height: int = 48, width: int = 48) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def draw():
-    """draw(seed, height, width): a smooth colour picture uint8 (H, W, 3), another one for every seed."""
+    """draw(seed, height, width): a smooth colour image uint8 (H, W, 3), another one for every seed."""
     return _draw
 
 
@@ -64,9 +64,9 @@ def write():
 
 @pytest.fixture
 def class_folders(tmp_path, write):
-    """class_folders({"train/happy": 3, "train/sad": ["a.jpg", "b.BMP"]}): the root of a tree of small pictures.
+    """class_folders({"train/happy": 3, "train/sad": ["a.jpg", "b.BMP"]}): the root of a tree of small images.
 
-    A number asks for that many PNG files, 0 for an empty folder. All pictures differ, also between calls.
+    A number asks for that many PNG files, 0 for an empty folder. All images differ, also between calls.
     """
     drawn = iter(range(10**6))
 
@@ -82,7 +82,7 @@ def class_folders(tmp_path, write):
 
 @pytest.fixture
 def write_csv(tmp_path):
-    """write_csv([(3, pixels, "Training"), ...]): a fer2013.csv; `pixels` may be a number for a picture of that seed."""
+    """write_csv([(3, pixels, "Training"), ...]): a fer2013.csv; `pixels` may be a number for an image of that seed."""
 
     def text(pixels):
         if not isinstance(pixels, int):
@@ -117,7 +117,7 @@ def real_votes():
 
 @pytest.fixture(scope="session")
 def real_folders(tmp_path_factory):
-    """The same pictures as class folders of JPEG files."""
+    """The same images as class folders of JPEG files."""
     packed = _real("fer2013-folders.tar.gz")
     root = tmp_path_factory.mktemp("real_folders")
     with tarfile.open(packed) as archive:

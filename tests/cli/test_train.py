@@ -1,4 +1,4 @@
-"""train.py with teachers, a fitted temperature, and the validation pictures: what it prints, keeps and refuses."""
+"""train.py with teachers, a fitted temperature, and the validation images: what it prints, keeps and refuses."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def trained(faces, tmp_path, capsys):
     return run
 
 
-def test_the_temperature_is_fitted_on_the_validation_pictures_and_kept(trained, faces, tmp_path):
+def test_the_temperature_is_fitted_on_the_validation_images_and_kept(trained, faces, tmp_path):
     plain, _ = trained("plain")
     calibrated, printed = trained("calibrated", "--calibrate")
     pictures = load(faces, SPEC)["validation"].align(read_info(plain).labels)
@@ -85,7 +85,7 @@ def test_a_teacher_that_is_not_there_is_refused_before_the_data_are_read(faces, 
     assert not (tmp_path / "run").exists()
 
 
-def test_blank_pictures_and_twins_are_seen_to_where_the_recipe_says_so(trained, faces):
+def test_blank_images_and_duplicates_are_seen_to_where_the_recipe_says_so(trained, faces):
     picture = next((faces / "train" / "happy").glob("*.png"))
     (faces / "train" / "sad" / "twin.png").write_bytes(picture.read_bytes())
     blank = cv2.imencode(".png", np.full((12, 12), 7, np.uint8))[1].tobytes()

@@ -83,7 +83,7 @@ def frames(path):
     return count, fps
 
 
-def test_a_film_with_a_real_face_a_gap_and_a_return(astronaut_film, model, tmp_path, capsys):
+def test_a_video_with_a_real_face_a_gap_and_a_return(astronaut_film, model, tmp_path, capsys):
     log, video, chart = tmp_path / "log.csv", tmp_path / "out.mp4", tmp_path / "time.png"
     run("--source", astronaut_film, "--model", model, "--log", log, "--record", video, "--timeline", chart)
     rows = list(results.read(log))
@@ -102,7 +102,7 @@ def test_a_film_with_a_real_face_a_gap_and_a_return(astronaut_film, model, tmp_p
     assert "face 1, 0.0 to " in said
 
 
-def test_a_film_without_a_face(film, model, tmp_path, capsys):
+def test_a_video_without_a_face(film, model, tmp_path, capsys):
     log, chart = tmp_path / "log.csv", tmp_path / "time.png"
     run("--source", film, "--model", model, "--log", log, "--timeline", chart)
     assert [row["status"] for row in results.read(log)] == ["no_face"] * 25

@@ -100,7 +100,7 @@ class TestDecode:
         assert capfd.readouterr().err == ""
 
     @pytest.mark.parametrize("share", np.linspace(0.05, 0.95, 19).round(2).tolist())
-    def test_a_thumbnail_does_not_pass_for_the_picture(self, image, share):
+    def test_a_thumbnail_does_not_pass_for_the_image(self, image, share):
         data = with_thumbnail(image)
         with pytest.raises(FerError, match="cut short"):
             decode(data[: int(share * len(data))])
@@ -116,8 +116,8 @@ class TestDecode:
         [
             lambda jpeg: jpeg[:2] + exif(thumbnail=jpeg) + jpeg[2:],
             lambda jpeg: jpeg + bytes(5000),
-            lambda jpeg: jpeg + b"film: \xff\xda and so on",  # moving pictures of phones
-            lambda jpeg: jpeg + jpeg[:-2],  # a second picture, itself cut short
+            lambda jpeg: jpeg + b"film: \xff\xda and so on",  # moving images of phones
+            lambda jpeg: jpeg + jpeg[:-2],  # a second image, itself cut short
             lambda jpeg: jpeg[:2] + b"\xff\xff\xff" + jpeg[2:],
             lambda jpeg: jpeg[:2] + jpeg_segment(0xFE, b"comment \xff\xda") + jpeg[2:],
         ],
@@ -146,7 +146,7 @@ class TestDecode:
             (bytes(1000), "not an image"),
         ],
     )
-    def test_what_is_no_picture(self, data, said):
+    def test_what_is_no_image(self, data, said):
         with pytest.raises(FerError, match=said):
             decode(data)
 

@@ -45,7 +45,7 @@ class TestPrepare:
 
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize("side", [30, 48, 100])
-    def test_a_grey_picture_gives_the_same_row_with_one_or_three_channels(self, draw, side, channels):
+    def test_a_grey_image_gives_the_same_row_with_one_or_three_channels(self, draw, side, channels):
         grey, spec = draw(3, side, side)[..., 0], InputSpec(48, channels)
         np.testing.assert_array_equal(prepare(grey, spec), prepare(np.stack([grey] * 3, axis=2), spec))
 
@@ -54,7 +54,7 @@ class TestPrepare:
         row = prepare(np.stack([levels] * 3, axis=2), InputSpec(16, 1))
         np.testing.assert_array_equal(row[..., 0], levels)
 
-    def test_a_picture_of_the_right_form_stays_as_it_is(self, draw):
+    def test_an_image_of_the_right_form_stays_as_it_is(self, draw):
         image = draw(4)
         np.testing.assert_array_equal(prepare(image, InputSpec(48, 3)), image)
         np.testing.assert_array_equal(prepare(image[..., 0], InputSpec(48, 1))[..., 0], image[..., 0])

@@ -1,4 +1,4 @@
-"""Attributes of pictures: from the data's own CSV, from folders, from a table of names; never of the wrong picture."""
+"""Attributes of images: from the data's own CSV, from folders, from a table of names; never of the wrong image."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ class TestTheDatasOwnTable:
         assert attributes.read("gender", pictures).tolist() == ["m", "f", "", "NA"]
         assert attributes.read("GENDER", load(table, "train")).tolist() == ["f", "f", "x"]
 
-    def test_pictures_in_another_order_keep_their_own(self, table):
+    def test_images_in_another_order_keep_their_own(self, table):
         pictures = load(table).select(np.array([3, 0]))
         assert attributes.read("gender", pictures).tolist() == ["NA", "m"]
 

@@ -24,7 +24,7 @@ LABELS = ("angry", "happy", "sad")
 
 @pytest.fixture
 def planted(tmp_path, write):
-    """A folder with 60 + 30 different pictures and the planted ones, named for what they are."""
+    """A folder with 60 + 30 different images and the planted ones, named for what they are."""
     root, pictures = tmp_path / "faces", faces(90)
     for i, picture in enumerate(pictures):
         write(root / ("train" if i < 60 else "validation") / LABELS[i % 3] / f"{i:02}.png", picture)
@@ -129,7 +129,7 @@ def test_the_clean_rows(found):
     assert left == {
         *("blank.png", "blank-too.png", "near-constant.png"),
         *("06.png", "exact-conflict.png", "15.png", "near-conflict.png"),  # one against one: nobody is right
-        *("exact-same-label.png", "near-same-label.png", "21.png", "25.png"),  # validation keeps its pictures
+        *("exact-same-label.png", "near-same-label.png", "21.png", "25.png"),  # validation keeps its images
     }
     assert len(found.clean(())) == len(found.data)
     clean = found.data.select(found.clean())

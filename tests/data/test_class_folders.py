@@ -91,7 +91,7 @@ class TestLayouts:
         root = class_folders({"train/anger": 2, "train/joy": 1, "validation/angry": 1, "validation/Happy": 3})
         assert sizes(find(root)) == {"train": 3, "validation": 4}
 
-    def test_pictures_in_folders_below_a_class(self, class_folders):
+    def test_images_in_folders_below_a_class(self, class_folders):
         assert sizes(find(class_folders({"happy/anna": 2, "happy/ben/2024": 1, "sad": 1}))) == {"all": 4}
 
     def test_non_ascii_names(self, class_folders):
@@ -160,7 +160,7 @@ class TestStrays:
         assert left_out(found) == [(f"{place}/{name}".lstrip("/"), reason)]
         assert sizes(found) == {"train": 2, "validation": 1}
 
-    def test_a_picture_beside_the_class_folders_is_named(self, class_folders, write, draw):
+    def test_an_image_beside_the_class_folders_is_named(self, class_folders, write, draw):
         root = class_folders({"happy": 1, "sad": 1})
         write(root / "lost.jpg", draw(0))
         assert left_out(find(root)) == [("lost.jpg", "not in a class folder")]
@@ -174,12 +174,12 @@ class TestStrays:
         assert sizes(found) == {"train": 4, "validation": 4}
 
     @pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", ".git"])
-    def test_pictures_in_hidden_folders_do_not_count(self, class_folders, hidden):
+    def test_images_in_hidden_folders_do_not_count(self, class_folders, hidden):
         root = class_folders({"happy": 1, f"happy/{hidden}": 1, hidden: 1})
         assert sizes(find(root)) == {"all": 1}
         assert [name for name, _ in left_out(find(root))] == [hidden, f"happy/{hidden}"]
 
-    def test_a_folder_named_like_a_picture_is_a_folder(self, class_folders):
+    def test_a_folder_named_like_an_image_is_a_folder(self, class_folders):
         found = find(class_folders({"happy": 1, "happy/x.jpg": 1, "sad": 0}))
         assert [entry.path for entry in found.entries] == ["happy/000.png", "happy/x.jpg/000.png"]
 
@@ -214,7 +214,7 @@ class TestLinks:
         with pytest.raises(FerError, match="no images"):
             find(tmp_path)
 
-    def test_linked_pictures_and_classes_are_read(self, class_folders):
+    def test_linked_images_and_classes_are_read(self, class_folders):
         store = class_folders({"smiles": 2}, root="store")
         root = class_folders({"sad": 1})
         (root / "happy").symlink_to(store / "smiles", target_is_directory=True)

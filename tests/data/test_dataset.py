@@ -16,7 +16,7 @@ def rows_of(data):
 
 
 def make(codes, labels=("happy", "sad"), seed=0):
-    """A data set of different random pictures with the given labels."""
+    """A data set of different random images with the given labels."""
     codes = np.asarray(codes, int)
     pixels = np.random.default_rng(seed).integers(0, 256, (len(codes), 4, 4, 1), np.uint8)
     targets = np.eye(len(labels), dtype=np.float32)[codes]
@@ -118,7 +118,7 @@ class TestSplitOff:
         assert split_off(data, 0.1, 7)[1].names != split_off(data, 0.1, 8)[1].names
 
     @pytest.mark.parametrize("seed", range(5))
-    def test_identical_pictures_stay_on_one_side(self, seed):
+    def test_identical_images_stay_on_one_side(self, seed):
         """60 of 200 images have duplicates; half of these have another label than their duplicate."""
         data = make([0, 1] * 100)
         for i in range(0, 60, 2):
@@ -144,18 +144,18 @@ class TestSplitOff:
         with pytest.raises(FerError, match="between 0 and 1"):
             split_off(make([0, 1] * 10), fraction, 0)
 
-    def test_a_single_picture_of_a_label(self):
+    def test_a_single_image_of_a_label(self):
         with pytest.raises(FerError, match="'sad' has a single distinct image"):
             split_off(make([0, 0, 0, 1]), 0.5, 0)
 
-    def test_a_picture_and_its_copies_are_one(self):
+    def test_an_image_and_its_copies_are_one(self):
         data = make([0, 0, 0, 1, 1])
         data.images[4] = data.images[3]
         with pytest.raises(FerError, match="'sad' has a single distinct image"):
             split_off(data, 0.5, 0)
 
 
-def test_blank_pictures_can_be_left_out_and_are_named():
+def test_blank_images_can_be_left_out_and_are_named():
     data = make([0, 1, 0])
     images = data.images.copy()
     images[1] = 9
@@ -165,7 +165,7 @@ def test_blank_pictures_can_be_left_out_and_are_named():
     np.testing.assert_array_equal(rest.targets, data.targets[[0, 2]])
 
 
-def test_identical_pictures_share_the_mean_of_their_targets():
+def test_identical_images_share_the_mean_of_their_targets():
     data = make([0, 1, 0, 1])
     images = data.images.copy()
     images[3] = images[0]
@@ -174,7 +174,7 @@ def test_identical_pictures_share_the_mean_of_their_targets():
     np.testing.assert_array_equal(averaged.images, images)
 
 
-def test_identical_pictures_are_grouped_in_the_order_of_their_first():
+def test_identical_images_are_grouped_in_the_order_of_their_first():
     pictures = np.array([[5], [3], [5], [4], [3]], np.uint8)
     first, group = duplicates.group_identical(pictures)
     np.testing.assert_array_equal(first, [0, 1, 3])

@@ -22,7 +22,7 @@ def rows_of(data):
 
 
 class TestFolders:
-    def test_pictures_of_every_kind(self, class_folders, write, draw):
+    def test_images_of_every_kind(self, class_folders, write, draw):
         names = ["a.jpg", "b.JPG", "c.jpeg", "d.png", "e.PNG", "f.bmp", "g.webp", "h.tif", "Füße 笑顔.png"]
         root = class_folders({"train/happy": names, "validation/happy": 1})
         write(root / "train" / "happy" / "small.png", draw(50, 5, 9))
@@ -37,7 +37,7 @@ class TestFolders:
 
     @pytest.mark.parametrize("spec", [InputSpec(48, 1), InputSpec(20, 3)])
     def test_row_name_and_label_belong_together(self, class_folders, spec):
-        """Pictures are read by several threads, and bad ones fall out in between."""
+        """Images are read by several threads, and bad ones fall out in between."""
         root = class_folders({"train/happy": 20, "train/sad": 20, "validation/happy": 1, "validation/sad": 1})
         for name in ("happy/000.png", "happy/007.png", "sad/019.png"):
             (root / "train" / name).write_bytes(b"")
@@ -80,7 +80,7 @@ class TestFolders:
         assert data["train"].counts == {"happy": 2, "sad": 0}
         assert [reason for _, reason in data["train"].skipped] == ["a class without images"]
 
-    def test_progress_sees_every_picture(self, class_folders):
+    def test_progress_sees_every_image(self, class_folders):
         seen = []
 
         def progress(items, total, text):
@@ -135,7 +135,7 @@ class TestFolders:
 
     @pytest.mark.parametrize("splits", [("train", "validation"), ("all",)])
     @pytest.mark.parametrize("folder", ["happy", "train/happy"])
-    def test_no_usable_picture_at_all(self, class_folders, folder, splits):
+    def test_no_usable_image_at_all(self, class_folders, folder, splits):
         root = class_folders({folder: 2})
         for file in (root / folder).iterdir():
             file.write_bytes(b"")
@@ -196,7 +196,7 @@ class TestTables:
         assert data["validation"].names[0] == "row 14"
 
     @pytest.mark.parametrize("spec", [InputSpec(48, 1), InputSpec(32, 3)])
-    def test_a_row_gives_the_pixels_that_the_same_picture_as_a_file_gives(self, write_csv, tmp_path, write, draw, spec):
+    def test_a_row_gives_the_pixels_that_the_same_image_as_a_file_gives(self, write_csv, tmp_path, write, draw, spec):
         table = load(write_csv([(3, 5, "Training"), (3, 6, "PublicTest")]), spec)["train"]
         file = write(tmp_path / "face.png", cv2.cvtColor(draw(5), cv2.COLOR_BGR2GRAY))
         np.testing.assert_array_equal(table.images[0], images.prepare(images.read(file), spec))
@@ -270,7 +270,7 @@ class TestVotes:
     def test_mixed(self, table, votes):
         plain, data = load(table, SPEC), load(table, SPEC, votes=votes, vote_mode="mixed")
         assert data["train"].labels == plain["train"].labels
-        assert data["train"].names == plain["train"].names  # no picture is dropped
+        assert data["train"].names == plain["train"].names  # no image is dropped
         np.testing.assert_array_equal(data["train"].targets.argmax(axis=1), plain["train"].targets.argmax(axis=1))
         assert 0.5 < data["train"].targets.max() < 1
         np.testing.assert_array_equal(data["validation"].targets, plain["validation"].targets)
@@ -282,7 +282,7 @@ class TestVotes:
             load(table, SPEC, votes=votes, vote_mode="mixed")
 
     @pytest.mark.parametrize("mode", ["majority", "shares"])
-    def test_dropped_pictures_are_named_and_counted(self, table, votes, mode):
+    def test_dropped_images_are_named_and_counted(self, table, votes, mode):
         data = load(table, SPEC, votes=votes, vote_mode=mode)
         assert data["train"].skipped == (("row 2", "no emotion holds more than half of its votes"),)
         assert data["validation"].skipped == ()
@@ -339,7 +339,7 @@ class TestSources:
 
 
 class TestRealFolders:
-    def test_every_picture_is_there(self, real_faces):
+    def test_every_image_is_there(self, real_faces):
         data, _ = real_faces
         assert {split: len(part) for split, part in data.items()} == {"train": 28_709, "validation": 3_589}
         assert data["train"].counts["disgust"] == 436
@@ -349,7 +349,7 @@ class TestRealFolders:
         """Seconds of all processors together, so that a busy machine does not fail the test."""
         assert real_faces[1] < 15
 
-    def test_the_jpegs_show_the_pictures_of_the_table(self, real_faces, real_csv):
+    def test_the_jpegs_show_the_images_of_the_table(self, real_faces, real_csv):
         """The files do not carry the row: every file is held against all rows. The README of the data says about 3."""
         files = real_faces[0]["validation"]
         rows = load(real_csv, InputSpec(48, 1))["validation"]

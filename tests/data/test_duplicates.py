@@ -58,7 +58,7 @@ def test_flat_images_are_no_near_duplicates():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_few_pictures(count):
+def test_few_images(count):
     pictures = faces(count) if count else faces(1)[:0]
     assert len(duplicates.near_duplicates(pictures)[0]) == 0
     assert duplicates.duplicates_in(pictures, pictures, near=True).tolist() == [True] * count

@@ -20,7 +20,7 @@ SEVEN = {"angry": 3995, "disgust": 436, "fear": 4097, "happy": 7215, "sad": 4830
 
 
 def cut(pixels=0, first=""):
-    """A picture's pixels with `pixels` missing, its first one replaced by `first`."""
+    """An image's pixels with `pixels` missing, its first one replaced by `first`."""
     values = BLANK.split()[pixels:]
     return " ".join([first, *values[1:]]) if first else " ".join(values)
 
@@ -307,7 +307,7 @@ class TestRealData:
         assert 0.1 < real_loads["gigabytes"] < 1.5
 
     @pytest.mark.parametrize("mode", ["majority", "shares"])
-    def test_fer_plus_keeps_exactly_the_published_pictures(self, real_loads, mode):
+    def test_fer_plus_keeps_exactly_the_published_images(self, real_loads, mode):
         parts = real_loads[mode]
         kept = {split: sum(counts.values()) for split, (counts, _, _) in parts.items()}
         dropped = {split: skipped for split, (_, _, skipped) in parts.items()}

@@ -27,7 +27,7 @@ def test_the_label_stays_the_likeliest():
     np.testing.assert_array_equal(mix(CODES, 3, VOTES, np.ones(len(CODES), bool), SHARE).argmax(axis=1), CODES)
 
 
-def test_other_pictures_keep_their_label_and_do_not_count():
+def test_other_images_keep_their_label_and_do_not_count():
     fitted = np.arange(len(CODES)) < 400
     wild = np.where(fitted, CODES, 2)
     targets = mix(wild, 3, VOTES, fitted, SHARE)
@@ -36,13 +36,13 @@ def test_other_pictures_keep_their_label_and_do_not_count():
     np.testing.assert_allclose(targets[fitted], alone, atol=1e-6)
 
 
-def test_a_label_that_no_training_picture_has_is_never_likely():
+def test_a_label_that_no_training_image_has_is_never_likely():
     targets = mix(CODES, 4, VOTES, np.ones(len(CODES), bool), SHARE)
     assert targets.shape == (len(CODES), 4)
     assert targets[:, 3].max() == 0
 
 
-def test_a_picture_without_votes_is_no_error():
+def test_an_image_without_votes_is_no_error():
     votes = VOTES.copy()
     votes[0] = 0
     assert np.isfinite(mix(CODES, 3, votes, np.ones(len(CODES), bool), SHARE)).all()

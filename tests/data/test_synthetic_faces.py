@@ -30,7 +30,7 @@ def test_every_label_has_its_row_in_the_table_of_movements():
     assert not any(synthetic_faces.EXPRESSIONS["neutral"])
 
 
-def test_same_arguments_give_the_same_pictures():
+def test_same_arguments_give_the_same_images():
     first, again = synthetic_faces.faces(20, seed=5), synthetic_faces.faces(20, seed=5)
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
@@ -55,7 +55,7 @@ def test_order_is_shuffled(train):
     assert np.mean(np.diff(codes) == 1) < 0.3  # 6 of 7 in the order of the table
 
 
-def test_no_picture_is_blank_or_twice_there(train):
+def test_no_image_is_blank_or_twice_there(train):
     images, _ = train
     assert images.std(axis=(1, 2)).min() > 5
     assert len({image.tobytes() for image in images}) == len(images)

@@ -65,7 +65,7 @@ class TestFindPictures:
         assert find(root / "c") == ["2.jpg", "3.jpg", "4.jpg"]  # it was asked for
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-    def test_a_pipe_is_no_picture(self, tree, find):
+    def test_a_pipe_is_no_image(self, tree, find):
         root = tree("a.jpg", "c.jpg")
         os.mkfifo(root / "b.jpg")
         assert find(root) == ["a.jpg", "c.jpg"]

@@ -1,4 +1,4 @@
-"""Finding faces, in one real photograph and in pictures without any."""
+"""Finding faces, in one real photograph and in images without any."""
 
 import importlib.util
 import itertools
@@ -89,7 +89,7 @@ class TestHaar:
         assert_at(haar.find(astronaut[:, ::-1]), Box(512 - 173 - 104, 63, 104, 104))
 
     @pytest.mark.parametrize(("scale", "least"), [(0.3, 0.55), (0.6, 0.75), (3.7, 0.75)])
-    def test_boxes_are_in_pixels_of_the_picture_whatever_its_size(self, astronaut, haar, scale, least):
+    def test_boxes_are_in_pixels_of_the_image_whatever_its_size(self, astronaut, haar, scale, least):
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         image = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=method)
         place = Box(*(round(scale * v) for v in (PLACE.x, PLACE.y, PLACE.width, PLACE.height)))
@@ -117,7 +117,7 @@ class TestHaar:
         [(0, 0.7, [0]), (1, 0.3, [0]), (1, 0.7, [0]), (2, 0.6, [15, -15]), (3, 0.4, [30, -30])],
         ids=["half size", "profile", "mirrored profile", "15 degrees", "30 degrees"],
     )
-    def test_every_look_leads_back_to_the_place_in_the_picture(self, monkeypatch, haar, shape, line, bright, tilts):
+    def test_every_look_leads_back_to_the_place_in_the_image(self, monkeypatch, haar, shape, line, bright, tilts):
         image = np.zeros((*shape, 3), np.uint8)
         radius = min(shape) // 8
         at = round(shape[1] * bright), round(shape[0] * 0.45)
@@ -146,7 +146,7 @@ class TestHaar:
         assert_at([face], PLACE, 0.8)
 
     @pytest.mark.parametrize("scale", [0.5, 3.0])
-    def test_near_in_pictures_of_other_sizes(self, astronaut, haar, scale):
+    def test_near_in_images_of_other_sizes(self, astronaut, haar, scale):
         image = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         place = Box(*(round(scale * v) for v in (PLACE.x, PLACE.y, PLACE.width, PLACE.height)))
         assert_at([haar.find_near(image, place)], place, 0.75)
@@ -201,7 +201,7 @@ class TestEveryDetector:
         assert_at(finder.find(image), Box(*map(round, place)))
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (11, 11), (19, 300), (30, 20)])
-    def test_pictures_too_small_for_a_face(self, draw, finder, shape):
+    def test_images_too_small_for_a_face(self, draw, finder, shape):
         assert finder.find(draw(5, *shape)) == []
         assert finder.find(np.zeros((*shape, 3), np.uint8)) == []
 

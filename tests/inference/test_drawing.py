@@ -27,7 +27,7 @@ def image(draw):
 
 
 class TestDraw:
-    def test_the_picture_itself_is_not_touched(self, image):
+    def test_the_image_itself_is_not_touched(self, image):
         before = image.copy()
         drawn = drawing.draw(image, [prediction(Box(50, 60, 80, 80))], caption="25 fps")
         assert drawn.shape == image.shape
@@ -46,7 +46,7 @@ class TestDraw:
         "box", [Box(0, 0, 320, 240), Box(0, 0, 1, 1), Box(319, 239, 1, 1), Box(300, 0, 20, 20), Box(0, 220, 20, 20)]
     )
     @pytest.mark.parametrize("shape", [(240, 320), (12, 12), (1, 1), (600, 30)])
-    def test_anywhere_in_any_picture(self, box, shape):
+    def test_anywhere_in_any_image(self, box, shape):
         height, width = shape
         box = Box(min(box.x, width - 1), min(box.y, height - 1), min(box.width, width), min(box.height, height))
         drawn = drawing.draw(np.zeros((*shape, 3), np.uint8), [prediction(box)], caption="30 fps")
@@ -95,7 +95,7 @@ class TestDraw:
     def test_what_the_font_lacks_is_a_question_mark(self):
         assert drawing._ascii("fröhlich ß 驚き") == "frohlich ? ??"
 
-    def test_a_mirror_turns_picture_and_boxes_but_not_words(self, image):
+    def test_a_mirror_turns_image_and_boxes_but_not_words(self, image):
         box = Box(50, 60, 80, 80)
         turned, (flipped,) = drawing.mirrored(image, [prediction(box)])
         np.testing.assert_array_equal(turned, image[:, ::-1])

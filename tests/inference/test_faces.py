@@ -1,4 +1,4 @@
-"""Boxes, faces that share a place, and crops that look like training pictures."""
+"""Boxes, faces that share a place, and crops that look like training images."""
 
 import itertools
 
@@ -43,7 +43,7 @@ class TestBox:
             ((50, 40), 0.1, Box(50, 40, 1, 1)),
         ],
     )
-    def test_a_square_is_shifted_into_the_picture_and_shrinks_only_with_it(self, centre, side, box):
+    def test_a_square_is_shifted_into_the_image_and_shrinks_only_with_it(self, centre, side, box):
         assert Box.square(centre, side, (80, 100, 3)) == box
 
 
@@ -93,7 +93,7 @@ class TestCrop:
         assert found.shape == (box.width, box.width, 3)
         np.testing.assert_array_equal(image, before)
 
-    def test_in_a_picture_wider_than_opencv_warps(self):
+    def test_in_an_image_wider_than_opencv_warps(self):
         image = np.zeros((30, 40_000, 3), np.uint8)
         image[:, 39_000:39_015] = 200
         found = crop(image, Face(Box(39_000, 0, 30, 30), 1.0, tilt=180.0))

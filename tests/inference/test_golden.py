@@ -1,4 +1,4 @@
-"""One picture gives one tensor, wherever it comes from: what is trained on is what is served."""
+"""One image gives one tensor, wherever it comes from: what is trained on is what is served."""
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ def picture(request, draw):
 
 @pytest.fixture
 def folders(tmp_path, write, picture, draw):
-    """Class folders in which the picture is the only happy one."""
+    """Class folders in which the image is the only happy one."""
     file = write(tmp_path / "faces" / "train" / "happy" / "me.png", picture)
     write(tmp_path / "faces" / "train" / "sad" / "other.png", draw(5))
     return tmp_path / "faces", file
@@ -33,7 +33,7 @@ def folders(tmp_path, write, picture, draw):
 def test_a_training_row_a_file_an_upload_and_a_frame_are_the_same_tensor(folders, picture, channels):
     root, file = folders
     spec = InputSpec(48, channels)
-    # A training set without a validation split cannot be split off one picture: all of it is taken as it stands.
+    # A training set without a validation split cannot be split off one image: all of it is taken as it stands.
     row = dataset.load(root, spec, splits=("all",))["all"]
     trained = row.images[row.names.index(file.relative_to(row.root).as_posix())]
     assert (trained.dtype, trained.shape) == (np.uint8, spec.shape)
@@ -41,7 +41,7 @@ def test_a_training_row_a_file_an_upload_and_a_frame_are_the_same_tensor(folders
         np.testing.assert_array_equal(images.prepare(served, spec), trained)
 
 
-def test_a_row_of_fer2013_csv_is_the_same_tensor_as_its_picture(write_csv, write, draw, tmp_path):
+def test_a_row_of_fer2013_csv_is_the_same_tensor_as_its_image(write_csv, write, draw, tmp_path):
     grey = cv2.cvtColor(draw(7), cv2.COLOR_BGR2GRAY)
     table = write_csv([(3, 7, "Training"), (4, 8, "PublicTest")])
     file = write(tmp_path / "me.png", grey)

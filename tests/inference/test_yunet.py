@@ -11,7 +11,7 @@ from fer.inference.dnn_detectors import YuNet
 
 
 class StubYuNet:
-    """Finds one face, always: the middle of the picture, tilted by 45 degrees."""
+    """Finds one face, always: the middle of the image, tilted by 45 degrees."""
 
     def setInputSize(self, size):
         self.width, self.height = size

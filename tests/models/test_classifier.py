@@ -1,4 +1,4 @@
-"""The model file, what is refused as one, and the one path from pictures to probabilities."""
+"""The model file, what is refused as one, and the one path from images to probabilities."""
 
 import io
 import json
@@ -259,14 +259,14 @@ def test_code_inside_a_file_does_not_run(tmp_path):
 
 @pytest.fixture(scope="module")
 def single(saved):
-    """513 pictures, and the probabilities of each computed alone."""
+    """513 images, and the probabilities of each computed alone."""
     images = tiny.noise(513)
     one_by_one = keras.ops.convert_to_numpy(saved[0].model.predict(images, batch_size=1, verbose=0))
     return images, one_by_one
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 255, 256, 257, 513])
-def test_the_number_of_pictures_changes_no_row(saved, single, n):
+def test_the_number_of_images_changes_no_row(saved, single, n):
     images, expected = single
     found = saved[0].predict(images[:n])
     assert found.shape == (n, 3)
@@ -301,7 +301,7 @@ def test_a_handful_of_shapes_reaches_the_network():
         (np.zeros((2, 12, 12, 1), np.float32), "float32 (2, 12, 12, 1)"),
     ],
 )
-def test_pictures_of_another_shape_or_type_are_refused(saved, images, received):
+def test_images_of_another_shape_or_type_are_refused(saved, images, received):
     with pytest.raises(
         FerError, match=re.escape(f"the network takes images uint8 (n, 12, 12, 1), received {received}")
     ):

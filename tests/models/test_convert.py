@@ -69,7 +69,7 @@ def test_an_old_file_becomes_a_model_of_ours(tmp_path, capsys, range, activation
     assert "labels_guessed" not in loaded.metadata
     found = loaded.predict(pictures())
     np.testing.assert_allclose(found, by_hand(weights, pictures(), range, activation=activation), atol=1e-5)
-    assert np.ptp(found, axis=0).min() > 1e-4  # pictures matter
+    assert np.ptp(found, axis=0).min() > 1e-4  # images matter
 
 
 @pytest.mark.parametrize("colours", ["rgb", "bgr"])
@@ -200,7 +200,7 @@ LAYERS = keras.layers
         (lambda: keras.Model(a := keras.Input((4, 4, 1)), [a + 1, a + 2]), "it has 2 outputs"),
     ],
 )
-def test_what_is_no_classifier_of_pictures_is_refused(build, message):
+def test_what_is_no_classifier_of_images_is_refused(build, message):
     with pytest.raises(FerError, match=rf"^old\.h5: .*{message}"):
         convert.input_spec(build(), "old.h5")
 
@@ -228,7 +228,7 @@ def knowing(order, limits, channels=1):
         image[:, 2 * code : 2 * code + 2] += 80 * np.arange(1, channels + 1)[::-1]  # blue first: colours matter
     entries = tuple(Entry(row=row) for row in range(400))
     data = Dataset(images.astype(np.uint8), np.eye(7, dtype=np.float32)[codes], names, entries)
-    # By hand: the mean of each column, less than what every picture outside the range would give.
+    # By hand: the mean of each column, less than what every image outside the range would give.
     low, high = limits
     kernel, weights = np.zeros((side, side, channels, 7)), np.array([0, 0, 1]) if channels == 3 else np.array([1])
     for code, name in enumerate(names):
@@ -267,7 +267,7 @@ def test_what_is_known_is_not_guessed():
     assert len(convert.rank_candidates(model, data)) == len(candidates) * len(convert.RANGES) * len(convert.COLOURS)
 
 
-def test_a_sample_holds_pictures_of_all(monkeypatch):
+def test_a_sample_holds_images_of_all(monkeypatch):
     _, data = knowing(labels.FER2013, (0, 1))
     monkeypatch.setattr(convert, "SAMPLE", 50)
     chosen = convert.draw_sample(data)

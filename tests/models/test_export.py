@@ -46,7 +46,7 @@ def images(n=300, channels=1):
 
 @pytest.fixture(scope="module")
 def trained(learnt, tmp_path_factory):
-    """A tiny classifier that has learnt: its probabilities differ from picture to picture. (classifier, its file)."""
+    """A tiny classifier that has learnt: its probabilities differ from image to image. (classifier, its file)."""
     known = dataclasses.replace(Classifier.load(learnt), spec=SPEC)
     path = tmp_path_factory.mktemp("trained") / "model.keras"
     known.save(path)
@@ -115,7 +115,7 @@ def test_the_metadata_stand_where_other_tools_look(exported):
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 9, 257])
-def test_the_number_of_pictures_changes_no_row(exported, format, n):
+def test_the_number_of_images_changes_no_row(exported, format, n):
     loaded = Classifier.load(exported(format)[0])
     everything = loaded.predict(images())
     found = loaded.predict(images()[:n])

@@ -76,19 +76,19 @@ def test_any_size_channels_and_number_of_labels(name, size, channels, k):
     ("name", "size"),
     [("plain", 45), ("four-block", 15), ("four-block-rgb", 35), ("five-conv", 31), ("four-block-wide", 15)],
 )
-def test_a_picture_one_pixel_too_small_is_refused_and_one_larger_is_not(name, size):
+def test_an_image_one_pixel_too_small_is_refused_and_one_larger_is_not(name, size):
     with pytest.raises(FerError, match=rf"an image of {size} pixels is too small for the network '{name}'"):
         networks.build(name, ("a", "b"), InputSpec(size))
     networks.build(name, ("a", "b"), InputSpec(size + 1))
 
 
-def test_a_crop_can_make_a_picture_too_small():
+def test_a_crop_can_make_an_image_too_small():
     with pytest.raises(FerError, match="15 pixels is too small"):
         networks.build("four-block", ("a", "b"), InputSpec(48), crop=15)
 
 
 @pytest.mark.parametrize("crop", [0, -1, 49])
-def test_a_crop_outside_the_picture_is_refused(crop):
+def test_a_crop_outside_the_image_is_refused(crop):
     with pytest.raises(FerError, match=f"crop must lie between 1 and the image size 48, not {crop}"):
         networks.build("four-block", ("a", "b"), InputSpec(48), crop=crop)
 
@@ -104,7 +104,7 @@ def test_a_crop_looks_at_the_centre_only():
     assert (first != third).any()
 
 
-def test_a_crop_of_the_whole_picture_is_no_layer():
+def test_a_crop_of_the_whole_image_is_no_layer():
     names = [layer.name for layer in tiny.build(crop=12).layers]
     assert "crop" not in names
 
@@ -133,7 +133,7 @@ def test_a_network_without_a_width_refuses_one():
 
 
 @pytest.mark.parametrize("name", ["vgg", "se-resnet"])
-def test_pooled_networks_take_pictures_of_any_size_with_the_same_weights(name):
+def test_pooled_networks_take_images_of_any_size_with_the_same_weights(name):
     fixed = networks.build(name, ("a", "b"), InputSpec(48), width=8)
     free = networks.build(name, ("a", "b"), InputSpec(48), width=8, any_size=True)
     free.set_weights(fixed.get_weights())
@@ -222,7 +222,7 @@ def test_a_failed_build_leaves_the_global_precision_alone():
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_a_diagram_needs_a_picture_suffix(four_block, tmp_path):
+def test_a_diagram_needs_an_image_suffix(four_block, tmp_path):
     with pytest.raises(FerError, match=r"diagram.txt: a diagram is written as one of .png"):
         networks.diagram(four_block, tmp_path / "diagram.txt")
 

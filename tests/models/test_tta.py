@@ -50,14 +50,14 @@ def test_flip_is_the_mean_of_both_sides(classifier):
     np.testing.assert_allclose(classifier.predict(images, tta="flip"), expected, atol=1e-6)
 
 
-def test_small_pictures_shift_by_one_pixel_and_repeat_their_edge():
+def test_small_images_shift_by_one_pixel_and_repeat_their_edge():
     image = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1)
     up_left = list(views(image, "ten-crop"))[2][0, :, :, 0]
     np.testing.assert_array_equal(up_left, [[0, 0, 1, 2], [0, 0, 1, 2], [4, 4, 5, 6], [8, 8, 9, 10]])
 
 
 @pytest.mark.parametrize("tta", TTA)
-def test_no_pictures_have_no_views_to_fail_on(classifier, tta):
+def test_no_images_have_no_views_to_fail_on(classifier, tta):
     assert classifier.predict(tiny.noise(0), tta=tta).shape == (0, 3)
 
 
@@ -77,7 +77,7 @@ def test_an_ensemble_matches_outputs_by_name():
     np.testing.assert_allclose(average([first, second], [images, images]), expected, atol=1e-6)
 
 
-def test_an_ensemble_may_take_pictures_of_different_sizes():
+def test_an_ensemble_may_take_images_of_different_sizes():
     first, second = (
         Classifier(tiny.varied(), tiny.LABELS, SPEC),
         Classifier(tiny.varied(size=16), tiny.LABELS, InputSpec(16)),

@@ -5,7 +5,7 @@ import zlib
 
 
 def one_colour_png(width: int, height: int) -> bytes:
-    """A picture of any size in few bytes."""
+    """An image of any size in few bytes."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -7,9 +7,9 @@ import cv2
 
 
 class Camera:
-    """A network camera: JPEG pictures over HTTP for as long as one listens, from a port that stays.
+    """A network camera: JPEG images over HTTP for as long as one listens, from a port that stays.
 
-    `draw(i)` gives picture number i, uint8 (H, W, 3).
+    `draw(i)` gives image number i, uint8 (H, W, 3).
     """
 
     def __init__(self, draw, fps=50):

@@ -1,4 +1,4 @@
-"""The one real photograph of a face in the tests: where the face is, and the picture turned about it."""
+"""The one real photograph of a face in the tests: where the face is, and the image turned about it."""
 
 import cv2
 import pytest

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def faces(n=300, seed=0, channels=1, side=48):
-    """Smooth pictures that are alike, as faces are: a common one and each its own."""
+    """Smooth images that are alike, as faces are: a common one and each its own."""
     rng = np.random.default_rng(seed)
     common = np.random.default_rng(99).normal(size=(8, 8))
     noise = common + rng.normal(size=(n, 8, 8))

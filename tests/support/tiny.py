@@ -1,4 +1,4 @@
-"""A network and pictures so small that a test trains in a second. As a program it is train.py with `--network tiny`."""
+"""A network and images so small that a test trains in a second. As a program it is train.py with `--network tiny`."""
 
 import dataclasses
 import io
@@ -121,7 +121,7 @@ def fit(
 
 
 def folders(root: Path, *, train=48, validation=24, labels=LABELS, size=SIZE, channels=1) -> Path:
-    """The same pictures as class folders of PNG files."""
+    """The same images as class folders of PNG files."""
     for split, n, seed in (("train", train, 0), ("validation", validation, 1)):
         part = data(n, seed, labels=labels, size=size, channels=channels)
         for i, (image, target) in enumerate(zip(part.images, part.targets, strict=True)):

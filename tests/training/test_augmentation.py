@@ -1,4 +1,4 @@
-"""Augmentation measured on synthetic pictures: where a spot of light goes, how bright it comes back, what is erased."""
+"""Augmentation measured on synthetic images: where a spot of light goes, how bright it comes back, what is erased."""
 
 import keras
 import numpy as np
@@ -19,14 +19,14 @@ def augment(images, *, seed=3, **amounts):
 
 
 def spots(x, y, n=N, channels=1):
-    """n equal pictures of one soft spot at (x, y) pixels from the centre; float32 (n, SIDE, SIDE, channels)."""
+    """n equal images of one soft spot at (x, y) pixels from the centre; float32 (n, SIDE, SIDE, channels)."""
     down, right = np.mgrid[:SIDE, :SIDE] - SIDE // 2
     spot = 200 * np.exp(-((right - x) ** 2 + (down - y) ** 2) / 8)
     return np.broadcast_to(spot[None, :, :, None], (n, SIDE, SIDE, channels)).astype(np.float32)
 
 
 def centroids(images):
-    """Where each picture's spot is: float (n, 2), x and y from the centre."""
+    """Where each image's spot is: float (n, 2), x and y from the centre."""
     positions = np.arange(SIDE) - SIDE // 2
     light = images[..., 0]
     total = light.sum(axis=(1, 2))
@@ -62,7 +62,7 @@ def test_every_amount_alone_does_something(noise):
         assert (augment(noise, **{name: EVERYTHING[name]}) != noise).any(), name
 
 
-def test_flip_mirrors_half_of_the_pictures_exactly():
+def test_flip_mirrors_half_of_the_images_exactly():
     images = np.random.default_rng(0).integers(0, 256, (N, 12, 12, 1), np.uint8)
     result = augment(images, flip=True)
     mirrored = (result == images[:, :, ::-1]).all(axis=(1, 2, 3))
@@ -86,7 +86,7 @@ def test_rotation_turns_about_the_centre_up_to_the_amount():
 
 def test_zoom_scales_width_and_height_apart():
     found = centroids(augment(spots(7, 7), zoom=0.2))
-    shown = 7 / found  # 0.8 to 1.2 of the picture: what was 7 pixels away is now 7 / 0.8 to 7 / 1.2
+    shown = 7 / found  # 0.8 to 1.2 of the image: what was 7 pixels away is now 7 / 0.8 to 7 / 1.2
     for axis in (0, 1):
         assert_spread(shown[:, axis], 0.8, 1.2, tolerance=0.01)
     assert abs(np.corrcoef(shown.T)[0, 1]) < 0.2
@@ -99,7 +99,7 @@ def test_shear_leans_what_stands_and_leaves_what_lies():
     np.testing.assert_allclose(lying, np.tile([9, 0], (N, 1)), atol=0.1)
 
 
-def test_the_edge_is_repeated_where_the_picture_was_moved_away():
+def test_the_edge_is_repeated_where_the_image_was_moved_away():
     images = np.full((N, 12, 12, 1), 90, np.uint8)
     np.testing.assert_allclose(
         augment(images, rotation=40.0, zoom=0.3, shift=0.3, shear=20.0, flip=True), 90, atol=1e-3
@@ -112,7 +112,7 @@ def test_all_channels_move_together():
     np.testing.assert_allclose(result[..., 2], result[..., 0], atol=1e-4)
 
 
-def test_pictures_of_one_batch_are_changed_differently():
+def test_images_of_one_batch_are_changed_differently():
     found = centroids(augment(spots(5, 5), rotation=30.0))
     assert len(np.unique(found.round(4), axis=0)) > 0.9 * N
 
@@ -121,7 +121,7 @@ def test_brightness_adds_up_to_its_share_of_the_full_range():
     images = np.full((N, 6, 6, 1), 128, np.uint8)
     result = augment(images, brightness=0.2)
     assert_spread(result[:, 0, 0, 0] - 128, -51, 51, tolerance=1e-3)
-    np.testing.assert_allclose(result, np.broadcast_to(result[:, :1, :1], result.shape))  # one offset a picture
+    np.testing.assert_allclose(result, np.broadcast_to(result[:, :1, :1], result.shape))  # one offset an image
 
 
 def test_brightness_stays_within_what_a_pixel_can_be():
@@ -131,7 +131,7 @@ def test_brightness_stays_within_what_a_pixel_can_be():
     assert result.max() == 255
 
 
-def test_contrast_scales_about_the_mean_of_the_picture():
+def test_contrast_scales_about_the_mean_of_the_image():
     images = np.full((N, 6, 6, 1), 90, np.uint8)
     images[:, :3] = 150
     result = augment(images, contrast=0.4)
@@ -140,7 +140,7 @@ def test_contrast_scales_about_the_mean_of_the_picture():
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-def test_erasing_hits_the_share_of_the_pictures_that_was_asked_for(share):
+def test_erasing_hits_the_share_of_the_images_that_was_asked_for(share):
     changed = augment(np.full((N, 20, 20, 1), 7, np.uint8), erasing=share) != 7
     assert changed.any(axis=(1, 2, 3)).mean() == pytest.approx(share, abs=0.07 if share < 1 else 0)
 
@@ -162,7 +162,7 @@ def test_erasing_fills_one_rectangle_of_bounded_area_with_one_grey():
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_erased_rectangles_reach_every_part_of_the_picture_up_to_its_edges(axis):
+def test_erased_rectangles_reach_every_part_of_the_image_up_to_its_edges(axis):
     hits = (augment(np.full((4 * N, 12, 12, 1), 7, np.uint8), erasing=1.0) != 7).mean(axis=(0, 3)).mean(axis=axis)
     assert hits.min() > 0
     np.testing.assert_allclose(hits, hits[::-1], rtol=0.35)

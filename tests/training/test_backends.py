@@ -92,5 +92,5 @@ def test_outputs_are_transferred_by_label(done):
         np.testing.assert_array_equal(kernels["new"][:, [0, 2]], kernels["old"][:, [2, 1]])
 
 
-def test_a_picture_that_is_too_small_is_refused(done):
+def test_an_image_that_is_too_small_is_refused(done):
     assert "refused: an image of 15 pixels is too small for the network 'four-block'" in done[1]

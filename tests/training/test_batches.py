@@ -18,7 +18,7 @@ def batches():
 
 
 def names_of(batches, epoch):
-    """Which pictures an epoch gives, in its order; pictures are told apart by their pixels."""
+    """Which images an epoch gives, in its order; images are told apart by their pixels."""
     batches.start(epoch)
     known = {image.tobytes(): i for i, image in enumerate(batches.dataset.images)}
     return [known[image.tobytes()] for index in range(len(batches)) for image in batches[index][0]]
@@ -48,7 +48,7 @@ def test_the_number_of_batches(n, batch_size, expected):
     assert len(batches[0][0]) == min(n, batch_size)
 
 
-def test_pictures_keep_their_targets_and_types(batches):
+def test_images_keep_their_targets_and_types(batches):
     images, targets = batches[0]
     assert (images.dtype, targets.dtype) == (np.uint8, np.float32)
     known = {
@@ -58,7 +58,7 @@ def test_pictures_keep_their_targets_and_types(batches):
 
 
 def two_classes(counts, value=100):
-    """Pictures of class 0 are black, of class 1 have `value`: a mixture shows in the pixels."""
+    """Images of class 0 are black, of class 1 have `value`: a mixture shows in the pixels."""
     codes = np.repeat([0, 1], counts)
     images = np.broadcast_to((codes * value).astype(np.uint8)[:, None, None, None], (len(codes), 4, 4, 1))
     entries = tuple(Entry(row=row) for row in range(len(codes)))
@@ -114,14 +114,14 @@ def test_sqrt_weights_are_the_root_of_the_balanced_ones():
 
 
 @pytest.mark.parametrize("mode", ["balanced", "sqrt"])
-def test_the_mean_weight_of_a_picture_is_one(mode):
+def test_the_mean_weight_of_an_image_is_one(mode):
     targets = np.random.default_rng(0).dirichlet([3, 0.2, 1], 500).astype(np.float32)  # shares of votes
     weights = class_weights(targets, mode)
     assert (targets @ weights).mean() == pytest.approx(1, rel=1e-4)
     assert weights.dtype == np.float32
 
 
-def test_a_class_without_pictures_weighs_nothing_and_breaks_nothing():
+def test_a_class_without_images_weighs_nothing_and_breaks_nothing():
     weights = class_weights(np.eye(3, dtype=np.float32)[[0, 0, 2]], "balanced")
     assert weights[1] == 0
     assert np.isfinite(weights).all()

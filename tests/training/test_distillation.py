@@ -45,7 +45,7 @@ def test_teachers_also_see_the_mirror_image_if_asked():
     assert np.abs(expected - one.predict(PIXELS.astype(np.uint8))).max() > 1e-3
 
 
-def test_a_teacher_of_another_size_sees_the_pictures_resized():
+def test_a_teacher_of_another_size_sees_the_images_resized():
     large = teacher(size=2 * tiny.SIZE)
     flat = np.full_like(PIXELS, 77)
     expected = large.predict(np.full((6, 2 * tiny.SIZE, 2 * tiny.SIZE, 1), 77, np.uint8))

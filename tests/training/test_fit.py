@@ -222,7 +222,7 @@ def test_averaging_leaves_the_training_itself_alone(averaged):
 
 
 @pytest.mark.parametrize(("layer", "norm"), [("block1_conv", "block1_norm"), ("dense1", "dense1_norm")])
-def test_statistics_of_averaged_weights_are_those_of_the_pictures_as_they_are(layer, norm, tmp_path):
+def test_statistics_of_averaged_weights_are_those_of_the_images_as_they_are(layer, norm, tmp_path):
     """Means over the batches, computed by hand: no augmentation reaches them, and no dropout the dense layer's."""
     tiny.fit(tmp_path, epochs=1, ema=0.8, brightness=0.3, dropout=(0.4,))
     model = Classifier.load(tmp_path / "model.keras").model

@@ -37,7 +37,7 @@ def _no_thread_stays():
 
 
 class FakeCapture:
-    """Gives what it is told: a number as its picture, None for a failed read, an exception, or what a call returns."""
+    """Gives what it is told: a number as its image, None for a failed read, an exception, or what a call returns."""
 
     def __init__(self, answers, delay=0.0):
         self.answers, self.delay, self.released = iter(answers), delay, 0
@@ -169,7 +169,7 @@ class TestLiveCamera:
         items = take(source, until=lambda: len(log_lines) == 2)
         assert [frame.index for frame in items if frame] == list(range(sum(item is not None for item in items)))
         assert len(attempts) == 6
-        waits = np.diff(attempts)[1:]  # the first holds the pictures, too
+        waits = np.diff(attempts)[1:]  # the first holds the images, too
         assert (waits >= [0.04, 0.08, 0.08, 0.08]).all()
         assert (waits < 0.5).all()
         assert [capture.released for capture in captures] == [1, 1]
@@ -290,7 +290,7 @@ class TestNetworkCamera:
                     late.append(camera.sent - 1 - number(frame.image))
                     if frame.index == 8:
                         break
-                    time.sleep(0.25)  # 12 pictures: a queue would be 12, 24, 36 ... behind
+                    time.sleep(0.25)  # 12 images: a queue would be 12, 24, 36 ... behind
         assert max(late[1:]) <= 10
         assert camera.sent > 60
 

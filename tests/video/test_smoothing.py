@@ -44,7 +44,7 @@ def test_after_a_gap_the_new_counts_as_much_as_the_time_that_passed():
     np.testing.assert_allclose(row, math.exp(-2) * np.array(HAPPY) + (1 - math.exp(-2)) * np.array(SAD), atol=1e-5)
 
 
-def test_the_first_pictures_of_a_face_count_as_much_as_those_that_follow():
+def test_the_first_images_of_a_face_count_as_much_as_those_that_follow():
     rows = np.random.default_rng(5).dirichlet((1, 1, 1), 6)
     tracker = Tracker(smoothing=0.4)
     for n, (now, row) in enumerate(zip(times(30, 0.2), rows, strict=False)):
@@ -160,7 +160,7 @@ def test_a_label_is_not_held_because_two_others_take_turns_ahead_of_it():
     assert "happy" not in shown[when.tolist().index(5) :]
 
 
-def test_one_picture_does_not_change_the_label_however_short_the_memory():
+def test_one_image_does_not_change_the_label_however_short_the_memory():
     when = times(10, 3)
     rows = [SAD if i == 15 else HAPPY for i in range(len(when))]
     assert set(labels(Tracker(smoothing=0.01), when, rows)) == {"happy"}

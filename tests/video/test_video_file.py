@@ -19,7 +19,7 @@ from fer.video.video_file import FileLimits, VideoFile, display, increasing
 
 
 def turned(path, matrix):
-    """Writes into an MP4 that its picture is to be turned, as telephones do."""
+    """Writes into an MP4 that its image is to be turned, as telephones do."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44
     assert struct.unpack(">9i", data[at : at + 36])[0] == 1 << 16
@@ -40,7 +40,7 @@ def slowed(path, at_frame, factor):
         start = data.index(box) - 4
         longer[start : start + 4] = struct.pack(">I", struct.unpack(">I", data[start : start + 4])[0] + 8)
     edits = longer.index(b"edts")
-    longer[edits : edits + 4] = b"free"  # an edit list that would end the film at its old time
+    longer[edits : edits + 4] = b"free"  # an edit list that would end the video at its old time
     path.write_bytes(longer)
     return path
 

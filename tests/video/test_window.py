@@ -80,7 +80,7 @@ class Player:
         self.xdotool("windowfocus", self.window, "key", key)
 
     def passes(self, seconds):
-        """Whether the film goes on for so long."""
+        """Whether the video goes on for so long."""
         before = self.rows()
         time.sleep(seconds)
         return self.rows() > before
@@ -90,7 +90,7 @@ class Player:
         return log.read_text().count("\n") - 1 if log.exists() else 0
 
     def snapshot(self, number):
-        """Presses s; the picture that is saved."""
+        """Presses s; the image that is saved."""
         path = self.folder / f"snapshot-{number:03}.png"
         self.press("s")
         until(path.exists, path.name)
@@ -136,10 +136,10 @@ def test_snapshots_mirror_pause_and_end(player):
     output, errors = played.end()
     assert "frames, 0 without a face" in output
     assert errors.count("saved snapshot-") == 3
-    assert played.rows() < 590  # ended by the key, not by the film
+    assert played.rows() < 590  # ended by the key, not by the video
 
 
-def test_a_film_plays_at_its_own_speed(player):
+def test_a_video_plays_at_its_own_speed(player):
     played = player()
     begun, first = time.monotonic(), played.rows()
     time.sleep(2)
@@ -164,7 +164,7 @@ def test_a_window_outlives_its_camera(player):
     played = player("--source", camera.address())
     camera.stop()
     time.sleep(1)
-    played.snapshot(1)  # keys are heard while there is no picture
+    played.snapshot(1)  # keys are heard while there is no image
     played.press("q")
     _, errors = played.end()
     assert "lost" in errors

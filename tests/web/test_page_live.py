@@ -216,7 +216,7 @@ class TestCamera:
 
 
 class TestTools:
-    def test_pause_holds_the_picture_and_resume_goes_on(self, webcam):
+    def test_pause_holds_the_image_and_resume_goes_on(self, webcam):
         webcam.click("#webcam .pause")
         assert webcam.inner_text("#webcam .pause") == "Resume"
         assert webcam.eval_on_selector("#webcam video", "(video) => video.paused")

@@ -10,7 +10,7 @@ const REDRAW = 0.2; // seconds
 const LABEL_COLORS = ["#d1495b", "#8f6bb3", "#6c7a89", "#e9b44c", "#3f7cac", "#49a078", "#b0b7c3", "#a0522d"];
 
 export class Session {
-  // `source` names the table's rows; `picture` draws what is seen on a new canvas.
+  // `source` names the table's rows; `image` draws what is seen on a new canvas.
   constructor(panel, about, { source, picture }) {
     Object.assign(this, { panel, about, source, picture, paused: false });
     this.faces = find(panel, ".faces");
