@@ -10,7 +10,6 @@ detector alone on decoded images, times the cores used. Measured in turn; the fi
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import scenes
 
 from fer.cli import terminal
+from fer.core import system
 from fer.data import synthetic_faces
 from fer.inference import results
 from fer.inference.haar import Haar
@@ -44,7 +44,7 @@ def main():
         from fer.models.classifier import Classifier
 
         model = Classifier.load(args.model)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = system.cores()
     print(f"{device.describe()}, opencv {cv2.__version__}, {Path(args.model).name}")
     with tempfile.TemporaryDirectory() as folder:
         faces = write(Path(folder, "faces"), draw_faces(args.faces, model.spec.size))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.data.dataset import Dataset
@@ -45,7 +46,13 @@ class Recognizer(recognizer.Recognizer):
         return session.track(self, str(source), smoothing=smoothing, skip=skip)
 
 
-def load(model: str | Path = BEST, *, detector: str = AUTO, detector_model: str | Path | None = None) -> Recognizer:
+def load(
+    model: str | Path = BEST,
+    *,
+    detector: str = AUTO,
+    detector_model: str | Path | None = None,
+    uncertain: bool = False,
+) -> Recognizer:
     """Loads a model together with a face detector.
 
         recognizer = fer.load("fer2013")
@@ -56,16 +63,21 @@ def load(model: str | Path = BEST, *, detector: str = AUTO, detector_model: str 
             .tflite file.
         detector: "auto" takes small square images as cropped faces and searches the others with Haar cascades; "haar",
             "mtcnn" and "yunet" search every image; "none" takes every image as one face.
-        detector_model: the ONNX file of "yunet".
+        detector_model: the ONNX file of "yunet", which is fetched once by default.
+        uncertain: mark predictions below the confidence threshold that the model file holds; see `Prediction.shown`.
 
     Returns:
         A recognizer: call it with a path, a PIL image or an array uint8 (H, W, 3) in BGR order.
 
     Raises:
-        FerError: the model cannot be loaded, or the detector is unknown or not installed.
+        uncertain: mark predictions below the confidence threshold of the model file; see `Prediction.shown`.
     """
-    found = create_recognizer(Classifier.load(model), detector, detector_model=detector_model)
-    return Recognizer(found.classifier, found.detectors, cropped=found.cropped)
+    classifier = Classifier.load(model)
+    below = classifier.metadata.get("uncertain_below") if uncertain else None
+    if uncertain and below is None:
+        raise FerError(f"{model}: it has no confidence threshold; fit one with evaluate.py --fit-threshold")
+    found = create_recognizer(classifier, detector, detector_model=detector_model)
+    return Recognizer(classifier, found.detectors, cropped=found.cropped, uncertain_below=below)
 
 
 def load_dataset(source: str | Path, *, size: int = 48, channels: int = 1, **options) -> dict[str, Dataset]:
@@ -75,7 +87,8 @@ def load_dataset(source: str | Path, *, size: int = 48, channels: int = 1, **opt
         print(data["train"].counts)
 
     Args:
-        source: a folder of class folders, a fer2013.csv, "demo" for synthetic faces, or "kaggle:OWNER/NAME".
+        source: a folder of class folders, a fer2013.csv, "demo" for synthetic faces, "kaggle:OWNER/NAME" or
+            "hf:OWNER/NAME".
         size, channels: side in pixels and 1 (grey) or 3 (colour), as the network takes them.
         options: more arguments of `fer.data.dataset.load`, such as `splits`, `votes` and `keep_list`.
 

@@ -42,6 +42,15 @@ def test_bundled_model_is_loaded_by_name():
     assert prediction.label == "happy"
 
 
+def test_threshold_of_the_model_marks_uncertain_predictions(light_model):
+    below = fer.Classifier.load("fer2013-fast").metadata["uncertain_below"]
+    (prediction,) = fer.load("fer2013-fast", uncertain=True)(SAMPLES / "happy.png")
+    assert prediction.uncertain == (prediction.confidence < below)
+    assert prediction.uncertain_below == below
+    with pytest.raises(fer.FerError, match="no confidence threshold"):
+        fer.load(light_model, uncertain=True)
+
+
 def test_unknown_model_is_refused():
     with pytest.raises(fer.FerError, match="no-such-model"):
         fer.load("no-such-model")

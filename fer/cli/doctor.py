@@ -6,7 +6,6 @@ Prints a line for each check, and the remedy where something is missing. The exi
 work. `python -m fer doctor` does the same.
 """
 
-import hashlib
 import importlib
 import platform
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 
 from fer.cli import arguments, terminal
 from fer.core.errors import FerError
+from fer.core.files import file_sha256
 
 REINSTALL = "pip install -r requirements.txt"
 EXPORT = "pip install -r requirements-export.txt"
@@ -155,7 +155,7 @@ def find_models() -> str:
     found = []
     for name, path in bundled_models().items():
         labels = len(read_info(path).labels)  # also compares the checksums inside the file
-        found.append(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]} ({labels} labels)")
+        found.append(f"{name} {file_sha256(path)[:12]} ({labels} labels)")
     if not found:
         raise Missing("no bundled model was found")
     return ", ".join(found)

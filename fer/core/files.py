@@ -1,5 +1,6 @@
 """Reading a text file; writing a file whole or not at all."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,3 +71,16 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes UTF-8 text and a closing line break."""
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def file_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises:
+        FerError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FerError(f"{path}: cannot be opened ({error.strerror or error})") from error

@@ -1,4 +1,4 @@
-"""CPU count."""
+"""What the operating system says of the machine: cores and memory."""
 
 import os
 from pathlib import Path

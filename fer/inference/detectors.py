@@ -33,7 +33,7 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "yunet": YuNet,
     "none": WholeImage,
 }
-WITH_MODEL = frozenset({"yunet"})
+WITH_MODEL = frozenset(name for name, make in DETECTORS.items() if getattr(make, "takes_model", False))
 AUTO = "auto"  # the default detector; small square images are taken as cropped faces
 DEFAULT = "haar"
 CHOICES = (AUTO, *DETECTORS)

@@ -85,6 +85,7 @@ class YuNet:
     """
 
     name = "yunet"
+    takes_model = True
 
     def __init__(self, model: str | Path | None = None):
         model = model_files.fetch(YUNET) if model is None else model

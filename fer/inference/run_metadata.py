@@ -3,7 +3,6 @@
 `results.csv` gets `results.meta.json`.
 """
 
-import hashlib
 import json
 import logging
 import platform
@@ -14,7 +13,7 @@ import cv2
 
 import fer
 from fer.core.errors import FerError
-from fer.core.files import write_text
+from fer.core.files import file_sha256, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -54,19 +53,6 @@ def describe_run(
         "versions": {"fer": fer.__version__, "opencv": cv2.__version__, "python": platform.python_version()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def file_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal digits.
-
-    Raises:
-        FerError: the file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FerError(f"{path}: cannot be opened ({error.strerror or error})") from error
 
 
 def write_metadata(run: dict, output: str | Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
 from fer.core.files import replacing
 from fer.core.images import InputSpec
 from fer.data.image_array import Images
@@ -130,7 +130,6 @@ def _load_keras(path: Path) -> "keras.Model":
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras and h5py raise many exception types for a malformed file
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise FerError(f"{path}: Keras {keras.__version__} cannot load it: {reason}") from error
+        raise FerError(f"{path}: Keras {keras.__version__} cannot load it: {first_line(error)}") from error
     model.jit_compile = JIT_COMPILE
     return model

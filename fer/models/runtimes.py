@@ -5,14 +5,14 @@
 """
 
 import importlib
-import os
 import threading
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
+from fer.core.system import cores
 
 MEMBER = "fer.json"  # labels, input and metadata: a member of the .tflite's zip, a property of the ONNX file
 ONNX = ("onnxruntime", "onnxruntime")  # module, package
@@ -61,12 +61,12 @@ class LiteRt:
         if n not in self._interpreters:
             library = _library(*LITERT, self._path)
             try:
-                interpreter = library.Interpreter(str(self._path), num_threads=os.cpu_count())
+                interpreter = library.Interpreter(str(self._path), num_threads=cores())
                 (pixels,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
                 interpreter.resize_tensor_input(pixels["index"], (n, *pixels["shape"][1:]))
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                raise FerError(f"{self._path}: LiteRT cannot load it: {_first_line(error)}") from error
+                raise FerError(f"{self._path}: LiteRT cannot load it: {first_line(error)}") from error
             self._interpreters[n] = interpreter, pixels, output
         return self._interpreters[n]
 
@@ -113,7 +113,7 @@ def _onnx_session(path, *, optimize=True):
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a different class for each kind of bad file
-        raise FerError(f"{path}: onnxruntime cannot load it: {_first_line(error)}") from error
+        raise FerError(f"{path}: onnxruntime cannot load it: {first_line(error)}") from error
 
 
 def _library(module, package, path):
@@ -121,7 +121,3 @@ def _library(module, package, path):
         return importlib.import_module(module)
     except ImportError as error:
         raise FerError(f"{path}: running it needs {package}: pip install {package}") from error
-
-
-def _first_line(error):
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

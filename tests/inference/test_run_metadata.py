@@ -5,7 +5,8 @@ import json
 import pytest
 
 from fer import FerError
-from fer.inference.run_metadata import check_resumable, describe_run, file_sha256, metadata_path, write_metadata
+from fer.core.files import file_sha256
+from fer.inference.run_metadata import check_resumable, describe_run, metadata_path, write_metadata
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
 from fer.data.entry import Entry
 from fer.data.listing import ALL, Listing, Options, Reader
 from fer.data.splits import split_of
@@ -101,8 +101,7 @@ def download_hugging_face(address: str) -> Listing:
     try:
         found = datasets.load_dataset(address)
     except Exception as error:  # the package raises many kinds, for the network, the files and the columns
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise FerError(f"hf:{address}: {reason}") from error
+        raise FerError(f"hf:{address}: {first_line(error)}") from error
     listing, sources = Listing(Path(address)), list[bytes]()
     for part, table in found.items():
         image, label = _choose(table.column_names, Path(address))
