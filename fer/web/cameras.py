@@ -91,6 +91,7 @@ class Camera:
         self.thread: threading.Thread | None = None
         self.closing = threading.Event()
         self.latest: tuple[int, bytes | None, dict] = (0, None, {})  # number, JPEG, JSON; replaced as a whole
+        self.notices: tuple[tuple[int, dict], ...] = ()  # the newest few; a frame must not overtake them
 
     async def serve(self, socket: WebSocket) -> None:
         """Sends the newest frame each time the page asks, starting at once."""
@@ -100,7 +101,10 @@ class Camera:
         try:
             seen = 0
             while True:
-                seen, jpeg, message = await self._newer(seen, request)
+                before, (seen, jpeg, message) = seen, await self._newer(seen, request)
+                for number, notice in self.notices:
+                    if 0 < before < number < seen:
+                        await asyncio.wait_for(socket.send_json(notice), timeout)
                 if jpeg is not None:
                     await asyncio.wait_for(socket.send_bytes(jpeg), timeout)
                 await asyncio.wait_for(socket.send_json(message), timeout)
@@ -157,7 +161,8 @@ class Camera:
                 time.sleep(0.1)
             with self.lock:
                 if self._unwatched():
-                    self.thread, self.latest = None, (0, None, {})  # the next viewer must not see an old frame
+                    # The next viewer must not see an old frame.
+                    self.thread, self.latest, self.notices = None, (0, None, {}), ()
                     return
 
     def _label(self, source: VideoFile | LiveCamera, session: Session) -> None:
@@ -182,7 +187,10 @@ class Camera:
         return self.closing.is_set() or (not self.viewers and left > self.limits.camera_linger_seconds)
 
     def _publish(self, jpeg: bytes | None, message: dict) -> None:
-        self.latest = (self.latest[0] + 1, jpeg, message)
+        number = self.latest[0] + 1
+        if jpeg is None:
+            self.notices = (*self.notices[-3:], (number, message))
+        self.latest = (number, jpeg, message)
 
 
 def _reduced(image: np.ndarray, width: int) -> np.ndarray:

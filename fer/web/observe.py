@@ -83,14 +83,15 @@ class Metrics:
 
         self.client, self.registry = client, client.CollectorRegistry()
         client.ProcessCollector(registry=self.registry)
-        common = {"registry": self.registry}
-        self.requests = client.Counter("fer_requests", "Responses", ("method", "route", "status"), **common)
-        self.seconds = client.Histogram(
-            "fer_request_seconds", "Time to a complete response", ("route",), buckets=SECONDS, **common
+        self.requests = client.Counter(
+            "fer_requests", "Responses", ("method", "route", "status"), registry=self.registry
         )
-        self.faces = client.Counter("fer_faces", "Faces labelled in images", **common)
+        self.seconds = client.Histogram(
+            "fer_request_seconds", "Time to a complete response", ("route",), buckets=SECONDS, registry=self.registry
+        )
+        self.faces = client.Counter("fer_faces", "Faces labelled in images", registry=self.registry)
         for name, (text, function) in gauges.items():
-            client.Gauge(f"fer_{name}", text, **common).set_function(function)
+            client.Gauge(f"fer_{name}", text, registry=self.registry).set_function(function)
 
     def __call__(self, scope: Mapping, status: int, seconds: float) -> None:
         # Clients choose methods freely, and each value would be a time series of its own.
