@@ -70,7 +70,7 @@ def main():
         sessions = {model: Session(Recognizer(Classifier.load(model), Haar())) for model in args.model}
     print(f"{device.describe()}, opencv {cv2.__version__}, {scenes.WIDTH}x{scenes.HEIGHT}, {args.frames} frames\n")
     with tempfile.TemporaryDirectory() as folder:
-        names, places = film(Path(folder), args.frames)
+        names, places = video(Path(folder), args.frames)
         results = measure(sessions, names, args.fer_python)
         figures = {labeller: summary(frames, places) for labeller, frames in results.items()}
         for model, session in sessions.items():
@@ -105,7 +105,7 @@ def found(boxes, places):
     return sum(map(scenes.shows, boxes, places))
 
 
-def film(folder, count):
+def video(folder, count):
     """Frames on disk as PNG, and where the face is in each: it wanders and breathes."""
     names, places = [], []
     for i in range(count):

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import scenes
 import soak
-from live import film
+from live import video
 
 CLIENTS = 8
 WARM_UP = 20  # requests
@@ -167,7 +167,7 @@ def live(address, seconds):
 
 def camera(folder):
     """The moving astronaut as Motion JPEG, which Chromium plays over and over at 30 frames a second."""
-    names, _ = film(folder, 150)
+    names, _ = video(folder, 150)
     path = folder / "camera.mjpeg"
     path.write_bytes(b"".join(cv2.imencode(".jpg", cv2.imread(name))[1].tobytes() for name in names))
     return path

@@ -169,7 +169,7 @@ def light_four_block(tmp_path_factory):
 @pytest.fixture
 def make_video(tmp_path):
     """make_video("a.avi", frames=40, fps=20): the path of a video whose frames are numbered from 0."""
-    return lambda name="a.avi", **options: numbered.film(tmp_path / name, **options)
+    return lambda name="a.avi", **options: numbered.video(tmp_path / name, **options)
 
 
 @pytest.fixture

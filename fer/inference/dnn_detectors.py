@@ -9,7 +9,7 @@ import numpy as np
 
 from fer.core.errors import FerError
 from fer.inference import model_files
-from fer.inference.faces import Box, Face, distinct, search_copy
+from fer.inference.faces import Box, Face, non_max_suppression, search_copy
 from fer.inference.model_files import ModelFile
 
 MTCNN_SCORE = 0.85  # least score; between the package's own 0.8 and this lie 4 of 485 faces and one false positive
@@ -57,7 +57,7 @@ class Mtcnn:
         )
         rows = np.reshape(rows, (-1, 16))  # index, left, top, right, bottom, score, five x, five y
         corners, landmarks = rows[:, 1:5].reshape(-1, 2, 2), rows[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1)
-        return distinct(_framed(corners, landmarks, rows[:, 5], small.shape, image.shape, MTCNN_FRAMING))
+        return non_max_suppression(_framed(corners, landmarks, rows[:, 5], small.shape, image.shape, MTCNN_FRAMING))
 
 
 # Least score. It finds 281 of 300 faces with 7 false positives (benchmarks/faces.py); OpenCV's default, 0.9, finds 188.
@@ -114,7 +114,7 @@ class YuNet:
         # A row: left, top, width, height, five landmarks (the first is the person's right eye: left as seen), score.
         corners = np.stack([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
         landmarks = rows[:, 4:14].reshape(-1, 5, 2)
-        return distinct(_framed(corners, landmarks, rows[:, 14], small.shape, image.shape, YUNET_FRAMING))
+        return non_max_suppression(_framed(corners, landmarks, rows[:, 14], small.shape, image.shape, YUNET_FRAMING))
 
 
 # Side of FER2013's crops by the root of the area of a detector's box: the median over the faces that MTCNN finds. Sides

@@ -99,7 +99,7 @@ class Box:
     def centre(self) -> tuple[float, float]:
         return (self.x + self.width / 2, self.y + self.height / 2)
 
-    def common(self, other: "Box") -> int:
+    def intersection(self, other: "Box") -> int:
         """Number of pixels that lie in both boxes."""
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
@@ -107,8 +107,8 @@ class Box:
 
     def overlap(self, other: "Box") -> float:
         """Intersection over union (IoU), 0 to 1."""
-        common = self.common(other)
-        return common / (self.area + other.area - common)
+        intersection = self.intersection(other)
+        return intersection / (self.area + other.area - intersection)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Detector(Protocol):
         """Faces in an image uint8 (H, W, 3) BGR, the largest first; boxes in pixels of the image."""
 
 
-def distinct(faces: list[Face]) -> list[Face]:
+def non_max_suppression(faces: list[Face]) -> list[Face]:
     """Non-maximum suppression: of faces in one place the one with the highest score, the largest face first.
 
     Two faces are in one place if the IoU of their boxes exceeds 0.4, or if three quarters of one lie inside the other.
@@ -151,7 +151,7 @@ def distinct(faces: list[Face]) -> list[Face]:
 
 
 def _same_place(a: Box, b: Box) -> bool:
-    return a.overlap(b) > 0.4 or a.common(b) >= 0.75 * min(a.area, b.area)
+    return a.overlap(b) > 0.4 or a.intersection(b) >= 0.75 * min(a.area, b.area)
 
 
 def _by_size(face: Face) -> tuple:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from fer.core.errors import FerError
-from fer.inference.faces import PIXELS, Box, Face, check_image, distinct, search_copy, shrink
+from fer.inference.faces import PIXELS, Box, Face, check_image, non_max_suppression, search_copy, shrink
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Haar:
             grey = shrink(grey, 0.5)
             for group in self.later_passes:
                 found = found or [face for one in group for face in self._run_pass(grey, one, whole, image.shape)]
-        return distinct(found)
+        return non_max_suppression(found)
 
     def find_in_pass(self, image: np.ndarray, number: int) -> list[Face]:
         """Runs one of the passes of `find`, so that a video spreads them over its frames.
@@ -119,7 +119,7 @@ class Haar:
         number %= 2 * (len(self._other_passes) + 1)
         one = FIRST_PASS if number % 2 == 0 or number == 1 else self._other_passes[number // 2 - 1]
         grey = grey if number == 1 else shrink(grey, 0.5)
-        return distinct(self._run_pass(grey, one, Box(0, 0, image.shape[1], image.shape[0]), image.shape))
+        return non_max_suppression(self._run_pass(grey, one, Box(0, 0, image.shape[1], image.shape[0]), image.shape))
 
     def find_near(self, image: np.ndarray, box: Box, later_passes: bool = True) -> Face | None:
         """Finds a face near its place in the frame before, about as large, in a tenth of the time of `find`.

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from fer.inference.faces import Box, Detector, Face, distinct
+from fer.inference.faces import Box, Detector, Face, non_max_suppression
 
 INTERVAL = 0.75  # seconds between two searches of the whole frame while every known face is found near its place
 FULL_SIZE_EVERY = 6  # one of so many of these searches is at full size, for small faces
@@ -76,12 +76,12 @@ class FaceFinder:
                     wait([self._search])
                     self._begun = True
                 found = self._add(found, self._finished_search(), image, detector)  # a small frame takes no time
-            return distinct(found)
+            return non_max_suppression(found)
         if not complete:
             found = self._add(found, detector.find(image, later_passes=False), image, detector)
         if (complete or not found) and (number := self._next_pass(complete, bool(found), seconds)) is not None:
             found = self._add(found, detector.find_in_pass(image, number), image, detector)
-        return distinct(found)
+        return non_max_suppression(found)
 
     def _finished_search(self) -> list[Face]:
         """The faces of the search in the background if it has ended since the last frame."""
@@ -107,8 +107,10 @@ class FaceFinder:
 
     def _add(self, found: list[Face], others: list[Face], image: np.ndarray, detector: LocalDetector) -> list[Face]:
         """Adds the faces of a search of the whole frame that a local search confirms; most false positives fail it."""
-        found = distinct(found)
+        found = non_max_suppression(found)
         for face in others:
-            if len(distinct([*found, face])) > len(found) and (confirmed := detector.find_near(image, face.box)):
-                found = distinct([*found, confirmed])
+            if len(non_max_suppression([*found, face])) > len(found) and (
+                confirmed := detector.find_near(image, face.box)
+            ):
+                found = non_max_suppression([*found, confirmed])
         return found

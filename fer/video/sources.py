@@ -40,6 +40,5 @@ def open_source(text: str) -> VideoFile | LiveCamera:
     if os.path.exists(text):
         return VideoFile(text)
     raise FerError(
-        f"{without_secrets(text)!r} is no camera's number (0 to {MAX_CAMERA}), no address ({', '.join(SCHEMES)}) "
-        "and no file"
+        f"{without_secrets(text)!r} is not a camera number (0 to {MAX_CAMERA}), address ({', '.join(SCHEMES)}) or file"
     )

@@ -38,7 +38,7 @@ def test_images_are_known_by_their_content_and_the_rest_is_counted(tmp_path, mod
     (folder / "stub.heic").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
     (folder / "page.svg").write_text("<svg></svg>")
     (folder / "broken.jpg").write_bytes(b"<html>404</html>")
-    for name in ("notes.md", "list.csv", "README", "film.mp4"):
+    for name in ("notes.md", "list.csv", "README", "video.mp4"):
         (folder / name).write_bytes(b"\0\0\0\x14ftypisom letters")
     run(folder, "--model", model, "--output", output)
     said = capsys.readouterr()

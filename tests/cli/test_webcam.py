@@ -33,7 +33,7 @@ def astronaut_film(tmp_path_factory):
     """A real face for 40 frames, then 15 without, then 25 with it elsewhere and larger; 20 frames a second."""
     data = pytest.importorskip("skimage.data")
     portrait = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[0:260, 100:360]
-    path = tmp_path_factory.mktemp("film") / "astronaut.avi"
+    path = tmp_path_factory.mktemp("clip") / "astronaut.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (480, 360))
     for i in range(80):
         frame = np.full((360, 480, 3), 90, np.uint8)
@@ -47,8 +47,8 @@ def astronaut_film(tmp_path_factory):
 
 
 @pytest.fixture
-def film(tmp_path):
-    path = tmp_path / "film.avi"
+def clip(tmp_path):
+    path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
     for i in range(25):
         writer.write(np.full((120, 160, 3), 10 * i, np.uint8))
@@ -102,26 +102,26 @@ def test_a_video_with_a_real_face_a_gap_and_a_return(astronaut_film, model, tmp_
     assert "face 1, 0.0 to " in said
 
 
-def test_a_video_without_a_face(film, model, tmp_path, capsys):
+def test_a_video_without_a_face(clip, model, tmp_path, capsys):
     log, chart = tmp_path / "log.csv", tmp_path / "time.png"
-    run("--source", film, "--model", model, "--log", log, "--timeline", chart)
+    run("--source", clip, "--model", model, "--log", log, "--timeline", chart)
     assert [row["status"] for row in results.read(log)] == ["no_face"] * 25
     assert capsys.readouterr().out == "25 frames, 25 without a face; 0 faces, 0 followed\n"
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_detector_that_fails_does_not_look_like_success(film, model, monkeypatch):
+def test_a_detector_that_fails_does_not_look_like_success(clip, model, monkeypatch):
     monkeypatch.setattr("fer.inference.detectors.WholeImage.find", lambda self, image: 1 / 0)
-    flags = ["--source", film, "--model", model, "--detector", "none", "--headless"]
+    flags = ["--source", clip, "--model", model, "--detector", "none", "--headless"]
     args = predict_webcam.parse_args(list(map(str, flags)))
     with pytest.raises(ZeroDivisionError):
         predict_webcam.main(args)
 
 
-def test_uncertain_is_written_beside_the_label(film, model, tmp_path, monkeypatch, capsys):
+def test_uncertain_is_written_beside_the_label(clip, model, tmp_path, monkeypatch, capsys):
     answer = np.float32([[0.5, 0.3, 0.2]])
     monkeypatch.setattr(Classifier, "predict", lambda self, x, **_: answer)
-    flags = ("--source", film, "--model", model, "--detector", "none", "--uncertain", "--log", tmp_path / "log.jsonl")
+    flags = ("--source", clip, "--model", model, "--detector", "none", "--uncertain", "--log", tmp_path / "log.jsonl")
     run(*flags, code=2)
     assert "--fit-threshold" in capsys.readouterr().err
     unsure = tmp_path / "unsure.keras"
@@ -132,18 +132,18 @@ def test_uncertain_is_written_beside_the_label(film, model, tmp_path, monkeypatc
     assert "uncertain 100%" in capsys.readouterr().out
 
 
-def test_skip_analyses_every_second_frame_and_writes_all(film, model, tmp_path, monkeypatch):
+def test_skip_analyses_every_second_frame_and_writes_all(clip, model, tmp_path, monkeypatch):
     calls, answer = [], np.eye(3, dtype=np.float32)[:1]
     monkeypatch.setattr(Classifier, "predict", lambda self, x, **_: calls.append(len(x)) or answer)
     places = ["--log", tmp_path / "log.csv", "--record", tmp_path / "out.mp4"]
-    run("--source", film, "--model", model, "--detector", "none", "--skip", 2, *places)
+    run("--source", clip, "--model", model, "--detector", "none", "--skip", 2, *places)
     assert len(calls) == 13
     assert len(list(results.read(tmp_path / "log.csv"))) == 25
     assert frames(tmp_path / "out.mp4")[0] == 25
 
 
-def test_max_frames(film, model, tmp_path, capsys):
-    run("--source", film, "--model", model, "--detector", "none", "--max-frames", 7, "--log", tmp_path / "log.csv")
+def test_max_frames(clip, model, tmp_path, capsys):
+    run("--source", clip, "--model", model, "--detector", "none", "--max-frames", 7, "--log", tmp_path / "log.csv")
     assert len(list(results.read(tmp_path / "log.csv"))) == 7
     assert capsys.readouterr().out.startswith("7 frames, 0 without a face")
 
@@ -223,10 +223,10 @@ def test_a_missing_camera_is_one_line_at_once(model):
     assert time.monotonic() - begun < 20  # Keras alone would take longer on a busy machine
 
 
-def test_refused_in_one_line(film, model, tmp_path, capsys):
+def test_refused_in_one_line(clip, model, tmp_path, capsys):
     (tmp_path / "taken.csv").write_text("mine")
     (tmp_path / "taken.mp4").write_text("mine")
-    same = film.with_suffix(".mp4")
+    same = clip.with_suffix(".mp4")
     for said, *arguments in (
         ("results are written as .csv or .jsonl", "--log", "log.txt"),
         ("videos are written as .mp4", "--record", "out.gif"),
@@ -239,7 +239,7 @@ def test_refused_in_one_line(film, model, tmp_path, capsys):
         ("cannot write a figure", "--timeline", tmp_path / "t.foo"),
         ("cannot be written", "--log", tmp_path / "taken.csv" / "log.csv"),
     ):
-        run("--source", film, "--model", model, *arguments, code=2)
+        run("--source", clip, "--model", model, *arguments, code=2)
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert error.count("\n") == 1
@@ -259,10 +259,10 @@ def test_numbers_out_of_range_are_explained(flag, capsys):
 
 @pytest.mark.skipif(bool(os.environ.get("DISPLAY")), reason="this machine has a screen")
 @pytest.mark.skipif(sys.platform != "linux", reason="only on Linux is the screen asked for")
-def test_without_a_screen_headless_is_named(film, model, capsys):
+def test_without_a_screen_headless_is_named(clip, model, capsys):
     with pytest.raises(SystemExit) as ended:
         terminal.run(
-            predict_webcam.main, lambda: predict_webcam.parse_args(["--source", str(film), "--model", str(model)])
+            predict_webcam.main, lambda: predict_webcam.parse_args(["--source", str(clip), "--model", str(model)])
         )
     assert ended.value.code == 2
     assert "use --headless" in capsys.readouterr().err

@@ -116,12 +116,12 @@ class TestDecode:
         [
             lambda jpeg: jpeg[:2] + exif(thumbnail=jpeg) + jpeg[2:],
             lambda jpeg: jpeg + bytes(5000),
-            lambda jpeg: jpeg + b"film: \xff\xda and so on",  # moving images of phones
+            lambda jpeg: jpeg + b"clip: \xff\xda and so on",  # moving images of phones
             lambda jpeg: jpeg + jpeg[:-2],  # a second image, itself cut short
             lambda jpeg: jpeg[:2] + b"\xff\xff\xff" + jpeg[2:],
             lambda jpeg: jpeg[:2] + jpeg_segment(0xFE, b"comment \xff\xda") + jpeg[2:],
         ],
-        ids=["thumbnail", "zeros behind", "film behind", "picture behind", "fill bytes", "mark in a comment"],
+        ids=["thumbnail", "zeros behind", "video behind", "image behind", "fill bytes", "mark in a comment"],
     )
     def test_whole_jpeg_with_extras(self, image, wrap):
         """What looks like a missing end, and is none."""

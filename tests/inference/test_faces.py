@@ -7,7 +7,7 @@ import pytest
 from support import portrait
 from support.portrait import PLACE, turn
 
-from fer.inference.faces import Box, Face, crop, distinct
+from fer.inference.faces import Box, Face, crop, non_max_suppression
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ class TestDistinct:
         for order in itertools.permutations(
             [Face(self.near, 1.0), Face(self.same, 3.0), Face(self.inner, 2.0), Face(self.other, 0.5)]
         ):
-            assert [face.box for face in distinct(list(order))] == [self.same, self.other]
+            assert [face.box for face in non_max_suppression(list(order))] == [self.same, self.other]
 
     def test_the_largest_comes_first_and_ties_have_an_order(self):
         boxes = [Box(200, 0, 50, 50), Box(0, 0, 40, 40), Box(100, 0, 40, 40), Box(0, 100, 40, 40)]
         for order in itertools.permutations(boxes):
-            assert [face.box for face in distinct([Face(box, 1.0) for box in order])] == boxes
+            assert [face.box for face in non_max_suppression([Face(box, 1.0) for box in order])] == boxes
 
 
 class TestCrop:

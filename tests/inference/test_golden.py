@@ -17,27 +17,27 @@ from fer.video.frames import Frame
 
 
 @pytest.fixture(params=[(48, 48), (230, 180), (30, 42)], ids=["as it is", "shrunk", "enlarged"])
-def picture(request, draw):
+def photo(request, draw):
     return draw(4, *request.param)
 
 
 @pytest.fixture
-def folders(tmp_path, write, picture, draw):
+def folders(tmp_path, write, photo, draw):
     """Class folders in which the image is the only happy one."""
-    file = write(tmp_path / "faces" / "train" / "happy" / "me.png", picture)
+    file = write(tmp_path / "faces" / "train" / "happy" / "me.png", photo)
     write(tmp_path / "faces" / "train" / "sad" / "other.png", draw(5))
     return tmp_path / "faces", file
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_training_row_a_file_an_upload_and_a_frame_are_the_same_tensor(folders, picture, channels):
+def test_a_training_row_a_file_an_upload_and_a_frame_are_the_same_tensor(folders, photo, channels):
     root, file = folders
     spec = InputSpec(48, channels)
     # A training set without a validation split cannot be split off one image: all of it is taken as it stands.
     row = dataset.load(root, spec, splits=("all",))["all"]
     trained = row.images[row.names.index(file.relative_to(row.root).as_posix())]
     assert (trained.dtype, trained.shape) == (np.uint8, spec.shape)
-    for served in (images.read(file), images.decode(file.read_bytes()), picture):
+    for served in (images.read(file), images.decode(file.read_bytes()), photo):
         np.testing.assert_array_equal(images.prepare(served, spec), trained)
 
 
@@ -77,21 +77,21 @@ class Witness:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_folders_and_live_video_feed_the_tensor_that_was_trained_on(folders, picture, channels, tmp_path):
+def test_folders_and_live_video_feed_the_tensor_that_was_trained_on(folders, photo, channels, tmp_path):
     root, file = folders
     spec = InputSpec(48, channels)
     row = dataset.load(root, spec, splits=("all",))["all"]
     trained = row.images[row.names.index(file.relative_to(row.root).as_posix())]
     network = Witness(spec)
     list(batch.recognize([file], Recognizer(network, WholeImage())))
-    film = tmp_path / "film.avi"  # a codec that loses nothing
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MPNG"), 10, picture.shape[1::-1])
-    writer.write(picture)
+    clip = tmp_path / "clip.avi"  # a codec that loses nothing
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MPNG"), 10, photo.shape[1::-1])
+    writer.write(photo)
     writer.release()
-    with sources.open_source(str(film)) as source:
+    with sources.open_source(str(clip)) as source:
         for frame in source:
             session.Session(Recognizer(network, WholeImage())).process(frame)
-    session.Session(Recognizer(network, WholeImage())).process(Frame(picture, "camera", 0, 0.0))
+    session.Session(Recognizer(network, WholeImage())).process(Frame(photo, "camera", 0, 0.0))
     assert len(network.seen) == 3
     for served in network.seen:
         np.testing.assert_array_equal(served, trained)

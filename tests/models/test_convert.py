@@ -30,7 +30,7 @@ def script(*arguments, module=import_model):
     return ended.value.code
 
 
-def pictures(channels=1, n=9):
+def pixels(channels=1, n=9):
     return np.random.default_rng(1).integers(0, 256, (n, old.SIDE, old.SIDE, channels), np.uint8)
 
 
@@ -67,8 +67,8 @@ def test_an_old_file_becomes_a_model_of_ours(tmp_path, capsys, range, activation
     assert (loaded.labels, loaded.spec) == (("angry", "happy", "sad"), InputSpec(old.SIDE))
     assert loaded.metadata["imported"] == "old.h5"
     assert "labels_guessed" not in loaded.metadata
-    found = loaded.predict(pictures())
-    np.testing.assert_allclose(found, by_hand(weights, pictures(), range, activation=activation), atol=1e-5)
+    found = loaded.predict(pixels())
+    np.testing.assert_allclose(found, by_hand(weights, pixels(), range, activation=activation), atol=1e-5)
     assert np.ptp(found, axis=0).min() > 1e-4  # images matter
 
 
@@ -80,8 +80,8 @@ def test_colours_are_turned_to_what_it_was_trained_on(tmp_path, colours):
     assert script(path, "--labels", NAMES, "--range", "0,1", *flags, "--output", tmp_path / "new.keras") == 0
     loaded = Classifier.load(tmp_path / "new.keras")
     assert loaded.spec == InputSpec(old.SIDE, 3)
-    expected = by_hand(weights, pictures(3), "0,1", 3, "linear", colours)
-    np.testing.assert_allclose(loaded.predict(pictures(3)), expected, atol=1e-5)
+    expected = by_hand(weights, pixels(3), "0,1", 3, "linear", colours)
+    np.testing.assert_allclose(loaded.predict(pixels(3)), expected, atol=1e-5)
 
 
 def test_evaluate_takes_what_was_imported(tmp_path, capsys):
@@ -134,8 +134,8 @@ def test_the_ending_can_be_said(tmp_path):
     path = old.hdf5(tmp_path / "old.h5", old.keras2(activation="linear"), weights)
     flags = ("--ends-in", "softmax", "--labels", NAMES, "--range", "0,1", "--output", tmp_path / "new.keras")
     assert script(path, *flags) == 0
-    raw = old.today(weights, activation="linear").predict_on_batch(pictures() / np.float32(255))
-    found = Classifier.load(tmp_path / "new.keras").predict(pictures())
+    raw = old.today(weights, activation="linear").predict_on_batch(pixels() / np.float32(255))
+    found = Classifier.load(tmp_path / "new.keras").predict(pixels())
     np.testing.assert_allclose(found, raw, rtol=1e-4)
 
 

@@ -15,13 +15,13 @@ from fer import FerError
 from fer.models import keras_legacy
 
 
-def pictures(channels=1):
+def pixels(channels=1):
     return np.random.default_rng(5).random((6, old.SIDE, old.SIDE, channels), np.float32)
 
 
 def same(network, expected, channels=1):
     np.testing.assert_allclose(
-        network.predict_on_batch(pictures(channels)), expected.predict_on_batch(pictures(channels)), atol=1e-6
+        network.predict_on_batch(pixels(channels)), expected.predict_on_batch(pixels(channels)), atol=1e-6
     )
 
 
@@ -187,8 +187,8 @@ def test_an_operation_of_tensorflow_2_3(tmp_path):
     layers[1]["inbound_nodes"] = [[["tf_op_layer_RealDiv", 0, 0, {}]]]
     layers.insert(1, node | {"name": operation["name"]})
     network, _ = keras_legacy.load(old.hdf5(tmp_path / "old.h5", config, weights))
-    expected = old.today(weights).predict_on_batch(pictures() / 2)
-    np.testing.assert_allclose(network.predict_on_batch(pictures()), expected, atol=1e-6)
+    expected = old.today(weights).predict_on_batch(pixels() / 2)
+    np.testing.assert_allclose(network.predict_on_batch(pixels()), expected, atol=1e-6)
 
 
 def test_a_model_of_its_author_is_refused_with_the_way_on(tmp_path):

@@ -24,7 +24,7 @@ def numbers(frames):
     return [number(frame.image) for frame in frames]
 
 
-def film(path: Path, frames=40, fps=20.0) -> Path:
+def video(path: Path, frames=40, fps=20.0) -> Path:
     """Writes a video, .avi or .mp4, whose frames are numbered from 0."""
     codec = "MJPG" if path.suffix == ".avi" else "mp4v"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (BITS * BAR, 96))

@@ -148,9 +148,9 @@ def test_erasing_hits_the_share_of_the_images_that_was_asked_for(share):
 def test_erasing_fills_one_rectangle_of_bounded_area_with_one_grey():
     result = augment(np.full((N, 40, 40, 3), 7, np.uint8), erasing=1.0)
     areas = []
-    for picture in result:
-        rows, columns = np.nonzero(picture[..., 0] != 7)
-        inside = picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    for image in result:
+        rows, columns = np.nonzero(image[..., 0] != 7)
+        inside = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         assert inside.shape[0] * inside.shape[1] == len(rows)  # a rectangle, full
         assert np.ptp(inside) == 0  # one grey, in all channels
         assert 0.4 < inside.shape[0] / inside.shape[1] < 2.5
@@ -223,9 +223,9 @@ def test_a_smaller_side_is_for_training_only(noise):
 def test_a_smaller_side_shows_the_same_part_whatever_else_is_done():
     """Both sizes draw the same numbers: the small result is the large one, sampled more coarsely."""
     amounts = {"rotation": 20.0, "zoom": 0.2, "shift": 0.1}
-    picture = spots(3, 2, n=8)
-    large = augment(picture, seed=5, **amounts)
+    image = spots(3, 2, n=8)
+    large = augment(image, seed=5, **amounts)
     layer = Augmentation(seed=5, **amounts)
     layer.side = SIDE // 3
-    small = keras.ops.convert_to_numpy(layer(picture, training=True))
+    small = keras.ops.convert_to_numpy(layer(image, training=True))
     np.testing.assert_allclose(small, large[:, 1::3, 1::3], atol=1.0)

@@ -55,10 +55,10 @@ def test_a_saved_file_predicts_the_same_here(done):
 
 def test_geometry_is_the_same_here(done):
     folder, _ = done
-    pictures = tiny.data(8, channels=3).images.astype(np.float32)
-    here = keras.ops.image.affine_transform(pictures, np.load(folder / "maps.npy"), fill_mode="nearest")
+    pixels = tiny.data(8, channels=3).images.astype(np.float32)
+    here = keras.ops.image.affine_transform(pixels, np.load(folder / "maps.npy"), fill_mode="nearest")
     here, there = keras.ops.convert_to_numpy(here), np.load(folder / "moved.npy")
-    assert np.abs(here - pictures).mean() > 5
+    assert np.abs(here - pixels).mean() > 5
     np.testing.assert_allclose(there, here, atol=0.05)
 
 

@@ -32,8 +32,8 @@ def shares(n, k, seed):
 def test_teachers_answer_with_their_mean_in_the_order_of_the_student():
     first, second = teacher(seed=1), teacher(tiny.LABELS[::-1], seed=2)
     found = distillation.mean_prediction([first, second], tiny.LABELS)(PIXELS)
-    pictures = PIXELS.astype(np.uint8)
-    expected = (first.predict(pictures) + second.predict(pictures)[:, ::-1]) / 2
+    images = PIXELS.astype(np.uint8)
+    expected = (first.predict(images) + second.predict(images)[:, ::-1]) / 2
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

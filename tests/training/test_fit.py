@@ -116,8 +116,8 @@ def test_mixed_precision_learns_and_saves_float32(tmp_path, precision):
 
 def test_a_colour_network_with_two_labels_and_less_than_a_batch(tmp_path):
     labels = ("happy", "sad")
-    pictures = [tiny.data(10, seed, labels=labels, size=16, channels=3) for seed in (0, 1)]
-    run = tiny.fit(tmp_path, data_sets=pictures, size=16, channels=3, epochs=1)
+    data_sets = [tiny.data(10, seed, labels=labels, size=16, channels=3) for seed in (0, 1)]
+    run = tiny.fit(tmp_path, data_sets=data_sets, size=16, channels=3, epochs=1)
     classifier = Classifier.load(tmp_path / "model.keras")
     assert classifier.spec.shape == (16, 16, 3)
     assert classifier.labels == labels

@@ -92,8 +92,8 @@ def test_its_log_is_complete_and_without_repetition(runs):
 def test_its_best_model_is_the_same(runs):
     whole, stopped = (Classifier.load(folder / "model.keras") for folder in runs[:2])
     assert stopped.metadata["epoch"] == whole.metadata["epoch"]
-    pictures = tiny.data(24, seed=1).images
-    np.testing.assert_allclose(stopped.predict(pictures), whole.predict(pictures), atol=1e-4)
+    pixels = tiny.data(24, seed=1).images
+    np.testing.assert_allclose(stopped.predict(pixels), whole.predict(pixels), atol=1e-4)
 
 
 def test_its_callbacks_stand_where_they_would(runs):
@@ -253,7 +253,7 @@ def other_targets(dataset):
     return Dataset(dataset.images, dataset.targets[::-1].copy(), dataset.labels, dataset.entries)
 
 
-PICTURES = tiny.data(64), tiny.data(24, seed=1)
+DATA_SETS = tiny.data(64), tiny.data(24, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -265,10 +265,10 @@ PICTURES = tiny.data(64), tiny.data(24, seed=1)
         ({"flip": True}, "flip was False, now True"),
         ({"dropout": (0.3,)}, r"dropout was \[0.1\], now \[0.3\]"),
         ({"precision": "bfloat16"}, "dtype was float32, now mixed_bfloat16"),
-        ({"data_sets": (other_pixels(PICTURES[0]), PICTURES[1])}, "data was [0-9a-f]+, now [0-9a-f]+"),
-        ({"data_sets": (PICTURES[0], other_pixels(PICTURES[1]))}, "data was [0-9a-f]+, now [0-9a-f]+"),
-        ({"data_sets": (other_targets(PICTURES[0]), PICTURES[1])}, "data was [0-9a-f]+, now [0-9a-f]+"),
-        ({"data_sets": tuple(map(other_labels, PICTURES))}, "labels was .*, now .*"),
+        ({"data_sets": (other_pixels(DATA_SETS[0]), DATA_SETS[1])}, "data was [0-9a-f]+, now [0-9a-f]+"),
+        ({"data_sets": (DATA_SETS[0], other_pixels(DATA_SETS[1]))}, "data was [0-9a-f]+, now [0-9a-f]+"),
+        ({"data_sets": (other_targets(DATA_SETS[0]), DATA_SETS[1])}, "data was [0-9a-f]+, now [0-9a-f]+"),
+        ({"data_sets": tuple(map(other_labels, DATA_SETS))}, "labels was .*, now .*"),
         ({"teachers": [Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))]}, "teachers was .*, now .*"),
     ],
     ids=[

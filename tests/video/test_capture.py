@@ -46,7 +46,7 @@ class TestWhatCannotBeOpened:
         with pytest.raises(FerError, match="is a folder"):
             open_source(str(tmp_path))
         for text in ("", "none.mp4", "-1", "1.5", "ftp://host/a.mp4"):
-            with pytest.raises(FerError, match=r"no camera's number .* no address .* no file"):
+            with pytest.raises(FerError, match=r"not a camera number .*, address .* or file"):
                 open_source(text)
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may read everything")

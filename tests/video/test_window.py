@@ -46,9 +46,9 @@ def display():
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
+def clip(tmp_path_factory):
     """A minute of video: a bright left half, and a counter in the grey of the right one."""
-    path = tmp_path_factory.mktemp("film") / "film.avi"
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
     for i in range(600):
         image = np.full((120, 160, 3), 250, np.uint8)
@@ -61,8 +61,8 @@ def film(tmp_path_factory):
 class Player:
     """predict_webcam.py in its window."""
 
-    def __init__(self, display, film, model, folder, *arguments):
-        command = [sys.executable, tiny.ROOT / "predict_webcam.py", "--source", film, "--model", model]
+    def __init__(self, display, clip, model, folder, *arguments):
+        command = [sys.executable, tiny.ROOT / "predict_webcam.py", "--source", clip, "--model", model]
         command += ["--detector", "none", "--log", folder / "log.csv", *arguments]
         self.folder, self.environment = folder, os.environ | {"DISPLAY": display}
         self.process = subprocess.Popen(
@@ -103,11 +103,11 @@ class Player:
 
 
 @pytest.fixture
-def player(display, film, light_model, tmp_path):
+def player(display, clip, light_model, tmp_path):
     players = []
 
     def play(*arguments):
-        players.append(Player(display, film, light_model, tmp_path, *arguments))
+        players.append(Player(display, clip, light_model, tmp_path, *arguments))
         return players[-1]
 
     yield play
@@ -131,7 +131,7 @@ def test_snapshots_mirror_pause_and_end(player):
     assert played.snapshot(3).shape == straight.shape  # keys are heard while nothing moves
     assert not played.passes(0.5)
     played.press("space")
-    until(lambda: played.rows() > paused + 3, "the film to go on")
+    until(lambda: played.rows() > paused + 3, "the clip to go on")
     played.press("q")
     output, errors = played.end()
     assert "frames, 0 without a face" in output

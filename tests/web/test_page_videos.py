@@ -68,7 +68,7 @@ class TestVideo:
         ],
     )
     def test_other_files_are_refused_in_one_line(self, video, site, data, words):
-        browsing.upload(video, "video", data, "film.mp4")
+        browsing.upload(video, "video", data, "video.mp4")
         said = browsing.status(video, "video", words, problem=True)
         assert str(site.temporary) not in said
         assert not video.is_visible("#video .work")

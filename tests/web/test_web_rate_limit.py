@@ -124,8 +124,8 @@ def test_slow_uploads_hold_no_places_of_videos():
         for _ in range(3):
             slow = stack.enter_context(socket.create_connection(place, 20))
             slow.sendall(b"POST /videos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n")
-        film = b"\x00\x00\x00\x18ftypmp42" + bytes(100)
-        answer = httpx2.post(f"http://127.0.0.1:{place[1]}/videos", content=film, timeout=20)
+        upload = b"\x00\x00\x00\x18ftypmp42" + bytes(100)
+        answer = httpx2.post(f"http://127.0.0.1:{place[1]}/videos", content=upload, timeout=20)
         assert answer.status_code == 202
-        again = httpx2.post(f"http://127.0.0.1:{place[1]}/videos", content=film, timeout=20)
+        again = httpx2.post(f"http://127.0.0.1:{place[1]}/videos", content=upload, timeout=20)
         assert again.status_code == 429

@@ -128,7 +128,7 @@ class ExpW(Reader):
                 top, left, right, bottom = (int(cell) for cell in rest[:4])
                 key = int(face)
             except ValueError as error:
-                raise FerError(f"{path}, line {number}: edges and face must be whole numbers") from error
+                raise FerError(f"{path}, line {number}: edges and face must be integers") from error
             file = index.find(name)
             if file is None:
                 listing.skipped.append(("", f"{name} row {face}", "no such image"))
