@@ -9,7 +9,7 @@ from fer.data import dataset
 from fer.data.dataset import Dataset
 from fer.inference import recognizer
 from fer.inference.detectors import AUTO
-from fer.inference.recognizer import Prediction, create_recognizer
+from fer.inference.recognizer import Prediction
 from fer.models.bundled import BEST
 from fer.models.classifier import Classifier
 from fer.video import session
@@ -70,14 +70,13 @@ def load(
         A recognizer: call it with a path, a PIL image or an array uint8 (H, W, 3) in BGR order.
 
     Raises:
-        uncertain: mark predictions below the confidence threshold of the model file; see `Prediction.shown`.
+        FerError: the model or the detector cannot be loaded, or the model has no threshold for `uncertain`.
     """
     classifier = Classifier.load(model)
     below = classifier.metadata.get("uncertain_below") if uncertain else None
     if uncertain and below is None:
         raise FerError(f"{model}: it has no confidence threshold; fit one with evaluate.py --fit-threshold")
-    found = create_recognizer(classifier, detector, detector_model=detector_model)
-    return Recognizer(classifier, found.detectors, cropped=found.cropped, uncertain_below=below)
+    return Recognizer.create(classifier, detector, detector_model=detector_model, uncertain_below=below)
 
 
 def load_dataset(source: str | Path, *, size: int = 48, channels: int = 1, **options) -> dict[str, Dataset]:

@@ -90,7 +90,7 @@ def check_certificate(certificate: str | None, key: str | None) -> None:
 def main(args):
     """Serves the page until a signal ends it."""
     try:
-        from fer.inference.detectors import create_detector
+        from fer.inference.recognizer import Recognizer
         from fer.web import security, server
     except ModuleNotFoundError as error:
         raise FerError(f"the page needs {error.name}: pip install -r requirements-app.txt") from error
@@ -105,13 +105,10 @@ def main(args):
     with listen(args.host, args.port) as place:
         with quiet():
             model = Classifier.load(args.model)
-            create_detector(args.detector, args.detector_model)  # one that is not installed shows now
+        how = {"detector_model": args.detector_model, "uncertain_below": info.metadata.get("uncertain_below")}
         app = server.create_app(
-            model,
+            lambda detectors: Recognizer.create(model, args.detector, detectors=detectors, **how),
             Path(args.model).stem,
-            lambda: create_detector(args.detector, args.detector_model),
-            auto=args.detector == "auto",
-            uncertain_below=info.metadata.get("uncertain_below"),
             cameras=cameras,
             hosts=security.LOOPBACK | {name.lower() for name in (*args.allowed_host, *own_names())},
             limits=limits,
@@ -181,12 +178,13 @@ def handle_signals() -> None:
 def parse_camera(text: str) -> tuple[str, str]:
     """("door", "http://10.0.0.7/live") for "door=http://10.0.0.7/live"; raises FerError for anything else."""
     from fer.video.capture import without_secrets
-    from fer.video.sources import SCHEMES
+    from fer.video.sources import MAX_CAMERA, SCHEMES, is_camera
 
     name, _, address = text.partition("=")
-    if re.fullmatch(r"[\w -]{1,40}", name) and (address.isdecimal() or address.lower().startswith(SCHEMES)):
+    if re.fullmatch(r"[\w -]{1,40}", name) and is_camera(address):
         return name, address
-    expected = f"NAME=URL, the name of letters, digits, spaces, - and _; the URL with {', '.join(SCHEMES)}, or a number"
+    urls = f"the URL with {', '.join(SCHEMES)}, or a number from 0 to {MAX_CAMERA}"
+    expected = f"NAME=URL, the name of letters, digits, spaces, - and _; {urls}"
     raise FerError(f"--camera {without_secrets(text)}: expected {expected}")
 
 

@@ -167,7 +167,7 @@ def label_synthetic_face() -> str:
     import numpy as np
 
     from fer.data import synthetic_faces
-    from fer.inference.recognizer import create_recognizer
+    from fer.inference.recognizer import Recognizer
     from fer.models.bundled import BEST
     from fer.models.classifier import Classifier
 
@@ -176,7 +176,7 @@ def label_synthetic_face() -> str:
     image = np.full((480, 640, 3), 127, np.uint8)
     side = 240
     image[120 : 120 + side, 200 : 200 + side] = cv2.resize(face, (side, side))[:, :, None]
-    recognizer = create_recognizer(Classifier.load(BEST), "haar")
+    recognizer = Recognizer.create(Classifier.load(BEST), "haar")
     recognizer(image)  # the first call compiles the network
     started = time.perf_counter()
     predictions = recognizer(image)

@@ -44,11 +44,11 @@ def main(args: argparse.Namespace) -> int:
     with terminal.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
         from fer.core import system
         from fer.inference import batch, run_metadata
-        from fer.inference.recognizer import create_recognizer
+        from fer.inference.recognizer import Recognizer
 
         how = {"detector_model": args.detector_model, "uncertain_below": below}
         model = Classifier.load(args.model)
-        recognizer = create_recognizer(model, args.detector, detectors=system.cores(), **how)
+        recognizer = Recognizer.create(model, args.detector, detectors=system.cores(), **how)
     run = run_metadata.describe_run(args.output, args.model, detector=args.detector, **how)
     before = run_metadata.check_resumable(run, args.output) if args.resume else None
     if before is not None:

@@ -50,7 +50,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     from fer.inference import drawing
-    from fer.inference.recognizer import create_recognizer
+    from fer.inference.recognizer import Recognizer
     from fer.video import sources, writer
     from fer.video.session import Session
 
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
         with terminal.quiet():  # TensorFlow takes seconds to load: a missing camera or display is refused by now
             model = Classifier.load(args.model)
             options = {"detector_model": args.detector_model, "uncertain_below": below}
-            recognizer = create_recognizer(model, args.detector, **options)
+            recognizer = Recognizer.create(model, args.detector, **options)
         options = {} if args.smoothing is None else {"smoothing": args.smoothing}
         session = Session(recognizer, skip=args.skip, thorough=not source.live, **options)
         columns = {"overwrite": args.overwrite, "uncertain": args.uncertain}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Union, get_args
+from typing import TYPE_CHECKING, Literal, Self, Union, get_args
 
 import cv2
 import numpy as np
@@ -149,6 +149,32 @@ class Recognizer:
         for one in self.detectors:
             self._free.put(one)
 
+    @classmethod
+    def create(
+        cls,
+        classifier: Classifier,
+        detector: str = AUTO,
+        *,
+        detector_model: str | Path | None = None,
+        detectors: int = 1,
+        uncertain_below: float | None = None,
+    ) -> Self:
+        """Creates a recognizer with detectors by name.
+
+        Args:
+            classifier: labels the faces.
+            detector: one of `detectors.CHOICES`; "auto" also takes small square images as cropped faces.
+            detector_model: see `detectors.create_detector`.
+            detectors: how many images are searched at once.
+            uncertain_below: see `Prediction`.
+
+        Raises:
+            FerError: as `detectors.create_detector`.
+        """
+        found = [create_detector(detector, detector_model) for _ in range(detectors)]
+        cropped: Cropped = "auto" if detector == AUTO else "never"
+        return cls(classifier, found, cropped=cropped, uncertain_below=uncertain_below)
+
     def __call__(self, image: Source) -> list[Prediction]:
         """Labels the faces of one image.
 
@@ -203,31 +229,6 @@ class Recognizer:
             [Prediction(face, next(distributions), labels, uncertain_below=below) for face in detection.faces]
             for detection in detections
         ]
-
-
-def create_recognizer(
-    classifier: Classifier,
-    detector: str = AUTO,
-    *,
-    detector_model: str | Path | None = None,
-    detectors: int = 1,
-    uncertain_below: float | None = None,
-) -> Recognizer:
-    """Creates a recognizer with detectors by name.
-
-    Args:
-        classifier: labels the faces.
-        detector: one of `detectors.CHOICES`; "auto" also takes small square images as cropped faces.
-        detector_model: see `detectors.create_detector`.
-        detectors: how many images are searched at once.
-        uncertain_below: see `Prediction`.
-
-    Raises:
-        FerError: as `detectors.create_detector`.
-    """
-    found = [create_detector(detector, detector_model) for _ in range(detectors)]
-    cropped: Cropped = "auto" if detector == AUTO else "never"
-    return Recognizer(classifier, found, cropped=cropped, uncertain_below=uncertain_below)
 
 
 def is_square(image: np.ndarray) -> bool:

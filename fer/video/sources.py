@@ -17,6 +17,12 @@ SCHEMES = ("http://", "https://", "rtsp://", "rtmp://")
 MAX_CAMERA = 99  # to OpenCV 200 is camera 0 by way of V4L2
 
 
+def is_camera(text: str) -> bool:
+    """Whether `open_source` takes this text as a camera: its number, /dev/videoN, or an address."""
+    number = _device(text)
+    return text.strip().lower().startswith(SCHEMES) or (number is not None and number <= MAX_CAMERA)
+
+
 def open_source(text: str) -> VideoFile | LiveCamera:
     """Opens a source. Returns when its first frame has come.
 
@@ -28,12 +34,12 @@ def open_source(text: str) -> VideoFile | LiveCamera:
         FerError: nothing can be read there; the message says what was tried.
     """
     text = text.strip()
-    if device := re.fullmatch(r"(?:/dev/video)?([0-9]+)", text):
-        number = int(device[1])
-        if number > MAX_CAMERA:
-            raise FerError(f"cameras have numbers from 0 to {MAX_CAMERA}, not {number}")
+    number = _device(text)
+    if number is not None and not is_camera(text):
+        raise FerError(f"cameras have numbers from 0 to {MAX_CAMERA}, not {number}")
+    if number is not None:
         return LiveCamera(str(number), lambda: capture.open_camera(number))
-    if text.lower().startswith(SCHEMES):
+    if is_camera(text):
         return LiveCamera(without_secrets(text), lambda: capture.open_address(text, camera.PATIENCE))
     if os.path.isdir(text):
         raise FerError(f"{text}: is a folder; expected a video file, a camera's number or an address")
@@ -42,3 +48,8 @@ def open_source(text: str) -> VideoFile | LiveCamera:
     raise FerError(
         f"{without_secrets(text)!r} is not a camera number (0 to {MAX_CAMERA}), address ({', '.join(SCHEMES)}) or file"
     )
+
+
+def _device(text: str) -> int | None:
+    match = re.fullmatch(r"(?:/dev/video)?([0-9]{1,9})", text.strip())
+    return int(match[1]) if match else None

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fer.core import images
 from fer.core.errors import FerError
-from fer.core.system import cores
 from fer.inference.faces import check_size
 from fer.inference.recognizer import Prediction, Recognizer
 from fer.web.limits import Limits
@@ -59,7 +58,6 @@ def create_router(state: State) -> APIRouter:
     """The routes for images."""
     router = APIRouter(tags=["images"])
     slots = Slots(state.limits.images, "images", per_client=state.limits.images_per_client)
-    recognizer = state.new_recognizer(cores())
     state.gauges["images"] = "Requests with images that are labelled or wait for it", slots.held.total
 
     @router.post(
@@ -84,7 +82,7 @@ def create_router(state: State) -> APIRouter:
 
     async def label_upload(client: str, upload: UploadFile) -> LabelledImage:
         data = await upload.read()
-        result = await state.run(state.image_pool, client, label, recognizer, data, state.limits)
+        result = await state.run(state.image_pool, client, label, state.recognizer, data, state.limits)
         if state.metrics:
             state.metrics.faces.inc(len(result["faces"]))
         return LabelledImage(**result)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 
-def _limit(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _limit(default: Any, text: str, *, shown: bool = False) -> Any:
+    """A field; `shown` ones are told to clients by /health."""
+    return field(default=default, metadata={"help": text, "shown": shown})
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Limits:
     """
 
     # Images
-    image_bytes: int = _limit(10 * 2**20, "size of an uploaded image")
-    image_pixels: int = _limit(25_000_000, "pixels of an uploaded image")
+    image_bytes: int = _limit(10 * 2**20, "size of an uploaded image", shown=True)
+    image_pixels: int = _limit(25_000_000, "pixels of an uploaded image", shown=True)
     image_scans: int = _limit(100, "scans of a progressive JPEG; ten are usual, and each walks over the whole image")
     images: int = _limit(16, "images that are labelled or wait for it at once")
     images_per_client: int = _limit(8, "the same, per client")
@@ -52,15 +53,17 @@ class Limits:
     camera_retry_seconds: float = _limit(10.0, "pause before a camera that could not be opened is tried again")
     history_frames: int = _limit(10_000, "frames after which a live session forgets what it saw")
     # Videos
-    video_bytes: int = _limit(200 * 2**20, "size of an uploaded video")
-    video_seconds: float = _limit(600.0, "length of a video")
+    video_bytes: int = _limit(200 * 2**20, "size of an uploaded video", shown=True)
+    video_seconds: float = _limit(600.0, "length of a video", shown=True)
     video_pixels: int = _limit(3840 * 2160, "pixels of one frame of a video")
     video_streams: int = _limit(16, "streams of a video file, sound and subtitles included")
     video_width: int = _limit(1280, "width in pixels to which a labelled video is reduced")
     videos: int = _limit(6, "videos kept at once, results included")
     videos_per_client: int = _limit(3, "of these, videos of one client")
     video_work_seconds: float = _limit(3600.0, "time for a video to be labelled; the next one waits for it")
-    video_keep_seconds: float = _limit(900.0, "time for which a video's results stay after the last request for them")
+    video_keep_seconds: float = _limit(
+        900.0, "time for which a video's results stay after the last request for them", shown=True
+    )
     # Requests and connections
     requests_per_minute: int = _limit(1200, "requests of one client per minute, files of the page not counted")
     failed_logins_per_minute: int = _limit(10, "wrong tokens of one client per minute, with --token")
@@ -70,6 +73,10 @@ class Limits:
     header_seconds: float = _limit(10.0, "time for a request's line and headers to arrive")
     keep_alive_seconds: int = _limit(10, "time for which an idle connection stays open")
     shutdown_seconds: int = _limit(8, "time for running requests to end when the server is stopped")
+
+    def shown(self) -> dict[str, float]:
+        """The limits that clients are told, by name."""
+        return {limit.name: getattr(self, limit.name) for limit in fields(self) if limit.metadata["shown"]}
 
 
 def add_limit_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,9 +15,8 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.formparsers import MultiPartParser
 
-from fer.inference.faces import Detector
+from fer.inference.recognizer import Recognizer
 from fer.inference.results import COLUMNS
-from fer.models.classifier import Classifier
 from fer.web import cameras as camera_routes
 from fer.web import corrections, images, problems, videos, webcam
 from fer.web.auth import TokenMiddleware
@@ -32,7 +31,6 @@ DESCRIPTION = (
     "Names the facial expressions that a network sees in images: what a face shows, not what a person feels. "
     "Images stay in this server's memory while they are labelled, and are not kept."
 )
-SHOWN_LIMITS = ("image_bytes", "image_pixels", "video_bytes", "video_seconds", "video_keep_seconds")
 
 
 class Health(BaseModel):
@@ -48,12 +46,9 @@ class Health(BaseModel):
 
 
 def create_app(
-    classifier: Classifier,
+    new_recognizer: Callable[[int], Recognizer],
     model_name: str,
-    new_detector: Callable[[], Detector],
     *,
-    auto: bool = True,
-    uncertain_below: float | None = None,
     cameras: dict[str, str] | None = None,
     hosts: frozenset[str] = LOOPBACK,
     limits: Limits | None = None,
@@ -65,11 +60,8 @@ def create_app(
     """The page and its API as an ASGI application.
 
     Args:
-        classifier: loaded once for all clients.
+        new_recognizer: makes a recognizer that searches this many images at once, see `State`.
         model_name: as clients see it.
-        new_detector: makes a face detector; called for every thread, webcam, camera and video.
-        auto: take small square images as cropped faces.
-        uncertain_below: confidence below which a label is shown as uncertain; None switches that off.
         cameras: name -> address of cameras that clients may watch; no other address is ever opened.
         hosts: host names of this server, beside addresses in digits.
         limits: see `Limits`.
@@ -82,7 +74,7 @@ def create_app(
         FerError: a token that is too short, a folder or file that cannot be written, or a missing package.
     """
     limits = limits or Limits()
-    state = State(classifier, model_name, new_detector, auto=auto, uncertain_below=uncertain_below, limits=limits)
+    state = State(new_recognizer, model_name, limits)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # as often as a client likes, too
     MultiPartParser.spool_max_size = limits.image_bytes + 1  # Starlette would write images over 1 MB to disk
 
@@ -128,15 +120,14 @@ def create_router(state: State, *, collects: bool) -> APIRouter:
     @router.get("/health", tags=["server"])
     async def health() -> Health:
         """Says which model answers, with which labels and limits."""
-        shown = {name: getattr(state.limits, name) for name in SHOWN_LIMITS}
         return Health(
             status="ok",
             model=state.model_name,
             labels=list(state.classifier.labels),
             columns=list(COLUMNS),
-            uncertain_below=state.uncertain_below,
+            uncertain_below=state.recognizer.uncertain_below,
             collects=collects,
-            limits=shown,
+            limits=state.limits.shown(),
         )
 
     @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)

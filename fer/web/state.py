@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from fer.core.system import cores
-from fer.inference.faces import Detector
 from fer.inference.recognizer import Recognizer
-from fer.models.classifier import Classifier
 from fer.video.session import Session
 from fer.web.fair_pool import FairPool
 from fer.web.limits import Limits
@@ -21,14 +19,14 @@ class State:
     """The shared state of one server.
 
     Args:
-        classifier: loaded once for all clients.
+        new_recognizer: makes a recognizer that searches this many images at once. All share one classifier; each has
+            detectors of its own, for one webcam, camera or video, or for all images.
         model_name: as clients see it.
-        new_detector: makes a face detector; called for every thread, webcam, camera and video.
-        auto: take small square images as cropped faces.
-        uncertain_below: see `Prediction`.
         limits: see `Limits`.
 
     Attributes:
+        recognizer: for images; it searches as many at once as there are cores.
+        classifier: the one of all recognizers.
         metrics: counts for Prometheus, where they are wanted.
         gauges: what /metrics shows of the routers; see `Metrics`.
         image_pool, live_pool: threads for images and for webcams, so that large images do not hold up webcams.
@@ -36,30 +34,21 @@ class State:
 
     def __init__(
         self,
-        classifier: Classifier,
+        new_recognizer: Callable[[int], Recognizer],
         model_name: str,
-        new_detector: Callable[[], Detector],
-        *,
-        auto: bool,
-        uncertain_below: float | None,
         limits: Limits,
     ):
-        self.classifier, self.model_name, self.new_detector = classifier, model_name, new_detector
-        self.auto, self.uncertain_below, self.limits = auto, uncertain_below, limits
+        self.new_recognizer, self.model_name, self.limits = new_recognizer, model_name, limits
+        self.recognizer = new_recognizer(cores())
+        self.classifier = self.recognizer.classifier
         self.metrics: Metrics | None = None
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.image_pool = FairPool(cores(), "images")
         self.live_pool = FairPool(cores(), "webcams")
 
-    def new_recognizer(self, detectors: int = 1) -> Recognizer:
-        """A recognizer that searches this many images in parallel."""
-        cropped: Literal["auto", "never"] = "auto" if self.auto else "never"
-        found_by = [self.new_detector() for _ in range(detectors)]
-        return Recognizer(self.classifier, found_by, cropped=cropped, uncertain_below=self.uncertain_below)
-
     def new_session(self, *, thorough: bool = False) -> Session:
         """A session for one webcam, camera or video."""
-        return Session(self.new_recognizer(), thorough=thorough)
+        return Session(self.new_recognizer(1), thorough=thorough)
 
     async def run(self, pool: FairPool, client: str, function: Callable[..., T], *arguments: object) -> T:
         """Runs a function in a thread for a client, and stops waiting for it after `Limits.image_seconds`.

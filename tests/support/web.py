@@ -27,6 +27,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from fer.core.images import InputSpec
 from fer.inference.haar import Haar
+from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
 from fer.web import security, server
 from fer.web.limits import Limits
@@ -43,9 +44,15 @@ def classifier() -> Classifier:
     return Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
 
 
-def application(*, detector: Callable = Haar, limits: Limits, **options) -> security.SecurityMiddleware:
+def application(
+    *, detector: Callable = Haar, uncertain_below=None, limits: Limits, **options
+) -> security.SecurityMiddleware:
     """The page; `options` are those of `server.create_app`."""
-    return server.create_app(classifier(), "tiny", detector, limits=limits, **options)
+
+    def new_recognizer(detectors: int) -> Recognizer:
+        return Recognizer(classifier(), [detector() for _ in range(detectors)], uncertain_below=uncertain_below)
+
+    return server.create_app(new_recognizer, "tiny", limits=limits, **options)
 
 
 def connect(*, detector: Callable = Haar, **options) -> TestClient:

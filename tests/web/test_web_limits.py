@@ -35,3 +35,9 @@ def test_bad_values_are_refused(value, capsys):
 
 def test_old_flag_for_host_names():
     assert app.parse_args(["--name", "a", "--allowed-host", "b"]).allowed_host == ["a", "b"]
+
+
+def test_limits_shown_to_clients_have_their_values():
+    shown = Limits(image_bytes=5).shown()
+    assert shown["image_bytes"] == 5
+    assert set(shown) == {"image_bytes", "image_pixels", "video_bytes", "video_seconds", "video_keep_seconds"}
