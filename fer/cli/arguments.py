@@ -9,6 +9,7 @@ from typing import NoReturn
 from fer.cli import terminal
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
+from fer.data import places
 from fer.models import bundled
 
 
@@ -60,8 +61,7 @@ def add_data_arguments(
     group = parser.add_argument_group("data")
     text = "a folder or table (docs/data.md lists the forms), synthetic faces, or a set of Kaggle or Hugging Face"
     text += "" if required else " (demo)"
-    places = "PATH|demo|kaggle:OWNER/NAME|hf:OWNER/NAME"
-    group.add_argument("--data", required=required, metavar=places, help=text)
+    group.add_argument("--data", required=required, metavar=places.PLACES, help=text)
     add_form_arguments(group, format_flag=format_flag)
     group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV")
     group.add_argument("--keep-list", metavar="CSV", help="only the images it names, as audit_data.py writes it")

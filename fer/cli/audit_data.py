@@ -15,15 +15,14 @@ from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
-from fer.data import audit, audit_report, dataset, duplicates, keep_list
+from fer.data import audit, audit_report, dataset, duplicates, keep_list, places
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
 
 def parse_args(argv=None):
     parser = arguments.parser(__doc__)
-    places = "PATH|demo|kaggle:OWNER/NAME|hf:OWNER/NAME"
-    parser.add_argument("data", metavar=places, help="what train.py takes as --data")
+    parser.add_argument("data", metavar=places.PLACES, help="what train.py takes as --data")
     arguments.add_form_arguments(parser)
     parser.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes: count the labels that they change")
     text = "list the labels that it disputes; best not trained on these images"
@@ -46,7 +45,7 @@ def parse_args(argv=None):
 def main(args):
     check(args)
     spec = read_info(args.model).spec if args.model else InputSpec()
-    source = dataset.root(args.data)
+    source = places.local(args.data)
     parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=terminal.progress, **arguments.form_options(args))
     voted = audit.votes_of(args.votes, parts) if args.votes else None
     probabilities = predict(args.model, parts) if args.model else None
@@ -71,13 +70,13 @@ def check(args):
     for kind, flag, given in (("votes", "--votes", args.votes), ("disputed", "--model", args.model)):
         if kind in args.drop and not given:
             raise FerError(f"--drop {kind} needs {flag}")
-    for path in (args.report, args.write_clean_list):
-        if path:
-            files.check_writable(path)
-    if args.sheets and Path(args.sheets).exists() and not Path(args.sheets).is_dir():
-        raise FerError(f"{args.sheets}: is a file, not a folder")
     if args.report and args.write_clean_list and Path(args.report) == Path(args.write_clean_list):
         raise FerError(f"two outputs would be one file: {args.report}")
+    for path, suffix in ((args.report, ".json"), (args.write_clean_list, ".csv")):
+        if path:
+            files.check_writable(path, suffix)
+    if args.sheets and Path(args.sheets).exists() and not Path(args.sheets).is_dir():
+        raise FerError(f"{args.sheets}: is a file, not a folder")
 
 
 def predict(path, parts):

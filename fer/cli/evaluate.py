@@ -15,7 +15,7 @@ from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
-from fer.data import attributes, dataset
+from fer.data import attributes, dataset, places
 from fer.models import bundled, tta
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info, update_metadata
@@ -71,12 +71,15 @@ def add_output_arguments(parser):
 def main(args):
     check(args)
     models, data = load(args)
+    names = None
+    if args.group_by:  # a missing column shows before the images are labelled
+        names = attributes.read(args.group_by, data[models[args.model[0]].spec], args.attributes)
     ours, *others = [predict(paths, models, data, args.tta) for paths in (args.model, args.compare) if paths]
     print(terminal.describe_data(args.split, ours.data))
     report, title = ours.report(), f"{ours.name} on {Path(args.data).name} {args.split}, {CROPS[args.tta]}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
-    analyses = analyse(args, ours, others)
+    analyses = analyse(args, ours, others, names)
     if args.robustness:
         from fer.evaluation.robustness import measure_robustness
 
@@ -118,8 +121,11 @@ def check(args):
         check_format(path)
     for path in paths:
         files.check_writable(path)
+    for path, suffix in ((args.report, ".json"), (args.card, ".md")):
+        if path:
+            files.check_writable(path, suffix)
     training = args.leakage_against
-    if training and not dataset.exists(training):
+    if training and not places.exists(training):
         raise FerError(f"{training}: there is no such file or folder")
     if not args.group_by and (args.groups or args.attributes):
         raise FerError("--groups and --attributes go with --group-by")
@@ -160,45 +166,30 @@ def predict(paths, models, data, tta):
     return predictions.predict([models[path] for path in paths], data, name=name, tta=tta)
 
 
-def analyse(args, ours, others):
+def analyse(args, ours, others, names):
     """What was asked for beyond the report: its key there -> an object with `summary()` and `to_dict()`."""
     from fer.evaluation import groups, leakage, selective
 
     analyses = {}
     if args.leakage_against:
-        training = load_training(args, ours.data)
+        _, size, _, channels = ours.data.images.shape
+        training = leakage.load_training(
+            args.leakage_against,
+            args.data,
+            InputSpec(size=size, channels=channels),
+            [read_info(path).metadata for path in args.model],
+            **arguments.dataset_options(args),
+        )
         analyses["leakage"] = leakage.measure_leakage(ours, training, Path(args.leakage_against).name)
     for other in others:
         analyses["comparison"] = ours.compare(other)
     if args.group_by:
-        names = attributes.read(args.group_by, ours.data, args.attributes)
         analyses["groups"] = groups.by_group(names, ours.probabilities, ours.data.targets, ours.labels, args.group_by)
     analyses["risk_coverage"] = curve = ours.risk_coverage()
     if args.fit_threshold is not None:
         analyses["threshold"] = threshold = selective.fit_threshold(curve, args.fit_threshold)
         update_metadata(args.model[0], threshold.metadata(Path(args.data).name))
     return analyses
-
-
-def load_training(args, evaluated):
-    """The training images of --leakage-against: its train split, or all images where it is not divided.
-
-    Where it is the evaluated data itself, undivided, they are what the validation split left. A keep list, or votes
-    that leave images out, hide no duplicate unless every model was trained with them.
-    """
-    _, size, _, channels = evaluated.images.shape
-    spec, source = InputSpec(size=size, channels=channels), args.leakage_against
-    options = arguments.dataset_options(args)
-    if dataset.root(source) != dataset.root(args.data):
-        options |= {"validation_fraction": None, "votes": None, "keep_list": None}
-    else:
-        metadata = [read_info(path).metadata for path in args.model]
-        keep_list = args.keep_list and Path(args.keep_list).name
-        if any(one.get("keep_list") != keep_list for one in metadata):
-            options["keep_list"] = None
-        if any(one.get("votes") not in ("shares", "majority") for one in metadata):  # "mixed" leaves no image out
-            options["votes"] = None
-    return dataset.load(source, spec, splits=("train",), **options)["train"]
 
 
 def draw(args, report, analyses, predictions, title):

@@ -69,6 +69,9 @@ def main(args):
 
 def check(args):
     """Refuses missing arguments and an existing output before Keras is loaded; returns the export format, if any."""
+    for path in filter(None, (args.model, args.weights)):
+        if not Path(path).exists():
+            raise FerError(f"{path}: there is no such file")
     if bool(args.labels) == bool(args.guess_labels):
         raise FerError("give the labels with --labels A,B,C, or have them guessed with --guess-labels DATA")
     if args.labels and not args.range:

@@ -118,7 +118,7 @@ def check_format(path: str | Path) -> None:
     """
     formats, suffix = Figure().canvas.get_supported_filetypes(), Path(path).suffix
     if suffix[1:].lower() not in formats:
-        raise FerError(f"{path}: cannot write a figure as {suffix!r}; use one of .{', .'.join(sorted(formats))}")
+        raise FerError(f"{path}: cannot write a figure as {suffix!r}; use .png, .pdf or .svg")
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -40,12 +40,14 @@ class _Tried(Exception):
     pass
 
 
-def check_writable(path: str | Path) -> None:
+def check_writable(path: str | Path, suffix: str | None = None) -> None:
     """Tries to write beside `path`, so that hours of work do not end with a file that cannot be kept.
 
     Raises:
-        FerError: the folder or the file cannot be written.
+        FerError: the folder or the file cannot be written, or its name does not end in `suffix`.
     """
+    if suffix and Path(path).suffix.lower() != suffix:
+        raise FerError(f"{path}: the name must end in {suffix}")
     if os.path.isdir(path):
         raise FerError(f"{path}: cannot be written: it is a folder")
     with suppress(_Tried), replacing(path) as temporary:

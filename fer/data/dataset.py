@@ -1,8 +1,6 @@
 """Labelled images: one type for every source, loaded by `load`."""
 
 import logging
-import re
-import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +10,7 @@ import numpy as np
 
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
-from fer.data import coding, image_array, readers, resolve, soft_labels, synthetic_faces
+from fer.data import coding, image_array, places, readers, resolve, soft_labels, synthetic_faces
 from fer.data.duplicates import group_identical
 from fer.data.entry import Entry
 from fer.data.image_array import Images
@@ -184,14 +182,14 @@ def load(
         FerError: nothing there, a form that is not understood, class names that are no emotions, a wanted split that
             the source has not, or a list of other data.
     """
-    source = root(source)
+    source = places.local(source)
     options = Options(votes, vote_mode, vote_share, labels_csv, progress)
     given = coding.read_coding(labels) if isinstance(labels, str) else labels
     same_classes = False
-    if source == "demo":
+    if source == places.DEMO:
         listing = _demo(splits)
-    elif source.startswith("hf:"):
-        listing = download_hugging_face(source.removeprefix("hf:"))
+    elif source.startswith(places.HUGGING_FACE):
+        listing = download_hugging_face(source.removeprefix(places.HUGGING_FACE))
     else:
         listing, same_classes = _list(Path(source), options, given, format)
     if votes is not None and listing.shares is None:
@@ -234,21 +232,6 @@ def load(
     return datasets if splits == AS_IS else {split: datasets[split] for split in splits}
 
 
-def root(source: str | Path) -> str:
-    """Where the data lie: the source itself, or the folder to which Kaggle's were downloaded.
-
-    Raises:
-        FerError: they cannot be downloaded.
-    """
-    source = str(source)
-    return str(_download(source.removeprefix("kaggle:"))) if source.startswith("kaggle:") else source
-
-
-def exists(source: str | Path) -> bool:
-    """False for a folder or a file that is not there; what is drawn or downloaded exists."""
-    return str(source) == "demo" or str(source).startswith(("kaggle:", "hf:")) or Path(source).exists()
-
-
 def join(parts: Sequence[Dataset]) -> Dataset:
     """Several data sets with the same labels as one."""
     groups = tuple(group for part in parts for group in (part.groups or [""] * len(part)))
@@ -261,19 +244,6 @@ def join(parts: Sequence[Dataset]) -> Dataset:
         parts[0].root,
         groups if any(groups) else (),
     )
-
-
-def _download(handle: str) -> Path:
-    if not re.fullmatch(r"[\w-]+/[\w-]+(/versions/\d+)?", handle):
-        raise FerError(f"kaggle:{handle}: expected kaggle:OWNER/NAME, as in the address of the data set's page")
-    try:
-        import kagglehub
-    except ImportError as error:
-        raise FerError("data from Kaggle need kagglehub: pip install kagglehub") from error
-    try:
-        return Path(kagglehub.dataset_download(handle))
-    except (ValueError, OSError, zipfile.BadZipFile, kagglehub.exceptions.DataCorruptionError) as error:
-        raise FerError(f"kaggle:{handle}: {' '.join(str(error).split())}") from error  # requests' errors are OSErrors
 
 
 def _list(

@@ -1,9 +1,12 @@
 """How much duplicates between training and evaluation images raise the scores."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from fer.core.images import InputSpec
 from fer.core.text import aligned
-from fer.data import duplicates
+from fer.data import dataset, duplicates, places
 from fer.data.dataset import Dataset
 from fer.evaluation.metrics import Report
 from fer.evaluation.predictions import Predictions
@@ -56,6 +59,30 @@ class Leakage:
         }
         plain = {"against": self.source, "training_images": self.n_training, "near_threshold": duplicates.NEAR}
         return plain | {name: report and _metrics(report) for name, report in parts.items()}
+
+
+def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequence[Mapping], **options) -> Dataset:
+    """The training images to compare with: the train split, or all images where the data are not divided.
+
+    Where they are the evaluated data itself, undivided, they are what the validation split left. A keep list, or votes
+    that leave images out, hide no duplicate unless every model was trained with them.
+
+    Args:
+        source: the training data.
+        evaluated: the evaluated data.
+        spec: size and channels of the evaluated images.
+        metadata: of each model.
+        options: as `dataset.load` takes them, those of the evaluated data.
+    """
+    if places.local(source) != places.local(evaluated):
+        options |= {"validation_fraction": None, "votes": None, "keep_list": None}
+    else:
+        keep_list = options.get("keep_list") and Path(options["keep_list"]).name
+        if any(one.get("keep_list") != keep_list for one in metadata):
+            options["keep_list"] = None
+        if any(one.get("votes") not in ("shares", "majority") for one in metadata):  # "mixed" leaves no image out
+            options["votes"] = None
+    return dataset.load(source, spec, splits=("train",), **options)["train"]
 
 
 def measure_leakage(predictions: Predictions, training: Dataset, source: str) -> Leakage:

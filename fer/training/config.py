@@ -14,6 +14,7 @@ from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.files import write_text
+from fer.data import places
 from fer.training import recipes
 from fer.training.recipes import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
 
@@ -70,9 +71,9 @@ class TrainingConfig:
         # x/ and x are one place, ./demo and demo are two
         for name in ("data", "votes", "keep_list", "labels_csv", "init", "output", "run_dir"):
             place = getattr(self, name)
-            if place and place != "demo" and not str(place).startswith(("kaggle:", "hf:")):
+            if place and places.is_path(place):
                 path = str(Path(place))
-                object.__setattr__(self, name, "./demo" if path == "demo" else path)
+                object.__setattr__(self, name, f"./{path}" if path == places.DEMO else path)
         object.__setattr__(self, "teacher", tuple(str(Path(path)) for path in self.teacher))
         object.__setattr__(self, "drop_labels", tuple(self.drop_labels))
         if Path(self.output).suffix != ".keras":
@@ -95,7 +96,7 @@ class TrainingConfig:
 
     def metadata(self) -> dict:
         """What the model file keeps of its origin; the folders above the data stay private."""
-        name = self.data if self.data.startswith(("kaggle:", "hf:")) else Path(self.data).name
+        name = self.data if places.is_address(self.data) else Path(self.data).name
         data: dict[str, Any] = {"data": name, "votes": self.vote_mode if self.votes else None}
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         data |= {"drop_labels": list(self.drop_labels)} if self.drop_labels else {}

@@ -224,6 +224,8 @@ def test_models_of_different_splits_are_refused():
         (["--report", "a", "--reliability", "a"], "two outputs would be one file"),
         (["--mistakes", "q.png"], "--mistakes writes a .csv"),
         (["--risk-coverage", "a.pdf", "--groups", "a.pdf", "--group-by", "folder"], "two outputs would be one file"),
+        (["--report", "r.txt"], "r.txt: the name must end in .json"),
+        (["--card", "r.txt"], "r.txt: the name must end in .md"),
         (["--risk-coverage", "a.docx"], "cannot write a figure as '.docx'"),
         (["--groups", "a.png"], "--groups and --attributes go with --group-by"),
         (["--attributes", "a.csv"], "--groups and --attributes go with --group-by"),

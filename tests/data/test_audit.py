@@ -310,6 +310,7 @@ def test_a_model_disputes_labels(learnt, tmp_path, capsys):
         (("--votes", "votes.csv"), "--votes belong to the rows of a fer2013.csv"),
         (("--near", "1.5"), "must lie from 0.8 to below 1, not 1.5"),
         (("--report", "x", "--write-clean-list", "x"), "two outputs would be one file: x"),
+        (("--report", "x.txt"), "x.txt: the name must end in .json"),
     ],
 )
 def test_what_the_script_refuses(planted, flags, message, capsys):

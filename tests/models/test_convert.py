@@ -150,6 +150,8 @@ def refusal(capsys, *arguments):
 
 def test_what_was_not_said_is_asked_for(tmp_path, capsys):
     path, output = tmp_path / "old.h5", ("--output", tmp_path / "new.keras")
+    assert "old.h5: there is no such file" in refusal(capsys, path, *output)
+    path.touch()
     assert "give the labels with --labels A,B,C, or have them guessed" in refusal(capsys, path, *output)
     both = ("--labels", NAMES, "--guess-labels", "demo")
     assert "give the labels with --labels" in refusal(capsys, path, *both, *output)

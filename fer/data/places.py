@@ -1,0 +1,49 @@
+"""Where data lie: a path, "demo" for synthetic faces, or a data set on Kaggle or on the Hugging Face Hub."""
+
+import re
+import zipfile
+from pathlib import Path
+
+from fer.core.errors import FerError
+
+DEMO = "demo"
+KAGGLE, HUGGING_FACE = "kaggle:", "hf:"
+PLACES = f"PATH|{DEMO}|{KAGGLE}OWNER/NAME|{HUGGING_FACE}OWNER/NAME"  # for help texts
+
+
+def is_path(source: str | Path) -> bool:
+    """False for what is drawn or downloaded."""
+    return str(source) != DEMO and not is_address(source)
+
+
+def is_address(source: str | Path) -> bool:
+    """True for a data set that is downloaded."""
+    return str(source).startswith((KAGGLE, HUGGING_FACE))
+
+
+def exists(source: str | Path) -> bool:
+    """False for a folder or a file that is not there; what is drawn or downloaded exists."""
+    return not is_path(source) or Path(source).exists()
+
+
+def local(source: str | Path) -> str:
+    """The source itself, or the folder to which Kaggle's data were downloaded.
+
+    Raises:
+        FerError: they cannot be downloaded.
+    """
+    source = str(source)
+    return str(_download(source.removeprefix(KAGGLE))) if source.startswith(KAGGLE) else source
+
+
+def _download(handle: str) -> Path:
+    if not re.fullmatch(r"[\w-]+/[\w-]+(/versions/\d+)?", handle):
+        raise FerError(f"kaggle:{handle}: expected kaggle:OWNER/NAME, as in the address of the data set's page")
+    try:
+        import kagglehub
+    except ImportError as error:
+        raise FerError("data from Kaggle need kagglehub: pip install kagglehub") from error
+    try:
+        return Path(kagglehub.dataset_download(handle))
+    except (ValueError, OSError, zipfile.BadZipFile, kagglehub.exceptions.DataCorruptionError) as error:
+        raise FerError(f"kaggle:{handle}: {' '.join(str(error).split())}") from error  # requests' errors are OSErrors
