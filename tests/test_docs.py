@@ -51,3 +51,17 @@ def test_commands_of_the_pages_exist(page):
     assert [script for script in scripts if not (tiny.ROOT / script).is_file()] == []
     commands = re.findall(r"^    (?:python -m )?fer ([a-z-]+)", text, flags=re.MULTILINE)
     assert [command for command in commands if command not in COMMANDS] == []
+
+
+def test_the_layout_names_what_there_is():
+    """The table of docs/design.md, and its paths of where to add something."""
+    text = (tiny.ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text.partition("## Types")[0], re.MULTILINE)
+    packages = {folder.parent.name for folder in (tiny.ROOT / "fer").glob("*/__init__.py")}
+    assert {package for package, _ in rows} == packages
+    for package, modules in rows:
+        there = {path.stem for path in (tiny.ROOT / "fer" / package).iterdir()}
+        for name in re.findall(r"`([a-z_]+)/?`", modules):
+            assert name in there, f"{package}/{name}"
+    for path in re.findall(r"`(fer/[\w/.]+\.py)`", text):
+        assert (tiny.ROOT / path).exists(), path

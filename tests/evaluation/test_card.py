@@ -7,7 +7,7 @@ import pytest
 from support import tiny
 
 from fer.core.images import InputSpec
-from fer.evaluation.card import write_card
+from fer.evaluation.card import INTENDED_USE, write_card
 from fer.evaluation.leakage import measure_leakage
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.robustness import measure_robustness
@@ -77,3 +77,11 @@ def test_rare_and_absent_labels_are_named(learnt, known, tmp_path):
     text = (tmp_path / "c.md").read_text(encoding="utf-8")
     assert "Rare labels, with wide intervals: disgust." in text
     assert "Labels without an image here: contempt." in text
+
+
+@pytest.mark.parametrize("path", sorted((tiny.ROOT / "models").glob("f*.md")), ids=lambda path: path.stem)
+def test_the_bundled_cards_have_the_same_parts(path):
+    """They are edited by hand; what use is intended is said in one place."""
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == HEADINGS
+    assert INTENDED_USE in text
