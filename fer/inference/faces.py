@@ -171,7 +171,7 @@ def crop(image: np.ndarray, face: Face) -> np.ndarray:
     Returns:
         uint8 (h, w, 3).
     """
-    box, tilt = face.box, face.tilt if abs(face.tilt) > UPRIGHT else 0.0
+    box, tilt = face.box, _turn(face)
     if not tilt:
         return image[box.y : box.y + box.height, box.x : box.x + box.width]
     side = max(box.width, box.height)
@@ -183,3 +183,25 @@ def crop(image: np.ndarray, face: Face) -> np.ndarray:
     matrix = cv2.getRotationMatrix2D((x - left - 0.5, y - top - 0.5), tilt, 1)
     matrix[:, 2] += np.array([side / 2 - (x - left), side / 2 - (y - top)])
     return cv2.warpAffine(part, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def turn_back(heat: np.ndarray, face: Face) -> np.ndarray:
+    """Turns what was found in a `crop` back to how the head lies in the image.
+
+    Args:
+        heat: float32 (size, size), stretched over the crop.
+        face: that was cut out.
+
+    Returns:
+        float32 (size, size), stretched over the face's box; 0 where the box reaches beyond the crop.
+    """
+    tilt = _turn(face)
+    if not tilt:
+        return heat
+    middle = (heat.shape[0] - 1) / 2
+    return cv2.warpAffine(heat, cv2.getRotationMatrix2D((middle, middle), -tilt, 1), heat.shape, flags=cv2.INTER_LINEAR)
+
+
+def _turn(face: Face) -> float:
+    """Degrees by which `crop` turns a face: 0 for one that is taken as it lies."""
+    return face.tilt if abs(face.tilt) > UPRIGHT else 0.0

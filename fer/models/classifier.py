@@ -56,6 +56,11 @@ class Classifier:
         """What its file says about it."""
         return ModelInfo(self.labels, self.spec, self.metadata)
 
+    @property
+    def has_gradients(self) -> bool:
+        """Whether it is a Keras model; exported networks give no gradients."""
+        return not isinstance(self.model, runtimes.Onnx | runtimes.LiteRt)
+
     def predict(self, images: Images, *, tta: str = "none") -> np.ndarray:
         """Probabilities for prepared images. Evaluation, folders, live video and the web page all use this method.
 

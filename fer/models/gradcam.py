@@ -4,6 +4,8 @@ Selvaraju et al. 2017, "Grad-CAM: Visual explanations from deep networks via gra
 feature maps are summed, each weighted with the mean gradient of the label's score; negative values are cut off.
 """
 
+import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -16,6 +18,10 @@ from fer.models.classifier import Classifier
 
 BATCH_SIZE = 64  # images in one call of the gradient
 OPACITY = 0.6  # of the heat map where it is 1
+
+# Each new network on old layers leaves a node in every one of them: those of a model are made once.
+_halves: "weakref.WeakKeyDictionary[keras.Model, tuple[keras.Model, keras.Model]]" = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 def grad_cam(classifier: Classifier, images: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
@@ -34,11 +40,14 @@ def grad_cam(classifier: Classifier, images: np.ndarray, codes: np.ndarray | Non
     Raises:
         FerError: an exported model, or a network without feature maps.
     """
-    if not isinstance(classifier.model, keras.Model):
+    if not classifier.has_gradients:
         raise FerError("Grad-CAM needs gradients, which an exported model does not give: take its .keras file")
     if codes is None:
         codes = classifier.predict(images).argmax(axis=1)
-    features, scores = _split(classifier.model)
+    with _lock:
+        if classifier.model not in _halves:
+            _halves[classifier.model] = _split(classifier.model)
+        features, scores = _halves[classifier.model]
     chosen = np.eye(len(classifier.labels), dtype=np.float32)[codes]
     maps = np.zeros(images.shape[:3], np.float32)
     for start in range(0, len(images), BATCH_SIZE):

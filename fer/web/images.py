@@ -1,24 +1,30 @@
 """POST /predict: one uploaded image, checked by its header, decoded in memory, labelled."""
 
+import base64
 import io
 import re
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, File, HTTPException, Request, UploadFile
+from fastapi import APIRouter, File, HTTPException, Query, Request, UploadFile
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from fer.core import images
 from fer.core.errors import FerError
 from fer.inference.faces import check_size
-from fer.inference.recognizer import Prediction, Recognizer
+from fer.inference.recognizer import Prediction
 from fer.web.limits import Limits
 from fer.web.problems import Problem, problem_responses, refuse
+from fer.web.rate_limit import RateLimit
 from fer.web.slots import Slots, client_of
 from fer.web.state import State
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # Pillow's names
+NOT_EXPLAINED = (
+    "the model of this server is an exported one, which explains nothing; "
+    "whoever runs the server can start it with a .keras file: app.py --model fer2013.keras"
+)
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment with a length, or of the end
 
 
@@ -36,6 +42,11 @@ class LabelledFace(BaseModel):
     probabilities: dict[str, float]
     uncertain: bool | None = Field(
         default=None, description="whether the confidence is below the model's threshold; absent where it has none"
+    )
+    heat_map: str | None = Field(
+        default=None,
+        description="with explain=true: Grad-CAM of the label as a grey PNG in base64, stretched over the box; 255 is "
+        "the strongest evidence. Absent beyond the limit of explained faces",
     )
 
 
@@ -58,6 +69,7 @@ def create_router(state: State) -> APIRouter:
     """The routes for images."""
     router = APIRouter(tags=["images"])
     slots = Slots(state.limits.images, "images", per_client=state.limits.images_per_client)
+    explanations = RateLimit(state.limits.explanations_per_minute, "explained images")
     state.gauges["images"] = "Requests with images that are labelled or wait for it", slots.held.total
 
     @router.post(
@@ -66,7 +78,9 @@ def create_router(state: State) -> APIRouter:
         responses=problem_responses(400, 403, 408, 413, 415, 422, 429, 503),
     )
     async def predict(
-        request: Request, image: Annotated[list[UploadFile], File(description="JPEG, PNG, WebP or BMP")]
+        request: Request,
+        image: Annotated[list[UploadFile], File(description="JPEG, PNG, WebP or BMP")],
+        explain: Annotated[bool, Query(description="give each face a heat map of the evidence for its label")] = False,
     ) -> LabelledImage | LabelledImages:
         """Labels the faces of an image, the largest first.
 
@@ -74,44 +88,61 @@ def create_router(state: State) -> APIRouter:
         """
         if len(image) > state.limits.images_per_request:
             refuse(413, f"the limit is {state.limits.images_per_request} images per request")
+        if explain and not state.explains:
+            refuse(422, NOT_EXPLAINED)
         client = client_of(request)
         with slots.hold(client):
             if len(image) == 1:
-                return await label_upload(client, image[0])
-            return LabelledImages(results=[await label_or_problem(client, one) for one in image])
+                return await label_upload(client, image[0], explain)
+            return LabelledImages(results=[await label_or_problem(client, one, explain) for one in image])
 
-    async def label_upload(client: str, upload: UploadFile) -> LabelledImage:
-        data = await upload.read()
-        result = await state.run(state.image_pool, client, label, state.recognizer, data, state.limits)
+    async def label_upload(client: str, upload: UploadFile, explain: bool) -> LabelledImage:
+        if explain:
+            explanations.take(client)
+        result = await state.run(state.image_pool, client, label, state, await upload.read(), explain)
         if state.metrics:
             state.metrics.faces.inc(len(result["faces"]))
         return LabelledImage(**result)
 
-    async def label_or_problem(client: str, upload: UploadFile) -> LabelledImage | Problem:
+    async def label_or_problem(client: str, upload: UploadFile, explain: bool) -> LabelledImage | Problem:
         try:
-            return await label_upload(client, upload)
+            return await label_upload(client, upload, explain)
         except HTTPException as error:
             return Problem(detail=error.detail)
 
     return router
 
 
-def label(recognizer: Recognizer, data: bytes, limits: Limits) -> dict:
+def label(state: State, data: bytes, explain: bool = False) -> dict:
     """The faces of an image file, in the shape of `LabelledImage`.
 
     Raises:
-        HTTPException: see `decode`; 422 also for a shape that cannot be searched.
+        HTTPException: see `decode`; 422 also for a shape that cannot be searched, or a model that explains nothing.
     """
+    limits = state.limits
     image = decode(data, limits, most_pixels=limits.image_pixels)
     try:
-        return labelled(recognizer(image), image)
+        predictions = by_size(state.recognizer(image))
+        result = labelled(predictions, image)
+        if explain:
+            from fer.inference.explain import heat_maps  # imports Keras, which an exported model does without
+
+            maps = heat_maps(state.recognizer, image, predictions[: limits.explained_faces])
+            for face, heat in zip(result["faces"], maps, strict=False):  # the rest are beyond the limit
+                face["heat_map"] = _png_text(heat)
     except FerError as error:
         refuse(422, str(error))
+    return result
+
+
+def by_size(predictions: list[Prediction]) -> list[Prediction]:
+    """The same, the largest face first."""
+    return sorted(predictions, key=lambda one: -one.box.area)
 
 
 def labelled(predictions: list[Prediction], image: np.ndarray) -> dict:
     """Predictions in the shape of `LabelledImage`, with the number of each face that is tracked."""
-    faces = [one.to_dict() for one in sorted(predictions, key=lambda one: -one.box.area)]
+    faces = [one.to_dict() for one in by_size(predictions)]
     height, width = image.shape[:2]
     return {"emotion": faces[0]["label"] if faces else None, "faces": faces, "width": width, "height": height}
 
@@ -152,6 +183,10 @@ def decode(data: bytes, limits: Limits, *, most_pixels: int, formats: tuple[str,
         return images.decode(data)
     except FerError as error:
         raise HTTPException(422, str(error)) from None
+
+
+def _png_text(heat: np.ndarray) -> str:
+    return base64.b64encode(images.encode(np.rint(255 * heat).astype(np.uint8), ".png")).decode()
 
 
 def _count_scans(data: bytes, most: int) -> int:

@@ -25,6 +25,8 @@ class Limits:
     images_per_client: int = _limit(8, "the same, per client")
     images_per_request: int = _limit(16, "images in one request, together no larger than one image")
     image_seconds: float = _limit(30.0, "time for an image to be labelled, waiting included")
+    explained_faces: int = _limit(16, "faces of an image, the largest first, that explain=true explains", shown=True)
+    explanations_per_minute: int = _limit(30, "images that are explained for one client per minute")
     corrections: int = _limit(10_000, "faces kept in all, with --collect")
     corrections_per_minute: int = _limit(60, "corrections of one client per minute")
     # Uploads of images and videos

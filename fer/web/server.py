@@ -42,6 +42,7 @@ class Health(BaseModel):
     columns: list[str]
     uncertain_below: float | None
     collects: bool
+    explains: bool
     limits: dict[str, float]
 
 
@@ -127,6 +128,7 @@ def create_router(state: State, *, collects: bool) -> APIRouter:
             columns=list(COLUMNS),
             uncertain_below=state.recognizer.uncertain_below,
             collects=collects,
+            explains=state.explains,
             limits=state.limits.shown(),
         )
 

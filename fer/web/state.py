@@ -27,6 +27,7 @@ class State:
     Attributes:
         recognizer: for images; it searches as many at once as there are cores.
         classifier: the one of all recognizers.
+        explains: whether the model can say where in a face a label comes from.
         metrics: counts for Prometheus, where they are wanted.
         gauges: what /metrics shows of the routers; see `Metrics`.
         image_pool, live_pool: threads for images and for webcams, so that large images do not hold up webcams.
@@ -41,6 +42,7 @@ class State:
         self.new_recognizer, self.model_name, self.limits = new_recognizer, model_name, limits
         self.recognizer = new_recognizer(cores())
         self.classifier = self.recognizer.classifier
+        self.explains = self.classifier.has_gradients
         self.metrics: Metrics | None = None
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.image_pool = FairPool(cores(), "images")

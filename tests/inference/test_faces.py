@@ -7,7 +7,7 @@ import pytest
 from support import portrait
 from support.portrait import PLACE, turn
 
-from fer.inference.faces import Box, Face, crop, non_max_suppression
+from fer.inference.faces import Box, Face, crop, non_max_suppression, turn_back
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +99,14 @@ class TestCrop:
         found = crop(image, Face(Box(39_000, 0, 30, 30), 1.0, tilt=180.0))
         assert (found[:, 15:] == 200).all()
         assert not found[:, :15].any()
+
+    @pytest.mark.parametrize("tilt", [0.0, 15.0, 30.0, -45.0, 90.0, 180.0])
+    def test_what_is_found_in_a_crop_lies_where_it_is_in_the_image(self, tilt):
+        """A bright spot of the image, found in the crop, is at its place in the box after `turn_back`."""
+        image = np.zeros((100, 120, 3), np.uint8)
+        image[38:44, 44:50] = 255  # the box has its corner at 20, 30
+        face = Face(self.box, 1.0, tilt=tilt)
+        back = turn_back(crop(image, face)[..., 0].astype(np.float32) / 255, face)
+        assert back.shape == (40, 40)
+        y, x = np.argwhere(back > 0.5).mean(axis=0)
+        assert (x, y) == pytest.approx((26.5, 10.5), abs=0.6)

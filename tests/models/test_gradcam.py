@@ -12,6 +12,7 @@ from fer.core.images import InputSpec
 from fer.models import networks
 from fer.models.classifier import Classifier
 from fer.models.gradcam import grad_cam, overlay
+from fer.models.runtimes import Onnx
 
 pytestmark = pytest.mark.slow
 
@@ -115,17 +116,30 @@ def test_randomized_weights_change_the_maps(stripes):
     assert correlation(trained, grad_cam(stripes, images, codes)) == pytest.approx(1)
 
 
+def test_repeated_calls_leave_nothing_in_the_network():
+    """A network built on old layers adds a node to each of them: a server would grow with every request."""
+    known = Classifier(tiny.build(), tiny.LABELS, SPEC)
+    grad_cam(known, tiny.data(1).images)
+
+    def nodes():
+        return sum(len(layer._inbound_nodes) + len(layer._outbound_nodes) for layer in known.model.layers)
+
+    before = nodes()
+    for _ in range(3):
+        grad_cam(known, tiny.data(1).images)
+    assert nodes() == before
+
+
 def test_no_images():
     known = Classifier(tiny.build(), tiny.LABELS, SPEC)
     assert grad_cam(known, np.zeros((0, *SPEC.shape), np.uint8)).shape == (0, tiny.SIZE, tiny.SIZE)
 
 
 def test_networks_without_gradients_or_feature_maps_are_refused():
-    class Exported:
-        input_shape, output_shape = (None, *SPEC.shape), (None, 3)
-
+    exported = Onnx.__new__(Onnx)
+    exported.input_shape, exported.output_shape = (None, *SPEC.shape), (None, 3)
     with pytest.raises(FerError, match="an exported model does not give"):
-        grad_cam(Classifier(Exported(), tiny.LABELS, SPEC), tiny.data(2).images)
+        grad_cam(Classifier(exported, tiny.LABELS, SPEC), tiny.data(2).images)
     pixels = keras.Input(SPEC.shape)
     dense = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(pixels))
     with pytest.raises(FerError, match="no feature maps"):

@@ -82,7 +82,9 @@ class Site:
         troubles = []
 
         def heard(message):
-            refused = message.text.startswith(REFUSED) and message.location["url"].endswith(("/predict", "/videos"))
+            refused = message.text.startswith(REFUSED) and message.location["url"].split("?")[0].endswith(
+                ("/predict", "/videos")
+            )
             if message.type == "error" and not refused:
                 troubles.append(message.text)
 

@@ -166,3 +166,11 @@ def test_busy_server_is_reported(site, tab):
         page.route("**/videos", lambda route: route.fulfill(**refusal))
         browsing.upload(page, tab, encode_jpeg(portrait.astronaut()))
         browsing.status(page, tab, "busy: 16 images at once are served", problem=True)
+
+
+def test_no_reason_is_offered_where_the_model_explains_nothing(site):
+    with site.visit("image") as page:
+        explains = page.request.get(f"{site.address}/health").json()["explains"]  # a Keras model, without LiteRT
+        browsing.upload(page, "image", encode_jpeg(portrait.astronaut()))
+        browsing.status(page, "image", "1 face found")
+        assert page.locator("#image .why").count() == explains

@@ -40,4 +40,5 @@ def test_old_flag_for_host_names():
 def test_limits_shown_to_clients_have_their_values():
     shown = Limits(image_bytes=5).shown()
     assert shown["image_bytes"] == 5
-    assert set(shown) == {"image_bytes", "image_pixels", "video_bytes", "video_seconds", "video_keep_seconds"}
+    of_videos = {"video_bytes", "video_seconds", "video_keep_seconds"}
+    assert set(shown) == {"image_bytes", "image_pixels", "explained_faces", *of_videos}

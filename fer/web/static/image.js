@@ -5,6 +5,7 @@ import { drawBars, drawFaces, nameOf, titleOf } from "./draw.js";
 import { imagesIn, pathOf } from "./files.js";
 import { Rows } from "./rows.js";
 import { find, megabytes, offer, onFiles, percent, problemOf, say, show } from "./ui.js";
+import { offerReasons } from "./why.js";
 
 const SMALLEST = 240; // pixels of a labelled copy's shorter side: words need room
 const LARGEST = 4096; // and of its longer side: phones draw no larger canvas
@@ -43,13 +44,13 @@ export class ImageTab {
   }
 
   // The result of a file; throws one line for a person.
-  async predict(file) {
+  async predict(file, query = "") {
     if (file.size > this.limits.image_bytes) {
       throw new Error(`The file has ${megabytes(file.size)}; the limit is ${megabytes(this.limits.image_bytes)}`);
     }
     const form = new FormData();
     form.append("image", file);
-    const response = await fetch("/predict", { method: "POST", body: form }).catch(() => {
+    const response = await fetch(`/predict${query}`, { method: "POST", body: form }).catch(() => {
       throw new Error("The server cannot be reached");
     });
     if (!response.ok) throw new Error(await problemOf(response));
@@ -82,21 +83,45 @@ export class ImageTab {
     const original = find(panel, ".pair img");
     if (original.src) URL.revokeObjectURL(original.src);
     original.src = URL.createObjectURL(file);
-    const canvas = find(panel, ".pair canvas");
-    const { width, height } = image;
-    const scale = Math.min(Math.max(1, SMALLEST / Math.min(width, height)), LARGEST / Math.max(width, height));
-    [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    image.close();
+    this.image?.close();
+    this.image = image;
     show(find(panel, ".result"), true);
-    drawFaces(canvas, answer); // now that it is known how large it stands on the screen
-    const stem = file.name.replace(/\.[^.]*$/, "") || "image";
-    offer(find(panel, ".result .json"), json(answer), `${stem}.json`);
-    canvas.toBlob((blob) => blob && offer(find(panel, ".annotated"), blob, `${stem}-labelled.png`));
+    this.draw(answer); // now that it is known how large it stands on the screen
+    offer(find(panel, ".result .json"), json(answer), `${this.stem()}.json`);
     find(panel, ".result tbody").replaceChildren(...answer.faces.map(row));
     show(find(panel, "details"), count > 0);
     drawBars(find(panel, ".faces"), answer.faces);
+    if (this.about.explains) this.offerReasons(file, answer);
     if (this.about.collects) offerCorrections(find(panel, ".faces"), file, answer.faces, this.about.labels);
+  }
+
+  // The labelled copy; `reasons` are heat maps of faces.
+  draw(answer, reasons = []) {
+    const canvas = find(this.panel, ".pair canvas");
+    const { width, height } = this.image;
+    const scale = Math.min(Math.max(1, SMALLEST / Math.min(width, height)), LARGEST / Math.max(width, height));
+    [canvas.width, canvas.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+    const context = canvas.getContext("2d");
+    context.drawImage(this.image, 0, 0, canvas.width, canvas.height);
+    for (const { face, map } of reasons) {
+      context.drawImage(map, ...[face.x, face.y, face.width, face.height].map((side) => side * scale));
+    }
+    drawFaces(canvas, answer);
+    canvas.toBlob((blob) => blob && offer(find(this.panel, ".annotated"), blob, `${this.stem()}-labelled.png`));
+  }
+
+  stem() {
+    return this.name.replace(/\.[^.]*$/, "") || "image";
+  }
+
+  offerReasons(file, answer) {
+    const { turn } = this;
+    const explain = async () => (await this.predict(file, "?explain=true")).faces;
+    offerReasons(find(this.panel, ".faces"), answer.faces, this.limits.explained_faces, explain, (reasons, words) => {
+      if (this.turn !== turn) return; // another image has taken the tab
+      if (reasons) this.draw(answer, reasons);
+      say(this.panel, words, !reasons);
+    });
   }
 
   // A table with a row for each file, in order; a bad file does not stop the others.
