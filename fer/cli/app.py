@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from fer.cli.arguments import add_recognition_arguments, at_least, parser
+from fer.cli.arguments import add_recognition_arguments, at_least, model_path, parser
 from fer.cli.terminal import quiet
 from fer.core.errors import FerError
 from fer.models.bundled import BEST
@@ -40,6 +40,9 @@ def parse_args(argv=None):
     page = parser(__doc__)
     # At the start the server takes 0.2 GB with the int8 model, and 0.8 GB with the Keras model.
     add_recognition_arguments(page, model=f"{BEST}.tflite" if find_spec("ai_edge_litert") else BEST)
+    page.add_argument(
+        "--compare-model", type=model_path, metavar="MODEL", help="a second model that labels images too, side by side"
+    )
     page.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)")
     group = page.add_argument_group("network")
     group.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
@@ -95,7 +98,8 @@ def main(args):
     except ModuleNotFoundError as error:
         raise FerError(f"the page needs {error.name}: pip install -r requirements-app.txt") from error
 
-    info = read_info(args.model)  # a bad file shows at once
+    paths = [path for path in (args.model, args.compare_model) if path]
+    below = [read_info(path).metadata.get("uncertain_below") for path in paths]  # a bad file shows at once
     cameras = dict(map(parse_camera, args.camera))
     limits = limits_from(args)
     token = read_token(args)
@@ -104,11 +108,13 @@ def main(args):
     return_large_buffers()
     with listen(args.host, args.port) as place:
         with quiet():
-            model = Classifier.load(args.model)
-        how = {"detector_model": args.detector_model, "uncertain_below": info.metadata.get("uncertain_below")}
+            models = [Classifier.load(path) for path in paths]
+        how = {"detector_model": args.detector_model, "uncertain_below": below[0]}
+        name, *others = model_names(paths)
         app = server.create_app(
-            lambda detectors: Recognizer.create(model, args.detector, detectors=detectors, **how),
-            Path(args.model).stem,
+            lambda detectors: Recognizer.create(models[0], args.detector, detectors=detectors, **how),
+            name,
+            compared=(others[0], Recognizer.create(models[1], "none", uncertain_below=below[1])) if others else None,
             cameras=cameras,
             hosts=security.LOOPBACK | {name.lower() for name in (*args.allowed_host, *own_names())},
             limits=limits,
@@ -117,7 +123,8 @@ def main(args):
             metrics=args.metrics,
             access_log=args.access_log and Path(args.access_log),
         )
-        print(f"{args.model}: {', '.join(model.labels)}")
+        for path, model in zip(paths, models, strict=True):
+            print(f"{path}: {', '.join(model.labels)}")
         with decoders_silenced():
             serve(args, app, limits, place)
     return 0
@@ -138,6 +145,12 @@ def serve(args, app, limits, place) -> None:
         if args.host not in security.LOOPBACK and args.token is None and args.token_file is None:
             logger.warning("everyone who reaches this address can use the page; --token-file asks for a token")
         page.run(sockets=[place])
+
+
+def model_names(paths: list[str]) -> list[str]:
+    """The models as clients see them: the names of their files, with the suffix where it alone tells them apart."""
+    stems = [Path(path).stem for path in paths]
+    return stems if len(set(stems)) == len(stems) else [Path(path).name for path in paths]
 
 
 def own_names() -> tuple[str, str]:

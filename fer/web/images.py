@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fer.core import images
 from fer.core.errors import FerError
 from fer.inference.faces import check_size
-from fer.inference.recognizer import Prediction
+from fer.inference.recognizer import Prediction, Recognizer
 from fer.web.limits import Limits
 from fer.web.problems import Problem, problem_responses, refuse
 from fer.web.rate_limit import RateLimit
@@ -28,20 +28,33 @@ NOT_EXPLAINED = (
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment with a length, or of the end
 
 
-class LabelledFace(BaseModel):
-    """A face: its box in pixels of the upright image, and the probability of each label."""
-
-    model_config = ConfigDict(extra="allow")  # a further value of `Prediction.to_dict` passes
+class Place(BaseModel):
+    """A box in pixels of the upright image."""
 
     x: int
     y: int
     width: int
     height: int
+
+
+class Expression(BaseModel):
+    """What a model says of a face."""
+
     label: str
     confidence: float = Field(ge=0, le=1)
     probabilities: dict[str, float]
     uncertain: bool | None = Field(
         default=None, description="whether the confidence is below the model's threshold; absent where it has none"
+    )
+
+
+class LabelledFace(Expression, Place):
+    """A face: where it is, and what the model says of it."""
+
+    model_config = ConfigDict(extra="allow")  # a further value of `Prediction.to_dict` passes
+
+    compared: Expression | None = Field(
+        default=None, description="what the second model says; absent where the server has one model"
     )
     heat_map: str | None = Field(
         default=None,
@@ -124,6 +137,11 @@ def label(state: State, data: bytes, explain: bool = False) -> dict:
     try:
         predictions = by_size(state.recognizer(image))
         result = labelled(predictions, image)
+        if state.compared is not None:
+            for face, second in zip(
+                result["faces"], second_opinions(state.compared[1], image, predictions), strict=True
+            ):
+                face["compared"] = second
         if explain:
             from fer.inference.explain import heat_maps  # imports Keras, which an exported model does without
 
@@ -133,6 +151,12 @@ def label(state: State, data: bytes, explain: bool = False) -> dict:
     except FerError as error:
         refuse(422, str(error))
     return result
+
+
+def second_opinions(second: Recognizer, image: np.ndarray, predictions: list[Prediction]) -> list[dict]:
+    """What another model says of the same faces, each in the shape of `Expression`."""
+    (others,) = second.classify([second.prepare(image, [prediction.face for prediction in predictions])])
+    return [{k: v for k, v in other.to_dict().items() if k in Expression.model_fields} for other in others]
 
 
 def by_size(predictions: list[Prediction]) -> list[Prediction]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -33,14 +34,20 @@ DESCRIPTION = (
 )
 
 
-class Health(BaseModel):
+class Model(BaseModel):
+    """A model of this server."""
+
+    model: str
+    labels: list[str]
+    uncertain_below: float | None
+
+
+class Health(Model):
     """The model behind this server, and the limits shown to clients."""
 
     status: str
-    model: str
-    labels: list[str]
+    compared: Model | None
     columns: list[str]
-    uncertain_below: float | None
     collects: bool
     explains: bool
     limits: dict[str, float]
@@ -50,6 +57,7 @@ def create_app(
     new_recognizer: Callable[[int], Recognizer],
     model_name: str,
     *,
+    compared: tuple[str, Recognizer] | None = None,
     cameras: dict[str, str] | None = None,
     hosts: frozenset[str] = LOOPBACK,
     limits: Limits | None = None,
@@ -63,6 +71,7 @@ def create_app(
     Args:
         new_recognizer: makes a recognizer that searches this many images at once, see `State`.
         model_name: as clients see it.
+        compared: name and recognizer of a second model for images, see `State`.
         cameras: name -> address of cameras that clients may watch; no other address is ever opened.
         hosts: host names of this server, beside addresses in digits.
         limits: see `Limits`.
@@ -75,7 +84,7 @@ def create_app(
         FerError: a token that is too short, a folder or file that cannot be written, or a missing package.
     """
     limits = limits or Limits()
-    state = State(new_recognizer, model_name, limits)
+    state = State(new_recognizer, model_name, limits, compared)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # as often as a client likes, too
     MultiPartParser.spool_max_size = limits.image_bytes + 1  # Starlette would write images over 1 MB to disk
 
@@ -123,10 +132,9 @@ def create_router(state: State, *, collects: bool) -> APIRouter:
         """Says which model answers, with which labels and limits."""
         return Health(
             status="ok",
-            model=state.model_name,
-            labels=list(state.classifier.labels),
+            **_describe(state.model_name, state.recognizer),
+            compared=None if state.compared is None else Model(**_describe(*state.compared)),
             columns=list(COLUMNS),
-            uncertain_below=state.recognizer.uncertain_below,
             collects=collects,
             explains=state.explains,
             limits=state.limits.shown(),
@@ -137,6 +145,12 @@ def create_router(state: State, *, collects: bool) -> APIRouter:
         return FileResponse(STATIC / "index.html")
 
     return router
+
+
+def _describe(name: str, recognizer: Recognizer) -> dict[str, Any]:
+    """The fields of `Model`."""
+    labels = list(recognizer.classifier.labels)
+    return {"model": name, "labels": labels, "uncertain_below": recognizer.uncertain_below}
 
 
 def uvicorn_config(

@@ -23,6 +23,7 @@ class State:
             detectors of its own, for one webcam, camera or video, or for all images.
         model_name: as clients see it.
         limits: see `Limits`.
+        compared: name and recognizer of a second model, which labels the faces of images too; its detector is not used.
 
     Attributes:
         recognizer: for images; it searches as many at once as there are cores.
@@ -38,8 +39,10 @@ class State:
         new_recognizer: Callable[[int], Recognizer],
         model_name: str,
         limits: Limits,
+        compared: tuple[str, Recognizer] | None = None,
     ):
         self.new_recognizer, self.model_name, self.limits = new_recognizer, model_name, limits
+        self.compared = compared
         self.recognizer = new_recognizer(cores())
         self.classifier = self.recognizer.classifier
         self.explains = self.classifier.has_gradients

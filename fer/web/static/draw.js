@@ -84,33 +84,47 @@ function common(a, b) {
   return Math.max(0, width) * Math.max(0, height);
 }
 
-// A list of bars for each face. Elements are kept from frame to frame, so that nothing flickers.
-export function drawBars(container, faces) {
+// A list of bars for each face, and below it those of a second model. Elements are kept from frame to frame, so that
+// nothing flickers. `second` is the name of that model.
+export function drawBars(container, faces, second = "") {
   const names = faces.map((face, index) => String(nameOf(face, index)));
   for (const child of [...container.children]) if (!names.includes(child.dataset.name)) child.remove();
   faces.forEach((face, index) => {
     const name = names[index];
     let section = [...container.children].find((child) => child.dataset.name === name);
-    if (!section) section = container.appendChild(newFace(name, Object.keys(face.probabilities)));
+    if (!section) section = container.appendChild(newFace(name, face));
     section.style.setProperty("--face", colorOf(face, index));
     section.classList.toggle("uncertain", Boolean(face.uncertain));
     section.querySelector("h2").textContent = `Face ${name}: ${titleOf(face)}`;
-    const [bars, shares] = [".bar > div", ".share"].map((kind) => section.querySelectorAll(kind));
-    Object.entries(face.probabilities).forEach(([label, share], row) => {
-      bars[row].style.width = `${share < 0.005 ? 0 : 100 * share}%`; // nothing where the figure says 0 %
-      bars[row].classList.toggle("top", label === face.label);
-      shares[row].textContent = percent(share);
-    });
+    const [list, other] = section.querySelectorAll("dl");
+    fillBars(list, face);
+    if (!face.compared) return;
+    section.querySelector("h3").textContent = `${second}: ${titleOf(face.compared)}`;
+    fillBars(other, face.compared);
   });
 }
 
-function newFace(name, labels) {
+function fillBars(list, { label: winner, probabilities }) {
+  const [bars, shares] = [".bar > div", ".share"].map((kind) => list.querySelectorAll(kind));
+  Object.entries(probabilities).forEach(([label, share], row) => {
+    bars[row].style.width = `${share < 0.005 ? 0 : 100 * share}%`; // nothing where the figure says 0 %
+    bars[row].classList.toggle("top", label === winner);
+    shares[row].textContent = percent(share);
+  });
+}
+
+function newFace(name, face) {
   const section = document.createElement("section");
   section.className = "face";
   section.dataset.name = name;
-  section.append(document.createElement("h2"));
-  const list = section.appendChild(document.createElement("dl"));
-  for (const label of labels) {
+  section.append(document.createElement("h2"), newBars(face));
+  if (face.compared) section.append(document.createElement("h3"), newBars(face.compared));
+  return section;
+}
+
+function newBars({ probabilities }) {
+  const list = document.createElement("dl");
+  for (const label of Object.keys(probabilities)) {
     const term = list.appendChild(document.createElement("dt"));
     term.textContent = label;
     const bar = list.appendChild(document.createElement("dd"));
@@ -118,5 +132,5 @@ function newFace(name, labels) {
     bar.append(document.createElement("div"));
     list.appendChild(document.createElement("dd")).className = "share";
   }
-  return section;
+  return list;
 }

@@ -20,6 +20,8 @@ export class ImageTab {
     find(panel, ".example").addEventListener("click", () => this.example());
     find(panel, ".curl").addEventListener("click", () => this.copyCommand());
     find(panel, ".cancel").addEventListener("click", () => (this.turn = {}));
+    this.second = about.compared?.model;
+    if (this.second) addColumns(panel, about.model, this.second);
     find(panel, "details").open = matchMedia("(min-width: 48rem)").matches;
     document.addEventListener("paste", (event) => {
       const file = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
@@ -88,9 +90,9 @@ export class ImageTab {
     show(find(panel, ".result"), true);
     this.draw(answer); // now that it is known how large it stands on the screen
     offer(find(panel, ".result .json"), json(answer), `${this.stem()}.json`);
-    find(panel, ".result tbody").replaceChildren(...answer.faces.map(row));
+    find(panel, ".result tbody").replaceChildren(...answer.faces.map((face, index) => row(face, index)));
     show(find(panel, "details"), count > 0);
-    drawBars(find(panel, ".faces"), answer.faces);
+    drawBars(find(panel, ".faces"), answer.faces, this.second);
     if (this.about.explains) this.offerReasons(file, answer);
     if (this.about.collects) offerCorrections(find(panel, ".faces"), file, answer.faces, this.about.labels);
   }
@@ -148,7 +150,7 @@ export class ImageTab {
     const known = results.filter(Boolean);
     if (this.turn !== turn && find(panel, ".many").hidden) return; // another image has taken the tab
     say(panel, `${known.length} images labelled, ${known.filter(({ result }) => result.detail).length} of them refused`);
-    const rows = new Rows(this.about);
+    const rows = new Rows(this.about, { images: true });
     for (const { name, result } of known) rows.add(name, result.detail ? null : result);
     offer(find(panel, ".many .csv"), rows.csv(), "expressions.csv");
     offer(find(panel, ".many .json"), json(known.map(({ name, result }) => ({ name, ...result }))), "expressions.json");
@@ -173,7 +175,9 @@ export class ImageTab {
     try {
       const result = await this.predict(file);
       faces.textContent = result.faces.length;
-      words.textContent = result.faces.length ? titleOf(result.faces[0]) : "";
+      const [face] = result.faces;
+      words.textContent = face ? titleOf(face) : "";
+      if (this.second) line.insertCell().textContent = face ? titleOf(face.compared) : "";
       drawThumbnail(find(thumbnail, "canvas"), await createImageBitmap(file).catch(() => null));
       return { name, result };
     } catch (error) {
@@ -207,8 +211,18 @@ function drawThumbnail(canvas, image) {
 
 function row(face, index) {
   const line = document.createElement("tr");
-  const words = face.uncertain ? `uncertain (${face.label})` : face.label;
-  const cells = [nameOf(face, index), words, percent(face.confidence), face.x, face.y, face.width, face.height];
+  const says = (one) => [one.uncertain ? `uncertain (${one.label})` : one.label, percent(one.confidence)];
+  const second = face.compared ? says(face.compared) : [];
+  const cells = [nameOf(face, index), ...says(face), ...second, face.x, face.y, face.width, face.height];
   for (const cell of cells) line.insertCell().textContent = cell;
   return line;
+}
+
+// Columns for a second model, in both tables.
+function addColumns(panel, first, second) {
+  const heading = (text) => Object.assign(document.createElement("th"), { scope: "col", textContent: text });
+  find(panel, ".result thead th:nth-child(2)").textContent = first;
+  find(panel, ".result thead th:nth-child(3)").after(heading(second), heading("Confidence"));
+  find(panel, ".many thead th:last-child").textContent = `Largest face, ${first}`;
+  find(panel, ".many thead tr").append(heading(second));
 }

@@ -50,7 +50,8 @@ const [about, { cameras }] = await Promise.all([ask("/health"), ask("/cameras")]
   for (const panel of Object.values(panels)) say(panel, `${reason}; load this page again`, true);
   throw error;
 });
-find(document, "#model").textContent = `${about.model}: ${about.labels.join(", ")}`;
+const second = about.compared ? `; images also by ${about.compared.model}: ${about.compared.labels.join(", ")}` : "";
+find(document, "#model").textContent = `${about.model}: ${about.labels.join(", ")}${second}`;
 show(find(document, "#collects"), about.collects);
 find(document, "#keep").textContent = Math.round(about.limits.video_keep_seconds / 60);
 if (!cameras.length) {

@@ -3,9 +3,10 @@
 const MOST = 200_000; // rows that a page keeps
 
 export class Rows {
-  constructor({ columns, labels, uncertain_below }) {
-    this.labels = labels;
-    this.columns = [...columns, ...(uncertain_below === null ? [] : ["uncertain"]), ...labels];
+  // `images` adds what a second model says: it labels images only.
+  constructor({ columns, labels, uncertain_below, compared }, { images = false } = {}) {
+    const second = images && compared ? ["compared_label", "compared_confidence"] : [];
+    this.columns = [...columns, ...(uncertain_below === null ? [] : ["uncertain"]), ...labels, ...second];
     this.lines = [];
   }
 
@@ -16,7 +17,8 @@ export class Rows {
     if (!answer?.faces.length) this.write({ ...common, status: answer ? "no_face" : "unreadable" });
     answer?.faces.forEach((face, number) => {
       const uncertain = face.uncertain ? "True" : "False";
-      this.write({ ...common, status: "ok", ...face, ...face.probabilities, face: number, uncertain });
+      const second = { compared_label: face.compared?.label, compared_confidence: face.compared?.confidence };
+      this.write({ ...common, status: "ok", ...face, ...face.probabilities, ...second, face: number, uncertain });
     });
   }
 

@@ -20,7 +20,7 @@ export function offerReasons(container, faces, most, explain, changed) {
     button.className = "why";
     button.textContent = `Why ${faces[index].label}?`;
     button.ariaPressed = "false";
-    find(section, "dl").after(button);
+    find(section, "dl").after(button); // the first model's
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
