@@ -77,7 +77,8 @@ def add_form_arguments(group: argparse._ActionsContainer, *, format_flag: str = 
     group.add_argument("--codes", dest="labels", metavar="CODING", help="the same: raf-db, affectnet, ...")
     group.add_argument("--label-map", dest="labels", metavar="FILE", help="the same, from a file of lines 1=surprise")
     group.add_argument("--drop-labels", type=_names, metavar="LABEL,...", help="leave these labels out")
-    group.add_argument("--labels-csv", metavar="CSV", help="a table of file names and labels for the images of --data")
+    text = "a table of file names and labels for the images of --data; or several, a split each: train.csv,test.csv"
+    group.add_argument("--labels-csv", metavar="CSV[,CSV...]", help=text)
     group.add_argument(format_flag, metavar="NAME", help="the form of the data (docs/data.md)")
     text = "persons, whom the validation split keeps apart: a column, a regular expression for paths, or 'none'"
     group.add_argument("--group", metavar="COLUMN|REGEX|none", help=text)

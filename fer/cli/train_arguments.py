@@ -8,6 +8,7 @@ from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.renamed import FIELDS, current_name
+from fer.data.readers.ferplus import has_votes
 from fer.training.config import SETTINGS, TrainingConfig, configure
 from fer.training.recipes import RECIPES, Recipe
 
@@ -15,7 +16,7 @@ from fer.training.recipes import RECIPES, Recipe
 _PLATEAU = ("--schedule plateau", lambda config: config.recipe.schedule == "plateau")
 _TEACHER = ("--teacher", lambda config: config.teacher)
 NEEDS = {
-    "vote_mode": ("--votes", lambda config: config.votes),
+    "vote_mode": ("--votes", lambda config: config.votes or has_votes(config.data)),
     "vote_share": ("--vote-mode mixed", lambda config: config.vote_mode == "mixed"),
     "warmup": ("--schedule cosine", lambda config: config.recipe.schedule == "cosine"),
     **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     places.add_argument("--list-recipes", action="store_true", help="print the recipes and stop")
     run = parser.add_argument_group("training")
     run.add_argument("--recipe", type=current_name, choices=RECIPES, help="(four-block)")
-    text = "targets from --votes: eight emotions as shares or by majority, or mixed into the seven labels (shares)"
+    text = "targets from votes: eight emotions as shares or by majority, or mixed into the seven labels (shares)"
     run.add_argument("--vote-mode", choices=("shares", "majority", "mixed"), help=text)
     run.add_argument("--seed", type=int, help="seed of the weights, the order, augmentation and dropout (42)")
     run.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), help="arithmetic (auto)")

@@ -33,8 +33,10 @@ def read_csv(
         FerError: the file cannot be opened, is empty or is not a CSV file.
     """
     with _as_fer_error(path):
-        first = {} if header else {"header": None}
-        return _plain_names(pd.read_csv(path, usecols=lambda name: columns(plain(name)), **first, **FORMAT))
+        if header:
+            return _plain_names(pd.read_csv(path, usecols=lambda name: columns(plain(name)), **FORMAT))
+        table = _plain_names(pd.read_csv(path, header=None, **FORMAT))  # which ignores the choice of columns
+        return table[[name for name in table.columns if columns(name)]]
 
 
 def read_chunks(path: str | Path, rows: int) -> Iterator[pd.DataFrame]:

@@ -43,6 +43,7 @@ class Dataset:
         skipped: (name, reason) of everything that was left out.
         root: the folder or the table to which the entries are relative; "" for synthetic faces.
         groups: the person or sequence of each image, "" where unknown; empty where none is known.
+        question: a line about folders that may be persons or not, whom a random split might put on both sides.
     """
 
     images: Images
@@ -52,6 +53,7 @@ class Dataset:
     skipped: tuple[tuple[str, str], ...] = ()
     root: str = ""
     groups: tuple[str, ...] = ()
+    question: str = ""
 
     def __post_init__(self):
         n, k = len(self.images), len(self.labels)
@@ -216,8 +218,9 @@ def load(
             tuple(skipped),
             "" if listing.root == Path() else str(listing.root),
             tuple(listing.groups[row] for row in good) if listing.groups else (),
+            listing.question,
         )
-    for line in listing.notes:
+    for line in filter(None, [*listing.notes, listing.question]):
         logger.info("%s", line)
     if splits == (ALL,):
         datasets = {ALL: join(list(datasets.values()))}
@@ -243,6 +246,7 @@ def join(parts: Sequence[Dataset]) -> Dataset:
         tuple(dict.fromkeys(skip for part in parts for skip in part.skipped)),
         parts[0].root,
         groups if any(groups) else (),
+        parts[0].question,
     )
 
 

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import shutil
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ CACHES = ("auto", "memory", "disk", "none")
 SHARE = 0.5  # of the available memory that decoded images may take
 COPIED = 1 << 28  # bytes up to which a selection of rows is a copy, not a view
 CHUNK = 256  # images decoded ahead of whoever iterates over all
+KEPT_DAYS = 30  # files of the cache folder that were not used for so long are removed
 CACHE_FOLDER = Path(os.environ.get("FER_CACHE", Path.home() / ".cache" / "fer"))
 
 
@@ -93,6 +97,24 @@ class DecodedImages(ImageArray):
 
     def digests(self) -> np.ndarray:
         return self.hashes
+
+
+class StoredImages(ImageArray):
+    """Images in a .npy file, mapped into memory only while rows are copied: a map that stays would count as the
+    process's own memory as far as it was ever read.
+
+    Args:
+        path: uint8 (m, size, size, channels), m >= n.
+        n: how many of them count.
+    """
+
+    def __init__(self, path: Path, n: int):
+        stored = np.load(path, mmap_mode="r")
+        self.file = path.open("rb")  # stays readable when another process prunes the cache
+        self.shape, self.offset, self.stored = (n, *stored.shape[1:]), stored.offset, stored.shape
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return np.memmap(self.file, np.uint8, "r", self.offset, self.stored)[: len(self)][rows]
 
 
 class SelectedImages(ImageArray):
@@ -195,7 +217,7 @@ def decode_all(
         The images that can be read, and (row, reason) of the others.
 
     Raises:
-        FerError: an unknown cache, or the cache folder cannot be written.
+        FerError: an unknown cache, or the cache folder cannot be written or has too little space.
     """
     if cache not in CACHES:
         raise FerError(f"the cache must be one of {', '.join(CACHES)}, not {cache!r}")
@@ -250,11 +272,12 @@ def _decoded(
 
 def _from_disk(
     sources: Sequence[Source], spec: InputSpec, progress: Progress, text: str
-) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """A memory map of all images in the cache folder, written on first use."""
+) -> tuple[ImageArray, list[tuple[int, str]]]:
+    """All images in a file of the cache folder, written on first use."""
     stem = CACHE_FOLDER / _fingerprint(sources, spec)
     pixels, rest = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not rest.exists():
+        _make_room(len(sources) * int(np.prod(spec.shape)))
         failed: list[tuple[int, str]] = []
         with replacing(pixels) as temporary:
             # Rows of failed images are at the end, unused.
@@ -266,8 +289,26 @@ def _from_disk(
         with replacing(rest) as temporary:
             temporary.write_text(json.dumps(failed), encoding="utf-8")
     failed = [(row, reason) for row, reason in json.loads(rest.read_text(encoding="utf-8"))]
-    array = np.load(pixels, mmap_mode="r")
-    return array[: len(sources) - len(failed)], failed
+    os.utime(pixels)  # in use
+    return StoredImages(pixels, len(sources) - len(failed)), failed
+
+
+def _make_room(size: int) -> None:
+    """Removes what was not used for long from the cache folder, and refuses more bytes than fit."""
+    before = time.time() - KEPT_DAYS * 24 * 3600
+    with suppress(OSError):  # another process may do the same
+        for path in CACHE_FOLDER.glob("*.npy"):
+            if path.stat().st_mtime < before:
+                path.with_suffix(".json").unlink(missing_ok=True)
+                path.unlink()
+    try:
+        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(CACHE_FOLDER).free
+    except OSError as error:
+        raise FerError(f"{CACHE_FOLDER}: cannot be written: {error.strerror or error}") from error
+    if size > free:
+        found = f"{size / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free"
+        raise FerError(f"{CACHE_FOLDER}: {found}; FER_CACHE names another folder, --cache none needs none")
 
 
 def _fingerprint(sources: Sequence[Source], spec: InputSpec) -> str:

@@ -71,6 +71,7 @@ class Listing:
         skipped: (split, name, reason) of what is left out; "" for what belongs to no split.
         notes: a line for everything that lies there and is not used.
         hint: where the labels may be, for whoever finds that the class names are none.
+        question: a line about folders that may be persons or not; "" where all is clear.
         columns: further columns of a table, for persons and attributes: name -> n values.
     """
 
@@ -86,6 +87,7 @@ class Listing:
     skipped: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     hint: str = ""
+    question: str = ""
     columns: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -18,26 +18,33 @@ NO_GROUPS = "none"  # --group: persons are not kept apart
 
 def groups(listing: Listing, group: str | None) -> list[str]:
     """The person or sequence of each image; empty where none is known or none is wanted."""
-    if group == NO_GROUPS:
-        return []
     if group is None:
         if listing.groups or any(entry.row is not None for entry in listing.entries):
             return listing.groups
-        return persons_of([entry.path for entry in listing.entries])
+        found = persons_of([entry.path for entry in listing.entries])
+        if found:
+            listing.question = ""
+            shown = ", ".join(sorted(set(found))[:3])
+            line = f"{len(set(found)):,} persons or sequences by file names: {shown} ... (else --group none)"
+            listing.notes.append(line)
+        return found
+    listing.question = ""
+    if group == NO_GROUPS:
+        return []
     if group.lower() in listing.columns:
         return listing.columns[group.lower()]
     try:
         pattern = re.compile(group)
     except re.error as error:
         raise FerError(f"--group {group!r}: not a regular expression ({error})") from error
-    found = [pattern.search(str(entry)) for entry in listing.entries]
-    if not any(found):
+    matches = [pattern.search(str(entry)) for entry in listing.entries]
+    if not any(matches):
         columns = f" ({', '.join(listing.columns)})" if listing.columns else ""
         raise FerError(
             f"--group {group!r}: neither a column{columns} nor a pattern that fits {listing.entries[0]}; "
             f"'{NO_GROUPS}' keeps no persons apart"
         )
-    return [(match[1] if match.lastindex else match[0]) if match else "" for match in found]
+    return [(match[1] if match.lastindex else match[0]) if match else "" for match in matches]
 
 
 def targets(

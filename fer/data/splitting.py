@@ -23,8 +23,10 @@ def split_off(dataset: "Dataset", fraction: float, seed: int) -> tuple["Dataset"
         (the rest, about `fraction` of the images).
 
     Raises:
-        FerError: a fraction outside 0..1, a label with fewer than two different images, or fewer than two groups.
+        FerError: a fraction outside 0..1, a label with fewer than two different images, fewer than two groups, or
+            folders that may be persons or not.
     """
+    _check_persons(dataset)
     if not 0 < fraction < 1:
         raise FerError(f"the validation fraction must lie between 0 and 1, not {fraction}")
     taken = _by_groups(dataset, fraction, seed) if dataset.groups else _by_images(dataset, fraction, seed)
@@ -36,8 +38,9 @@ def folds(dataset: "Dataset", k: int, seed: int) -> Iterator[tuple["Dataset", "D
     """The k pairs (training, validation) of a cross-validation; every image is validated once.
 
     Raises:
-        FerError: fewer than k persons, or different images.
+        FerError: fewer than k persons, or different images; or folders that may be persons or not.
     """
+    _check_persons(dataset)
     units = units_of(dataset)
     if not 2 <= k <= units.max(initial=-1) + 1:
         kind = "persons" if dataset.groups else "different images"
@@ -45,6 +48,11 @@ def folds(dataset: "Dataset", k: int, seed: int) -> Iterator[tuple["Dataset", "D
     for validation in _fold_rows(dataset, units, k, seed):
         rest = np.setdiff1d(np.arange(len(dataset)), validation)
         yield dataset.select(rest), replace(dataset.select(validation), skipped=())
+
+
+def _check_persons(dataset: "Dataset") -> None:
+    if dataset.question:
+        raise FerError(f"{dataset.root}: to keep persons apart, say who they are: {dataset.question}")
 
 
 def units_of(dataset: "Dataset") -> np.ndarray:

@@ -7,6 +7,7 @@ import os
 import re
 
 import pytest
+from support import layouts
 
 from fer import FerError
 from fer.cli import train, train_arguments
@@ -322,3 +323,14 @@ def test_earlier_names_of_recipes_and_flags_are_understood_but_not_shown(capsys)
         train.parse_args(["--help"])
     shown = capsys.readouterr().out
     assert not [name for name in ("vgg-taught", "--growth", "--average-twins") if name in shown]
+
+
+def test_folders_with_votes_of_their_own_take_a_vote_mode(tmp_path):
+    root = layouts.ferplus(tmp_path / "ferplus")
+    config = resolve(
+        train.parse_args(["--data", str(root), "--vote-mode", "majority", "--run-dir", str(tmp_path / "a")])
+    )
+    assert config.vote_mode == "majority"
+    layouts.folders(tmp_path / "faces", ["happy", "sad"])
+    with pytest.raises(FerError, match="--vote-mode has no effect without --votes"):
+        resolve(train.parse_args(["--data", str(tmp_path / "faces"), "--vote-mode", "shares"]))

@@ -1,5 +1,9 @@
 """Images in memory, in a file or decoded on demand: the same pixels, hashes, splits and trained weights."""
 
+import os
+import shutil
+import time
+
 import numpy as np
 import pytest
 from support import layouts, tiny
@@ -45,11 +49,40 @@ def test_every_cache_gives_the_same_data(root, cache):
 
 
 def test_a_changed_file_is_decoded_again(root, cache_folder):
-    before = load(root, "disk")["validation"].images.copy()
+    before = load(root, "disk")["validation"].images
     layouts.write(root / "val" / "sad" / "val-sad-0.png")
     after = load(root, "disk")["validation"].images
-    assert (before != after).any()
+    assert (before[:] != after[:]).any()
     assert not list(cache_folder.glob(".*"))
+
+
+def test_files_of_the_cache_that_nobody_used_for_long_are_removed(root, cache_folder):
+    images = load(root, "disk")["train"].images
+    used, expected = set(cache_folder.iterdir()), images[:]
+    killed = layouts.text(cache_folder / ".77-killed.npy", "x")
+    long_ago = time.time() - 31 * 24 * 3600
+    for path in cache_folder.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    load(root, "disk")  # uses the files of both splits
+    layouts.write(root / "val" / "sad" / "val-sad-0.png")
+    load(root, "disk")
+    left = set(cache_folder.iterdir())
+    assert used < left
+    assert killed not in left
+    for path in used:
+        os.utime(path, (long_ago, long_ago))
+    layouts.write(root / "train" / "sad" / "train-sad-0.png")
+    load(root, "disk")
+    assert not used & set(cache_folder.iterdir())
+    np.testing.assert_array_equal(images[:], expected)  # a training that goes on keeps its file
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(root, cache_folder, monkeypatch):
+    usage = shutil.disk_usage(root)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(FerError, match=r"0.0 GB of images, 0.0 GB free; FER_CACHE names another folder"):
+        load(root, "disk")
+    assert not list(cache_folder.iterdir())
 
 
 def test_auto_holds_what_fits(root, monkeypatch):
@@ -94,14 +127,11 @@ def test_a_large_selection_does_not_copy(root, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mixup", [0.0, 0.2])
-def test_training_gives_the_same_weights(tmp_path, mixup):
+@pytest.mark.parametrize(("cache", "mixup"), [("none", 0.2), ("disk", 0.0)])
+def test_training_gives_the_same_weights_also_when_resumed(tmp_path, cache, mixup):
     root = tiny.folders(tmp_path / "faces")
-    weights = {}
-    for cache in ("memory", "none"):
-        data = dataset.load(root, InputSpec(tiny.SIZE), cache=cache)
-        run = tiny.fit(tmp_path / cache, data_sets=(data["train"], data["validation"]), epochs=2, mixup=mixup)
-        weights[cache] = tiny.weights(tmp_path / cache / "checkpoint.npz"), [row["val_loss"] for row in run.history]
-    assert weights["memory"][1] == weights["none"][1]
-    for name, array in weights["memory"][0].items():
-        np.testing.assert_array_equal(array, weights["none"][0][name])
+    expected = tiny.fit_from_files(tmp_path / "a", root, "memory", mixup=mixup)
+    found = tiny.fit_from_files(tmp_path / "b", root, cache, interrupted=True, mixup=mixup)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)

@@ -7,40 +7,13 @@ import numpy as np
 import pytest
 from support import layouts
 from support.layouts import AFFECTNET, CK, RAF
+from support.loading import counts, labelled, load, refused
 
 from fer import FerError
-from fer.core.images import InputSpec
 from fer.core.labels import FER2013, canonical
 from fer.data import dataset, readers
-from fer.data.dataset import AS_IS
 from fer.data.splitting import folds
 from fer.data.walk import Tree
-
-SPEC = InputSpec(12)
-
-
-def load(root, splits=AS_IS, **options):
-    return dataset.load(root, SPEC, splits=splits, **options)
-
-
-def labelled(part):
-    """(entry as text, label) of every image."""
-    return {
-        (str(entry), part.labels[code]) for entry, code in zip(part.entries, part.targets.argmax(axis=1), strict=True)
-    }
-
-
-def counts(data):
-    return {split: len(part) for split, part in data.items()}
-
-
-def refused(root, **options):
-    with pytest.raises(FerError) as error:
-        load(root, **options)
-    assert "\n" not in str(error.value)
-    assert str(root.parent) in str(error.value) or str(error.value).startswith("--")
-    return str(error.value)
-
 
 FORMS = {
     "fer2013": layouts.challenge,

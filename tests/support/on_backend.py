@@ -1,9 +1,7 @@
 """What test_backends.py runs as a program of its own, with KERAS_BACKEND set: one folder in, results as files out."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
-from unittest import mock
 
 import keras
 import numpy as np
@@ -12,7 +10,7 @@ from fer import FerError
 from fer.core.images import InputSpec
 from fer.models import networks
 from fer.models.classifier import Classifier
-from fer.training import fit, weight_transfer
+from fer.training import weight_transfer
 from fer.training.augmentation import Augmentation
 from support import tiny
 
@@ -25,17 +23,14 @@ EVERYTHING = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.05, "schedule"
 
 
 def other_runs(folder: Path) -> None:
-    """The run interrupted after its first epoch and resumed, the same without averaged weights, and another loss."""
-    begin = fit.Reseed.on_epoch_begin
-
-    def interrupt(reseed, epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
-        begin(reseed, epoch, logs)
-
-    with mock.patch.object(fit.Reseed, "on_epoch_begin", interrupt), suppress(KeyboardInterrupt):
-        tiny.fit(folder / "resumed", **EVERYTHING)
+    """The run interrupted after its first epoch and resumed, on images that are kept in each way, without averaged
+    weights, and with another loss."""
+    tiny.fit_one_epoch(folder / "resumed", **EVERYTHING)
     tiny.fit(folder / "resumed", resume=True, **EVERYTHING)
+    faces = tiny.folders(folder / "faces")
+    kept = {"memory": False, "none": True, "disk": True}
+    for cache, interrupted in kept.items():
+        tiny.fit_from_files(folder / cache, faces, cache, interrupted=interrupted, **EVERYTHING | {"epochs": 2})
     tiny.fit(folder / "not averaged", **EVERYTHING | {"ema": 0.0})
     tiny.fit(folder / "focal", epochs=1, schedule="plateau", patience=2, loss="focal")
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +15,8 @@ import keras
 import numpy as np
 
 from fer.cli import terminal
+from fer.core.images import InputSpec
+from fer.data import dataset
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
 from fer.models import networks
@@ -129,6 +131,37 @@ def folders(root: Path, *, train=48, validation=24, labels=LABELS, size=SIZE, ch
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
     return root
+
+
+def fit_one_epoch(folder, **options) -> None:
+    """`fit`, interrupted after its first epoch."""
+    begin = trainer.Reseed.on_epoch_begin
+
+    def stop(reseed, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        begin(reseed, epoch, logs)
+
+    with mock.patch.object(trainer.Reseed, "on_epoch_begin", stop), suppress(KeyboardInterrupt):
+        fit(folder, **options)
+
+
+def fit_from_files(folder, root: Path, cache: str, *, interrupted: bool = False, **changes) -> dict[str, np.ndarray]:
+    """Trains on the images of class folders, kept as --cache says; the arrays of the last checkpoint.
+
+    Args:
+        interrupted: stop after the first epoch and resume on images that are loaded again.
+    """
+
+    def data_sets():
+        parts = dataset.load(root, InputSpec(SIZE), cache=cache)
+        return parts["train"], parts["validation"]
+
+    options = {"epochs": 2} | changes
+    if interrupted:
+        fit_one_epoch(folder, data_sets=data_sets(), **options)
+    fit(folder, data_sets=data_sets(), resume=interrupted, **options)
+    return weights(folder / "checkpoint.npz")
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:

@@ -29,7 +29,9 @@ def done(request, tmp_path_factory):
             on_backend.main(folder)
         output = printed.getvalue()
     else:
-        output = tiny.run(folder, script="tests/support/on_backend.py", KERAS_BACKEND=request.param)
+        output = tiny.run(
+            folder, script="tests/support/on_backend.py", KERAS_BACKEND=request.param, FER_CACHE=str(folder / "cache")
+        )
     assert f"backend: {request.param}\n" in output
     return folder, output
 
@@ -76,6 +78,15 @@ def test_a_run_can_be_interrupted_and_resumed(done):
     assert first.keys() == second.keys()
     for name, array in first.items():
         np.testing.assert_allclose(second[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("cache", ["none", "disk"])
+def test_images_that_are_not_in_memory_give_the_same_weights(done, cache):
+    folder = with_other_runs(done)
+    found, expected = (tiny.weights(folder / name / "checkpoint.npz") for name in (cache, "memory"))
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():  # although the run with `found` was interrupted and resumed
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 def test_averaged_weights_are_in_the_file_and_not_in_the_training(done):

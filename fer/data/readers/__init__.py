@@ -19,6 +19,7 @@ _KINDS: tuple[type[Reader], ...] = (
     *(ExtendedCk, PixelTable, Parquet, FerPlusFolders, RafDb, AffectNetTables, AffectNetArrays, Yolo, CkPlus),
     *(Jaffe, Kdef, ExpW, TableOfFiles, ClassFolders),
 )
+ARCHIVES = ("*.zip", "*.tar", "*.gz", "*.tgz", "*.xz", "*.bz2", "*.rar", "*.7z")
 READERS = {kind.name: kind for kind in _KINDS}
 
 
@@ -34,8 +35,7 @@ def find_reader(tree: Tree, name: str | None = None) -> Reader:
         return READERS[name]()
     reader = next((reader for reader in (kind() for kind in _KINDS) if reader.recognises(tree)), None)
     if reader is None:
-        raise FerError(
-            f"{tree.root}: no images and no table of images ({', '.join(tree.others[:3]) or 'an empty folder'}); "
-            f"docs/data.md lists the forms"
-        )
+        found = ", ".join(tree.others[:3]) or "an empty folder"
+        packed = "unpack the archive first; " if tree.named(*ARCHIVES) else ""
+        raise FerError(f"{tree.root}: no images and no table of images ({found}); {packed}docs/data.md lists the forms")
     return reader

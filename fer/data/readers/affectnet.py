@@ -14,7 +14,10 @@ from fer.data.readers.table import Rows, join
 from fer.data.splits import split_of
 from fer.data.walk import Tree
 
+CODES = CODINGS["affectnet"].keys()
 PATH_COLUMN = "subdirectory_filepath"
+# Some copies of validation.csv lack the header: path, box of the face, landmarks, expression, valence, arousal.
+AT_PATH, AT_EXPRESSION, N_COLUMNS = 0, 6, 9
 
 
 class AffectNetTables(Reader):
@@ -25,26 +28,34 @@ class AffectNetTables(Reader):
         return bool(tree.images) and bool(self._tables(tree))
 
     def _tables(self, tree: Tree) -> list[str]:
-        return [path for path in tree.named("*.csv") if _has_columns(tree.root / path, PATH_COLUMN, "expression")]
+        return [path for path in tree.named("*.csv") if _has_columns(tree.root / path)]
 
     def read(self, tree: Tree, options: Options) -> Listing:
         tables = []
         for path in self._tables(tree):
             if (split := split_of(PurePosixPath(path).stem)) is None:
                 continue  # automatically_annotated.csv: labels by a network, not by people
-            table = csv.read_csv(tree.root / path, columns=lambda name: name in (PATH_COLUMN, "expression"))
-            rows = Rows(table[PATH_COLUMN].tolist(), table["expression"].tolist(), [split] * len(table))
+            header = PATH_COLUMN in csv.read_header(tree.root / path)
+            wanted = (PATH_COLUMN, "expression") if header else (str(AT_PATH), str(AT_EXPRESSION))
+            table = csv.read_csv(tree.root / path, columns=wanted.__contains__, header=header)
+            names, labels = (table[column].tolist() for column in wanted)
+            rows = Rows(names, labels, [split] * len(table))
             tables.append((path, rows))
         if not tables:
             raise FerError(f"{tree.root}: expected training.csv and validation.csv with the column expression")
         return join(tree, tables, Listing(tree.root, coding=CODINGS["affectnet"]))
 
 
-def _has_columns(path: Path, *names: str) -> bool:
+def _has_columns(path: Path) -> bool:
+    """True for a table of AffectNet, with or without a header: 1/x.jpg,134,134,899,899,...,6,-0.1,0.9."""
     try:
-        return set(names) <= set(csv.read_header(path))
+        first = csv.read_header(path)
     except FerError:
         return False
+    if {PATH_COLUMN, "expression"} <= set(first):
+        return True
+    # pandas writes a second "6" as "6.1"
+    return len(first) == N_COLUMNS and "/" in first[AT_PATH] and first[AT_EXPRESSION].partition(".")[0] in CODES
 
 
 class AffectNetArrays(Reader):

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from fer.core.errors import FerError
 from fer.core.labels import canonical, is_emotion
 from fer.data.listing import ALL, Listing, Options, Reader
-from fer.data.readers.table import is_table
+from fer.data.readers import persons
+from fer.data.readers.table import label_hint
 from fer.data.splits import PREFIXES, split_of
 from fer.data.walk import Tree
 
@@ -34,24 +35,22 @@ class ClassFolders(Reader):
                 splits[path] = split or ALL
         at_class = self._class_level({path: folders[path] for path in splits}, at_split)
         listing = Listing(tree.root)
-        inside = set()  # class folders
+        inside, used = set(), []  # class folders; the folders of each image
         for path, split in splits.items():
             parts = folders[path]
             if at_class is None or at_class >= len(parts):
                 continue
             inside.add("/".join(parts[: at_class + 1]))
-            above = [part for i, part in enumerate(parts[:at_class]) if i != at_split]
-            listing.add_file(tree, path, parts[at_class], split, "/".join(above))
-        if tables := [path for path in tree.named("*.csv") if is_table(tree.root / path)]:
-            listing.hint = f"{tables[0]} names images and labels: --labels-csv {tree.root / tables[0]}"
+            used.append(parts)
+            listing.add_file(tree, path, _class_name(parts, at_class), split)
+            if {split_of(part) for i, part in enumerate(parts) if i != at_class} - {split, None, ALL}:
+                raise FerError(f"{tree.root}: two folders of {path} mean different splits; rename one of them")
+        listing.hint = label_hint(tree)
         if not listing.entries:
             raise FerError("; ".join(filter(None, [f"{tree.root}: no images in class folders", listing.hint])))
-        if len(set(listing.groups)) < 2:  # nothing but folders around all classes
-            listing.groups = []
-        else:
-            names = sorted(set(listing.groups))
-            shown = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-            listing.notes.append(f"{len(names):,} folders above the classes are persons: {shown} (else --group none)")
+        at_splits = frozenset(i for parts in used for i, part in enumerate(parts) if i != at_class and split_of(part))
+        listing.groups, note, listing.question = persons.of_folders(used, at_class or 0, at_splits)
+        listing.notes += filter(None, [note])
         self._check_spelling(tree, listing, at_class)
         self._name_the_rest(tree, listing, inside, at_split, at_class)
         _divide_mixed_test(listing)
@@ -119,6 +118,14 @@ class ClassFolders(Reader):
             skip(path, "not an image file" if within else NOT_IN_A_CLASS)
         for path, reason in tree.problems:
             skip(path, reason)
+
+
+def _class_name(parts: tuple[str, ...], at_class: int) -> str:
+    """The class folder; two emotions below each other are a class of their own, which the user has to name."""
+    own = parts[at_class]
+    if not is_emotion(own) or all(canonical(part) == canonical(own) for part in parts if is_emotion(part)):
+        return own
+    return "/".join(part for part in parts if is_emotion(part))
 
 
 def _above(path: str) -> list[str]:

@@ -1,6 +1,6 @@
 """FER+ as PNG files: FER2013Train/, FER2013Valid/, FER2013Test/ with a label.csv of votes each, without a header."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -15,6 +15,13 @@ from fer.data.splits import split_of
 from fer.data.walk import Tree
 
 
+def has_votes(source: str | Path) -> bool:
+    """True where folders such as FER2013Train/ hold votes of their own; no image is opened."""
+    if not Path(source).is_dir():
+        return False
+    return any(FerPlusFolders.is_votes(path.relative_to(source).as_posix()) for path in Path(source).rglob("label.csv"))
+
+
 class FerPlusFolders(Reader):
     name = "ferplus"
     summary = "FER+ as PNG files in FER2013Train, FER2013Valid and FER2013Test, each with its label.csv of votes"
@@ -22,8 +29,13 @@ class FerPlusFolders(Reader):
     def recognises(self, tree: Tree) -> bool:
         return bool(tree.images) and any("fer2013" in path.lower() for path in self._tables(tree))
 
+    @staticmethod
+    def is_votes(path: str) -> bool:
+        """True for the path of a table of votes."""
+        return "/" in path and split_of(PurePosixPath(path).parent.name) is not None
+
     def _tables(self, tree: Tree) -> list[str]:
-        return [path for path in tree.named("label.csv") if "/" in path and split_of(PurePosixPath(path).parent.name)]
+        return list(filter(self.is_votes, tree.named("label.csv")))
 
     def read(self, tree: Tree, options: Options) -> Listing:
         if options.vote_mode == "mixed":

@@ -13,12 +13,15 @@ from fer.data.walk import Tree
 
 PEAKS = 3  # the last frames of a sequence of CK+, which show the expression fully
 
-# Persons in file names: CK+48 S010_004_00000017, JAFFE KA.AN1.39, KDEF AF01ANS (sessions A and B are one person).
+# Persons in file names: CK+48 S010_004_00000017, JAFFE KA.AN1.39, KDEF AF01ANS (sessions A and B are one person), and
+# what says so by a word: subject03_12, video7_frame0001.
 PERSON_NAMES = (
     re.compile(r"(S\d{2,3})_\d{3}_\d{8}.*", re.IGNORECASE),
     re.compile(r"([A-Z]{2})[.\-](?:AN|DI|FE|HA|NE|SA|SU)\d?[.\-]\d+", re.IGNORECASE),
     re.compile(r"[AB]([FM]\d{2})(?:AN|AF|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)", re.IGNORECASE),
+    re.compile(r"((?:subj(?:ect)?|person|actor|participant|user|video|clip)[\s._-]?\d+)[\s._-].*", re.IGNORECASE),
 )
+MOST = 0.9  # of the files must have such a name; a stray one is skipped
 
 
 def persons_of(paths: list[str]) -> list[str]:
@@ -70,7 +73,7 @@ class CodedNames(Reader):
     pattern: re.Pattern
 
     def recognises(self, tree: Tree) -> bool:
-        return bool(tree.images) and all(self._match(path) for path in tree.images)
+        return sum(map(bool, map(self._match, tree.images))) > MOST * len(tree.images)
 
     def _match(self, path: str) -> re.Match | None:
         return self.pattern.fullmatch(PurePosixPath(path).name)

@@ -51,6 +51,9 @@ class PixelTable(Reader):
         entries, coding = [Entry(row=row) for row in range(n)], CODINGS[self.coding]
         listing = Listing(path, entries, table.images, list(map(str, table.codes)), splits, coding=coding)
         listing.order = tuple(coding.values())
+        if _may_be_another(set(table.codes.tolist())):
+            listing.coding, listing.order = None, ()
+            listing.hint = f"--codes {self.coding} if they are FER2013's numbers and an emotion is missing"
         if further := set(_header(path)) - {"emotion", "pixels", "usage", ""}:
             columns = csv.read_csv(path, columns=lambda name: name in further)
             listing.columns = {name: columns[name].str.strip().tolist() for name in columns.columns}
@@ -80,10 +83,13 @@ class PixelTable(Reader):
                 raise FerError(f"{tree.root / path}: it has a column Usage; give --data this file alone")
             listing.entries += [Entry(path, entry.row) for entry in one.entries]
             listing.names += one.names
+            listing.hint = listing.hint or one.hint
             unlabelled = split == "train" and len(parts) == 1  # the challenge's test.csv has no labels
             listing.splits += one.splits if unlabelled else [split] * len(one)
             images.append(np.asarray(one.sources))
         listing.sources = np.concatenate(images)
+        if _may_be_another(set(map(int, listing.names))):
+            listing.coding, listing.order = None, ()
         listing.unused([path for path in tables if path not in labelled], "no column emotion")
         listing.unused(path for path in tree.others if path not in tables)
         return listing
@@ -100,6 +106,11 @@ class ExtendedCk(PixelTable):
 
 def _is_extended(path: str) -> bool:
     return "ckextended" in path.rpartition("/")[2].lower()
+
+
+def _may_be_another(codes: set[int]) -> bool:
+    """Codes 0, 1, 2, 3, ... that end below FER2013's 6: perhaps another numbering, of six emotions without disgust."""
+    return codes == set(range(len(codes))) and 4 <= len(codes) < len(FER2013)
 
 
 def _header(path: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """A table beside image files: one row for each image, with a label and perhaps a split and a person."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -7,15 +8,31 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from fer.core import csv
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
 from fer.core.files import read_text
+from fer.core.labels import canonical, is_emotion
 from fer.data.listing import ALL, Listing, Options, Reader
 from fer.data.splits import split_of
 from fer.data.walk import Tree
 
-NAMES = ("path", "image", "file_name", "filename", "file", "pth", "name", "image_path", "img", "image_name")
+NAMES: tuple[str, ...] = (
+    "path",
+    "image",
+    "file_name",
+    "filename",
+    "file",
+    "pth",
+    "name",
+    "image_path",
+    "img",
+    "image_name",
+)
+NAMES += ("image_id", "id")
 LABELS = ("label", "emotion", "expression", "class", "emotions", "labels")
 SPLITS = ("split", "usage", "set", "subset", "partition")
+BESIDE = ("metadata.csv", "metadata.jsonl")  # tables that lie beside the images they name, as of Hugging Face
+# Files that may hold labels, in forms that no reader takes.
+MAYBE = ("*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt", "*.lst", "*.xml", "*.xlsx", "*.mat", "*.npy", "*.npz", "*.pkl")
 PERSONS = ("person", "subject", "person_id", "subject_id", "identity", "participant")
 
 
@@ -43,8 +60,11 @@ class FileIndex:
 
     def __init__(self, paths: Iterable[str]):
         self.by_name: dict[str, list[str]] = {}
+        self.by_stem: dict[str, list[str]] = {}  # some tables leave the suffix out
         for path in paths:
-            self.by_name.setdefault(path.rpartition("/")[2].lower(), []).append(path)
+            name = path.rpartition("/")[2].lower()
+            self.by_name.setdefault(name, []).append(path)
+            self.by_stem.setdefault(name.rpartition(".")[0], []).append(path)
 
     def find(self, name: str, below: str = "") -> str | None:
         """The file, or None.
@@ -59,13 +79,14 @@ class FileIndex:
         parts = [part for part in PurePosixPath(name.strip().replace("\\", "/")).parts if part not in ("/", ".", "..")]
         if not parts:
             return None
-        found = self.by_name.get(parts[-1].lower(), [])
+        found = {path: path.lower() for path in self.by_name.get(parts[-1].lower(), [])}
+        found = found or {path: path.lower().rpartition(".")[0] for path in self.by_stem.get(parts[-1].lower(), [])}
         for start in range(len(parts)):
             end = "/".join(parts[start:]).lower()
-            fits = [path for path in found if f"/{path.lower()}".endswith(f"/{end}")]
+            fits = [path for path, lower in found.items() if f"/{lower}".endswith(f"/{end}")]
             near = [path for path in fits if path.startswith(f"{below}/")] if below else fits
             if len(near or fits) > 1:
-                exact = [path for path in near or fits if path.lower() in (end, f"{below}/{end}".lower())]
+                exact = [path for path in near or fits if found[path] in (end, f"{below}/{end}".lower())]
                 if len(exact) != 1:
                     raise FerError(f"{name} may mean {fits[0]} and {fits[1]}; give more of their paths")
                 return exact[0]
@@ -125,8 +146,8 @@ def read_rows(path: Path, split: str | None = None) -> Rows:
     Raises:
         FerError: it is no such table.
     """
-    table = csv.read_csv(path)
-    name, label = _column(table, NAMES), _column(table, LABELS)
+    table = _read_lines_of_json(path) if path.suffix.lower() == ".jsonl" else csv.read_csv(path)
+    name, label = _column(table, NAMES), _label_column(table, path)
     if name is None or label is None:
         raise FerError(
             f"{path}: expected a column of file names ({', '.join(NAMES[:4])}) and one of labels "
@@ -149,6 +170,32 @@ def read_rows(path: Path, split: str | None = None) -> Rows:
     )
 
 
+def _read_lines_of_json(path: Path) -> pd.DataFrame:
+    """A table of text from lines such as {"file_name": "0001.png", "label": "happy"}; names as `csv.read_csv` gives."""
+    try:
+        rows = [json.loads(line) for line in read_text(path).splitlines() if line.strip()]
+        table = pd.DataFrame([{csv.plain(name): value for name, value in row.items()} for row in rows])
+    except (ValueError, AttributeError) as error:
+        example = '{"file_name": "0001.png", "label": "happy"}'
+        raise FerError(f"{path}: expected lines such as {example} ({first_line(error)})") from error
+    return table.map(lambda cell: "" if cell is None or cell != cell else str(cell))
+
+
+def _label_column(table: pd.DataFrame, path: Path) -> str | None:
+    """The column of labels; of several the one with emotions.
+
+    Raises:
+        FerError: two columns have different emotions.
+    """
+    known = [name for name in LABELS if name in table.columns]
+    named = [name for name in known if all(map(is_emotion, set(table[name])))] or known
+    for other in named[1:]:
+        first, second = (table[name].map(canonical) for name in (named[0], other))
+        if (first != second).any():
+            raise FerError(f"{path}: the columns {named[0]} and {other} differ; keep the one that has the labels")
+    return next(iter(named), None)
+
+
 def _column(table: pd.DataFrame, names: Sequence[str]) -> str | None:
     return next((name for name in names if name in table.columns), None)
 
@@ -162,20 +209,39 @@ def is_table(path: Path) -> bool:
     return any(name in header for name in NAMES) and any(name in header for name in LABELS)
 
 
+def label_hint(tree: Tree) -> str:
+    """For the message about images without known classes: the files that may hold their labels."""
+    if tables := [path for path in tree.named("*.csv") if is_table(tree.root / path)]:
+        files = ",".join(str(tree.root / path) for path in tables[:3])
+        verb = "names" if len(tables) == 1 else "name"
+        return f"{', '.join(tables[:3])} {verb} images and labels: --labels-csv {files}"
+    found = [path for path in tree.named(*MAYBE) if not path.rpartition("/")[2].lower().startswith("readme")]
+    if not found:
+        return ""
+    shown = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+    return f"if {shown} has the labels, write a CSV with the columns path and label: --labels-csv FILE"
+
+
 class TableOfFiles(Reader):
     name = "table"
-    summary = "images and a CSV of their names and labels: --labels-csv FILE, or metadata.csv beside them"
+    summary = "images and a CSV of names and labels: --labels-csv FILE[,FILE], or metadata.csv or .jsonl beside them"
 
     def recognises(self, tree: Tree) -> bool:
-        return bool(tree.images) and any(is_table(tree.root / path) for path in tree.named("metadata.csv"))
+        if not tree.images:
+            return False
+        return any(path.endswith(".jsonl") or is_table(tree.root / path) for path in tree.named(*BESIDE))
 
     def read(self, tree: Tree, options: Options) -> Listing:
-        if options.labels_csv is not None:
-            table = Path(options.labels_csv)
-            inside = table.is_relative_to(tree.root)
-            return join(tree, [(table.relative_to(tree.root).as_posix() if inside else str(table), read_rows(table))])
-        paths = tree.named("metadata.csv")
-        tables = [(path, read_rows(tree.root / path, _split_above(path))) for path in paths]
+        if options.labels_csv is None:
+            paths = tree.named(*BESIDE)
+            return join(tree, [(path, read_rows(tree.root / path, _split_above(path))) for path in paths])
+        whole = Path(options.labels_csv)
+        files = [whole] if whole.is_file() else list(map(Path, str(whole).split(",")))
+        tables = []
+        for file in files:
+            split = split_of(file.stem) if len(files) > 1 else None
+            inside = file.is_relative_to(tree.root)
+            tables.append((file.relative_to(tree.root).as_posix() if inside else str(file), read_rows(file, split)))
         return join(tree, tables)
 
 
