@@ -68,6 +68,7 @@ def parse_args(argv=None):
     group.add_argument(
         "--collect", metavar="DIR", help="let clients correct labels, and keep those faces (nothing kept)"
     )
+    page.add_argument("--strings", metavar="FILE", help="a translation of fer/web/static/strings.json (English)")
     group.add_argument("--access-log", metavar="FILE", help="a line of JSON for every response (no log)")
     group.add_argument("--metrics", action="store_true", help="serve /metrics for Prometheus; needs prometheus-client")
     add_limit_arguments(page)
@@ -122,6 +123,7 @@ def main(args):
             collect=args.collect and Path(args.collect),
             metrics=args.metrics,
             access_log=args.access_log and Path(args.access_log),
+            strings=args.strings and Path(args.strings),
         )
         for path, model in zip(paths, models, strict=True):
             print(f"{path}: {', '.join(model.labels)}")

@@ -4,11 +4,10 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
-from pathlib import Path
 from urllib.parse import parse_qs
 
 from fastapi import HTTPException
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection, Request
 
@@ -17,7 +16,6 @@ from fer.web.limits import Limits
 from fer.web.rate_limit import RateLimit
 from fer.web.slots import client_of
 
-LOGIN_PAGE = Path(__file__).parent / "static" / "login.html"
 PUBLIC_PATHS = frozenset({"/health", "/static/style.css", "/static/icon.svg"})  # the login page needs the last two
 COOKIE = "fer_session"
 COOKIE_DAYS = 30
@@ -35,18 +33,19 @@ class TokenMiddleware:
         app: the application.
         token: at least `SHORTEST_TOKEN` characters of ASCII.
         limits: see `Limits`.
+        page: the HTML of the form.
 
     Raises:
         FerError: the token is too short, or not ASCII.
     """
 
-    def __init__(self, app: Callable, token: str, limits: Limits):
+    def __init__(self, app: Callable, token: str, limits: Limits, page: str):
         if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
             raise FerError(
                 f"a token has at least {SHORTEST_TOKEN} characters of ASCII; "
                 'make one with: python -c "import secrets; print(secrets.token_urlsafe())"'
             )
-        self.app, self._token = app, token.encode()
+        self.app, self.page, self._token = app, page, token.encode()
         self._session = hmac.new(self._token, b"fer session", hashlib.sha256).hexdigest().encode()
         self.failures = RateLimit(limits.failed_logins_per_minute, "failed logins")
 
@@ -88,7 +87,7 @@ class TokenMiddleware:
     async def _login(self, request: Request, client: str) -> Response:
         if request.method in ("GET", "HEAD"):
             # Under "no-referrer", which other responses have, browsers send a form with "Origin: null".
-            return FileResponse(LOGIN_PAGE, headers={"Referrer-Policy": "same-origin"})
+            return HTMLResponse(self.page, headers={"Referrer-Policy": "same-origin"})
         if request.method != "POST":
             return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": "GET, HEAD, POST"})
         body = b""

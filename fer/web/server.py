@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
@@ -26,8 +26,8 @@ from fer.web.observe import AccessLog, Metrics, Observer
 from fer.web.protocol import Network, limited_protocol
 from fer.web.security import LOOPBACK, SecurityMiddleware
 from fer.web.state import State
+from fer.web.strings import STATIC, Strings, fill, read_strings
 
-STATIC = Path(__file__).parent / "static"
 DESCRIPTION = (
     "Names the facial expressions that a network sees in images: what a face shows, not what a person feels. "
     "Images stay in this server's memory while they are labelled, and are not kept."
@@ -65,6 +65,7 @@ def create_app(
     collect: Path | None = None,
     metrics: bool = False,
     access_log: Path | None = None,
+    strings: Path | None = None,
 ) -> SecurityMiddleware:
     """The page and its API as an ASGI application.
 
@@ -79,11 +80,12 @@ def create_app(
         collect: folder for faces that clients correct, see `corrections`; None keeps none.
         metrics: serve /metrics for Prometheus.
         access_log: file for a line of JSON for every response.
+        strings: a translation of the page's words, see `strings`.
 
     Raises:
         FerError: a token that is too short, a folder or file that cannot be written, or a missing package.
     """
-    limits = limits or Limits()
+    limits, words = limits or Limits(), read_strings(strings)
     state = State(new_recognizer, model_name, limits, compared)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # as often as a client likes, too
     MultiPartParser.spool_max_size = limits.image_bytes + 1  # Starlette would write images over 1 MB to disk
@@ -103,7 +105,7 @@ def create_app(
     )
     problems.add_handlers(app)
     routers = [
-        create_router(state, collects=collect is not None),
+        create_router(state, words, collects=collect is not None),
         images.create_router(state),
         webcam.create_router(state),
         camera_routes.create_router(state, cameras or {}),
@@ -119,13 +121,13 @@ def create_app(
     for router in routers:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    protected = app if token is None else TokenMiddleware(app, token, limits)
+    protected = app if token is None else TokenMiddleware(app, token, limits, fill(STATIC / "login.html", words))
     return SecurityMiddleware(protected, hosts=hosts, limits=limits, observers=observers)
 
 
-def create_router(state: State, *, collects: bool) -> APIRouter:
-    """The page itself and /health."""
-    router = APIRouter()
+def create_router(state: State, words: Strings, *, collects: bool) -> APIRouter:
+    """The page itself, its words, and /health."""
+    router, index = APIRouter(), fill(STATIC / "index.html", words)
 
     @router.get("/health", tags=["server"])
     async def health() -> Health:
@@ -141,8 +143,12 @@ def create_router(state: State, *, collects: bool) -> APIRouter:
         )
 
     @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html")
+    async def page() -> HTMLResponse:
+        return HTMLResponse(index)
+
+    @router.get("/static/strings.json", include_in_schema=False)
+    async def strings() -> JSONResponse:
+        return JSONResponse(words)
 
     return router
 

@@ -3,6 +3,7 @@
 import { drawBars, drawFaces } from "./draw.js";
 import { Session } from "./live.js";
 import { Line, Rate } from "./socket.js";
+import { text } from "./strings.js";
 import { find, say, show } from "./ui.js";
 
 export class Camera {
@@ -20,15 +21,15 @@ export class Camera {
   start() {
     this.stop();
     this.running(true);
-    say(this.panel, "Opening the camera");
+    say(this.panel, text("opening_camera"));
     this.rate = new Rate();
     this.session.begin();
     this.image = null;
     const line = (this.line = new Line(`/cameras/${encodeURIComponent(this.select.value)}`, {
       heard: (words, data) => (words ? this.hear(words) : (this.image = createImageBitmap(data))),
-      told: (text, final) => {
+      told: (words, final) => {
         if (final) this.stop();
-        if (final || this.line === line) this.lost(text);
+        if (final || this.line === line) this.lost(words);
       },
     }));
   }
@@ -48,7 +49,7 @@ export class Camera {
     drawBars(find(this.panel, ".faces"), answer.faces);
     this.session.add(answer);
     find(this.panel, ".rate").textContent = this.rate.tick();
-    say(this.panel, answer.faces.length ? "" : "No face in sight");
+    say(this.panel, answer.faces.length ? "" : text("no_face_in_sight"));
   }
 
   // The last image stays, but is not to be taken for what the camera sees now.
@@ -61,7 +62,7 @@ export class Camera {
   leave() {
     if (!this.line) return;
     this.stop();
-    say(this.panel, "Closed while it was out of sight.");
+    say(this.panel, text("camera_left"));
   }
 
   stop() {

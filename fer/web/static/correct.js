@@ -1,8 +1,7 @@
 // Corrections: a person names the right label of a face, and agrees that the server keeps this face.
 
+import { text } from "./strings.js";
 import { find, problemOf } from "./ui.js";
-
-const WORDS = "This face is kept on the server, to train its model. The rest of the image is not. Nothing is kept unless you agree.";
 
 // Adds a form to the section of each face; `file` is the image that was labelled.
 export function offerCorrections(container, file, faces, labels) {
@@ -14,14 +13,14 @@ export function offerCorrections(container, file, faces, labels) {
 
 function form(file, face, labels) {
   const details = document.createElement("details");
-  details.append(Object.assign(document.createElement("summary"), { textContent: "Wrong? Correct it" }));
+  details.append(Object.assign(document.createElement("summary"), { textContent: text("correct") }));
   const form = details.appendChild(document.createElement("form"));
   form.className = "correction";
-  const select = labelled(form, "Right label", document.createElement("select"));
+  const select = labelled(form, text("right_label"), document.createElement("select"));
   select.replaceChildren(...labels.map((label) => new Option(label, label, false, label === face.label)));
-  const consent = labelled(form, "I agree that this face is kept", Object.assign(document.createElement("input"), { type: "checkbox", required: true }));
-  form.append(Object.assign(document.createElement("p"), { className: "quiet", textContent: WORDS }));
-  const button = form.appendChild(Object.assign(document.createElement("button"), { textContent: "Send the correction" }));
+  const consent = labelled(form, text("consent"), Object.assign(document.createElement("input"), { type: "checkbox", required: true }));
+  form.append(Object.assign(document.createElement("p"), { className: "quiet", textContent: text("correct_words") }));
+  const button = form.appendChild(Object.assign(document.createElement("button"), { textContent: text("send_correction") }));
   const status = form.appendChild(document.createElement("p"));
   status.setAttribute("role", "status");
   form.addEventListener("submit", async (event) => {
@@ -29,17 +28,17 @@ function form(file, face, labels) {
     if (!consent.checked) return;
     button.disabled = true;
     const problem = await send(file, face, select.value);
-    status.textContent = problem ?? `Kept as ${select.value}. Thank you.`;
+    status.textContent = problem ?? text("kept_as", { label: select.value });
     status.className = problem ? "problem" : "";
     button.disabled = !problem;
   });
   return details;
 }
 
-function labelled(form, text, control) {
+function labelled(form, words, control) {
   const label = form.appendChild(document.createElement("label"));
-  if (control.type === "checkbox") label.append(control, ` ${text}`);
-  else label.append(`${text} `, control);
+  if (control.type === "checkbox") label.append(control, ` ${words}`);
+  else label.append(`${words} `, control);
   return control;
 }
 
@@ -54,6 +53,6 @@ async function send(file, face, label) {
     const response = await fetch("/corrections", { method: "POST", body: data });
     return response.ok ? null : await problemOf(response);
   } catch {
-    return "The server cannot be reached";
+    return text("unreachable");
   }
 }

@@ -1,5 +1,6 @@
 // Boxes and labels on a canvas, and bars beside it.
 
+import { text } from "./strings.js";
 import { percent } from "./ui.js";
 
 // The colours of boxes in recorded videos; a track keeps its own.
@@ -13,8 +14,10 @@ export const nameOf = (face, index) => face.track ?? index + 1;
 
 const colorOf = (face, index) => COLORS[nameOf(face, index) % COLORS.length];
 
+const sure = (face) => `${face.label} ${percent(face.confidence)}`;
+
 export const titleOf = (face) =>
-  face.uncertain ? `uncertain (${face.label} ${percent(face.confidence)})` : `${face.label} ${percent(face.confidence)}`;
+  face.uncertain ? text("uncertain_title", { title: sure(face) }) : sure(face);
 
 // Draws the faces of a result over a canvas of any size; mirrored moves the boxes, never the words.
 export function drawFaces(canvas, answer, mirrored = false) {
@@ -38,8 +41,8 @@ export function drawFaces(canvas, answer, mirrored = false) {
   });
   answer.faces.forEach((face, index) => {
     const number = String(nameOf(face, index));
-    const words = face.uncertain ? "uncertain" : titleOf(face);
-    const size = (text) => ({ text, width: context.measureText(text).width + letter, height: 1.6 * letter });
+    const words = face.uncertain ? text("uncertain") : titleOf(face);
+    const size = (words) => ({ text: words, width: context.measureText(words).width + letter, height: 1.6 * letter });
     const label = place([size(`${number}: ${words}`), size(number)], boxes, index, labels, canvas);
     labels.push(label);
     context.globalAlpha = 1;
@@ -95,7 +98,7 @@ export function drawBars(container, faces, second = "") {
     if (!section) section = container.appendChild(newFace(name, face));
     section.style.setProperty("--face", colorOf(face, index));
     section.classList.toggle("uncertain", Boolean(face.uncertain));
-    section.querySelector("h2").textContent = `Face ${name}: ${titleOf(face)}`;
+    section.querySelector("h2").textContent = text("face_title", { name, title: titleOf(face) });
     const [list, other] = section.querySelectorAll("dl");
     fillBars(list, face);
     if (!face.compared) return;

@@ -1,5 +1,7 @@
 // Images out of what a person chose or dropped: files, folders, and zip archives, which are unpacked here in the browser.
 
+import { text } from "./strings.js";
+
 const IMAGE = /\.(jpe?g|png|webp|bmp)$/i;
 const MOST_FILES = 1000;
 const MOST_BYTES = 256 * 2 ** 20; // of the unpacked files of an archive
@@ -13,7 +15,7 @@ export async function imagesIn(files) {
   for (const file of files) {
     if (isZip(file)) found.push(...(await unzip(file)));
     else if (IMAGE.test(file.name)) found.push(file);
-    if (found.length > MOST_FILES) throw new TooMany(`More than ${MOST_FILES} images; send fewer at a time`);
+    if (found.length > MOST_FILES) throw new TooMany(text("too_many_images", { most: MOST_FILES }));
   }
   return found.sort((a, b) => pathOf(a).localeCompare(pathOf(b), undefined, { numeric: true }));
 }
@@ -52,7 +54,7 @@ export async function unzip(file) {
   const data = new DataView(await file.arrayBuffer());
   let end = data.byteLength - 22;
   while (end >= 0 && data.getUint32(end, true) !== 0x06054b50) end--;
-  if (end < 0) throw new Error(`${file.name} is not a zip archive`);
+  if (end < 0) throw new Error(text("no_zip", { name: file.name }));
   const files = [];
   let [at, bytes] = [data.getUint32(end + 16, true), 0];
   for (let left = data.getUint16(end + 10, true); left > 0 && data.getUint32(at, true) === 0x02014b50; left--) {
@@ -63,7 +65,7 @@ export async function unzip(file) {
     at += 46 + nameLength + extra + comment;
     if (!IMAGE.test(name)) continue;
     bytes += size;
-    if (files.length >= MOST_FILES || bytes > MOST_BYTES) throw new TooMany(`${file.name} holds too many images; send fewer at a time`);
+    if (files.length >= MOST_FILES || bytes > MOST_BYTES) throw new TooMany(text("zip_too_large", { name: file.name }));
     const start = local + 30 + data.getUint16(local + 26, true) + data.getUint16(local + 28, true);
     const image = new File([await inflate(new Uint8Array(data.buffer, start, packed), method, size)], name.split("/").at(-1));
     image.path = name;
@@ -75,14 +77,14 @@ export async function unzip(file) {
 // The declared size is a promise: reading stops where a file grows beyond it.
 async function inflate(packed, method, size) {
   if (method === 0) return packed;
-  if (method !== 8) throw new Error("the archive is packed in a way that this page cannot read");
+  if (method !== 8) throw new Error(text("zip_unknown"));
   const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
   const parts = [];
   for (let count = 0; ; ) {
     const { done, value } = await reader.read();
     if (done) return new Blob(parts);
     count += value.length;
-    if (count > size) throw new Error("the archive is damaged");
+    if (count > size) throw new Error(text("zip_damaged"));
     parts.push(value);
   }
 }

@@ -4,6 +4,7 @@ import { offerCorrections } from "./correct.js";
 import { drawBars, drawFaces, nameOf, titleOf } from "./draw.js";
 import { imagesIn, pathOf } from "./files.js";
 import { Rows } from "./rows.js";
+import { text } from "./strings.js";
 import { find, megabytes, offer, onFiles, percent, problemOf, say, show } from "./ui.js";
 import { offerReasons } from "./why.js";
 
@@ -15,7 +16,7 @@ const AT_ONCE = 2; // requests
 export class ImageTab {
   constructor(panel, about) {
     Object.assign(this, { panel, about, limits: about.limits });
-    find(panel, ".limit").textContent = `JPEG, PNG, WebP or BMP, up to ${megabytes(this.limits.image_bytes)}; several, a folder or a zip for a table`;
+    find(panel, ".limit").textContent = text("image_limit", { size: megabytes(this.limits.image_bytes) });
     onFiles(panel, (files) => this.take(files));
     find(panel, ".example").addEventListener("click", () => this.example());
     find(panel, ".curl").addEventListener("click", () => this.copyCommand());
@@ -34,7 +35,7 @@ export class ImageTab {
       const images = await imagesIn(files);
       if (images.length === 1) await this.label(images[0]);
       else if (images.length) await this.labelMany(images);
-      else say(this.panel, "There is no image among these files", true);
+      else say(this.panel, text("no_image"), true);
     } catch (error) {
       say(this.panel, error.message, true);
     }
@@ -48,12 +49,12 @@ export class ImageTab {
   // The result of a file; throws one line for a person.
   async predict(file, query = "") {
     if (file.size > this.limits.image_bytes) {
-      throw new Error(`The file has ${megabytes(file.size)}; the limit is ${megabytes(this.limits.image_bytes)}`);
+      throw new Error(text("file_too_large", { size: megabytes(file.size), most: megabytes(this.limits.image_bytes) }));
     }
     const form = new FormData();
     form.append("image", file);
     const response = await fetch(`/predict${query}`, { method: "POST", body: form }).catch(() => {
-      throw new Error("The server cannot be reached");
+      throw new Error(text("unreachable"));
     });
     if (!response.ok) throw new Error(await problemOf(response));
     return response.json();
@@ -62,14 +63,14 @@ export class ImageTab {
   async label(file) {
     const turn = (this.turn = {}); // a later image makes this one's result stale
     for (const part of [".result", ".many"]) show(find(this.panel, part), false);
-    say(this.panel, "Labelling");
+    say(this.panel, text("labelling"));
     try {
       const answer = await this.predict(file);
       const image = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => {
-        throw new Error("This browser cannot show the image");
+        throw new Error(text("image_not_shown"));
       });
       if (image.width !== answer.width || image.height !== answer.height) {
-        throw new Error("This browser does not turn the image upright; rotate it and save it again"); // WebP in Chromium
+        throw new Error(text("image_not_turned")); // WebP in Chromium
       }
       if (this.turn === turn) this.show(file, image, answer);
     } catch (error) {
@@ -81,7 +82,7 @@ export class ImageTab {
     const { panel } = this;
     const count = answer.faces.length;
     this.name = file.name;
-    say(panel, count ? `${count} face${count > 1 ? "s" : ""} found` : "No face found");
+    say(panel, count ? text("faces_found", { count }) : text("no_face"));
     const original = find(panel, ".pair img");
     if (original.src) URL.revokeObjectURL(original.src);
     original.src = URL.createObjectURL(file);
@@ -140,7 +141,7 @@ export class ImageTab {
       while (next < files.length && this.turn === turn) {
         const at = next++;
         results[at] = await this.labelLine(files[at], lines[at]);
-        say(panel, `Labelled ${++done} of ${files.length} images`, false, true);
+        say(panel, text("labelled_images", { done: ++done, total: files.length }), false, true);
       }
     };
     show(find(panel, ".cancel"), true);
@@ -149,7 +150,7 @@ export class ImageTab {
     show(find(panel, ".cancel"), false);
     const known = results.filter(Boolean);
     if (this.turn !== turn && find(panel, ".many").hidden) return; // another image has taken the tab
-    say(panel, `${known.length} images labelled, ${known.filter(({ result }) => result.detail).length} of them refused`);
+    say(panel, text("images_labelled", { count: known.length, refused: known.filter(({ result }) => result.detail).length }));
     const rows = new Rows(this.about, { images: true });
     for (const { name, result } of known) rows.add(name, result.detail ? null : result);
     offer(find(panel, ".many .csv"), rows.csv(), "expressions.csv");
@@ -192,7 +193,7 @@ export class ImageTab {
     const command = `curl -F 'image=@"${name}"' ${location.origin}/predict`;
     try {
       await navigator.clipboard.writeText(command);
-      say(this.panel, "Copied; run it in the folder of the image");
+      say(this.panel, text("copied"));
     } catch {
       say(this.panel, command); // no permission, or not over https
     }
@@ -211,7 +212,7 @@ function drawThumbnail(canvas, image) {
 
 function row(face, index) {
   const line = document.createElement("tr");
-  const says = (one) => [one.uncertain ? `uncertain (${one.label})` : one.label, percent(one.confidence)];
+  const says = (one) => [one.uncertain ? text("uncertain_title", { title: one.label }) : one.label, percent(one.confidence)];
   const second = face.compared ? says(face.compared) : [];
   const cells = [nameOf(face, index), ...says(face), ...second, face.x, face.y, face.width, face.height];
   for (const cell of cells) line.insertCell().textContent = cell;
@@ -220,9 +221,9 @@ function row(face, index) {
 
 // Columns for a second model, in both tables.
 function addColumns(panel, first, second) {
-  const heading = (text) => Object.assign(document.createElement("th"), { scope: "col", textContent: text });
+  const heading = (words) => Object.assign(document.createElement("th"), { scope: "col", textContent: words });
   find(panel, ".result thead th:nth-child(2)").textContent = first;
-  find(panel, ".result thead th:nth-child(3)").after(heading(second), heading("Confidence"));
-  find(panel, ".many thead th:last-child").textContent = `Largest face, ${first}`;
+  find(panel, ".result thead th:nth-child(3)").after(heading(second), heading(text("confidence")));
+  find(panel, ".many thead th:last-child").textContent = `${text("largest_face")}, ${first}`;
   find(panel, ".many thead tr").append(heading(second));
 }

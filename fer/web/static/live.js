@@ -2,6 +2,7 @@
 
 import { nameOf } from "./draw.js";
 import { Rows } from "./rows.js";
+import { text } from "./strings.js";
 import { find, offer, show } from "./ui.js";
 
 const SPAN = 60; // seconds of a timeline
@@ -34,7 +35,7 @@ export class Session {
   pause(on) {
     this.paused = on;
     const button = find(this.panel, ".pause");
-    button.textContent = on ? "Resume" : "Pause";
+    button.textContent = text(on ? "resume" : "pause");
     this.onpause?.(on);
   }
 
@@ -61,7 +62,7 @@ export class Session {
     if (!canvas) {
       canvas = section.appendChild(document.createElement("canvas"));
       canvas.className = "timeline";
-      canvas.title = "The last minute: the colour is the label, the height its confidence";
+      canvas.title = text("last_minute");
       section.querySelectorAll("dt").forEach((term, row) => term.style.setProperty("--label", this.color(row)));
       section.classList.add("timed");
     }

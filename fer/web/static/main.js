@@ -2,6 +2,7 @@
 
 import { Camera } from "./camera.js";
 import { ImageTab } from "./image.js";
+import { text } from "./strings.js";
 import { find, problemOf, say, show } from "./ui.js";
 import { Video } from "./video.js";
 import { Webcam } from "./webcam.js";
@@ -46,14 +47,16 @@ async function ask(path) {
 }
 
 const [about, { cameras }] = await Promise.all([ask("/health"), ask("/cameras")]).catch((error) => {
-  const reason = error instanceof TypeError ? "The server cannot be reached" : error.message; // fetch's own errors
-  for (const panel of Object.values(panels)) say(panel, `${reason}; load this page again`, true);
+  const reason = error instanceof TypeError ? text("unreachable") : error.message; // fetch's own errors
+  for (const panel of Object.values(panels)) say(panel, text("load_again", { reason }), true);
   throw error;
 });
-const second = about.compared ? `; images also by ${about.compared.model}: ${about.compared.labels.join(", ")}` : "";
-find(document, "#model").textContent = `${about.model}: ${about.labels.join(", ")}${second}`;
+const described = ({ model, labels }) => `${model}: ${labels.join(", ")}`;
+find(document, "#model").textContent = about.compared
+  ? text("two_models", { first: described(about), second: described(about.compared) })
+  : described(about);
 show(find(document, "#collects"), about.collects);
-find(document, "#keep").textContent = Math.round(about.limits.video_keep_seconds / 60);
+find(document, "#keep").textContent = text("data_video", { count: Math.round(about.limits.video_keep_seconds / 60) });
 if (!cameras.length) {
   show(find(document, "#tab-camera"), false);
   if (!panels.camera.hidden) choose("webcam");

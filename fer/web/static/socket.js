@@ -1,5 +1,7 @@
 // A WebSocket that comes back: after a break it is opened again, less and less eagerly; a refusal by the server is final.
 
+import { text } from "./strings.js";
+
 const PAUSES = [1, 2, 5, 10]; // seconds
 
 export class Line {
@@ -24,7 +26,7 @@ export class Line {
     socket.onclose = () => {
       if (this.closed) return;
       const pause = PAUSES[Math.min(this.tries++, PAUSES.length - 1)];
-      this.told(`The connection to the server is lost, trying again in ${pause} s`, false);
+      this.told(text("connection_lost", { seconds: pause }), false);
       this.timer = setTimeout(() => this.open(), 1000 * pause);
     };
   }
@@ -57,6 +59,6 @@ export class Rate {
     const now = performance.now();
     this.times = [...this.times.filter((time) => now - time < 2000), now];
     const passed = now - this.times[0];
-    return passed > 500 ? `${((1000 * (this.times.length - 1)) / passed).toFixed(0)} labelled frames/s` : "";
+    return passed > 500 ? text("rate", { rate: ((1000 * (this.times.length - 1)) / passed).toFixed(0) }) : "";
   }
 }

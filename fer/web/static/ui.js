@@ -1,6 +1,7 @@
 // What the four tabs share: finding elements, telling a person in one line, files chosen or dropped.
 
 import { dropped } from "./files.js";
+import { text } from "./strings.js";
 
 export const find = (root, selector) => root.querySelector(selector);
 
@@ -9,10 +10,10 @@ export function show(element, visible) {
 }
 
 // `quietly` is for figures that change several times a second, which nobody wants to have read out.
-export function say(panel, text, problem = false, quietly = false) {
+export function say(panel, words, problem = false, quietly = false) {
   const status = find(panel, ".status");
   status.ariaLive = quietly ? "off" : "polite";
-  if (status.textContent !== text) status.textContent = text; // the same words again would be read out again
+  if (status.textContent !== words) status.textContent = words; // the same words again would be read out again
   status.classList.toggle("problem", problem);
 }
 
@@ -21,7 +22,7 @@ export async function problemOf(response) {
   try {
     return (await response.json()).detail;
   } catch {
-    return `the server answered ${response.status}`;
+    return text("answered", { status: response.status });
   }
 }
 

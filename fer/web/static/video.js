@@ -1,5 +1,6 @@
 // A video file: sent, labelled while a bar shows the progress, shown, and deleted on the server when the client leaves.
 
+import { text } from "./strings.js";
 import { find, megabytes, onFiles, problemOf, say, show } from "./ui.js";
 
 const ASK = 500; // milliseconds between two questions how far it is
@@ -10,8 +11,7 @@ const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseco
 export class Video {
   constructor(panel, limits) {
     Object.assign(this, { panel, limits });
-    const minutes = limits.video_seconds / 60;
-    find(panel, ".limit").textContent = `MP4, MOV, WebM, MKV, AVI or MPEG, up to ${megabytes(limits.video_bytes)} and ${minutes} minutes`;
+    find(panel, ".limit").textContent = text("video_limit", { size: megabytes(limits.video_bytes), count: limits.video_seconds / 60 });
     onFiles(panel, ([file]) => this.send(file));
     find(panel, ".cancel").addEventListener("click", () => this.cancel());
     addEventListener("pagehide", () => this.forget());
@@ -20,23 +20,23 @@ export class Video {
   send(file) {
     this.forget();
     if (file.size > this.limits.video_bytes) {
-      return this.end(`The file has ${megabytes(file.size)}; the limit is ${megabytes(this.limits.video_bytes)}`);
+      return this.end(text("file_too_large", { size: megabytes(file.size), most: megabytes(this.limits.video_bytes) }));
     }
     const upload = (this.upload = new XMLHttpRequest()); // fetch tells no progress of an upload
     upload.open("POST", "/videos");
     upload.responseType = "json";
     upload.setRequestHeader("Content-Type", "application/octet-stream");
-    upload.upload.onprogress = ({ loaded, total }) => this.progress(loaded / total, `Sending, ${megabytes(loaded)} of ${megabytes(total)}`);
-    upload.onerror = () => this.upload === upload && this.end("The server cannot be reached");
+    upload.upload.onprogress = ({ loaded, total }) => this.progress(loaded / total, text("sending_part", { done: megabytes(loaded), total: megabytes(total) }));
+    upload.onerror = () => this.upload === upload && this.end(text("unreachable"));
     upload.onload = () => {
       if (this.upload !== upload) return;
       this.upload = null;
-      if (upload.status !== 202) return this.end(upload.response?.detail ?? `the server answered ${upload.status}`);
+      if (upload.status !== 202) return this.end(upload.response?.detail ?? text("answered", { status: upload.status }));
       this.id = upload.response.id;
       this.begun = null;
       this.ask(this.id);
     };
-    this.progress(null, "Sending");
+    this.progress(null, text("sending"));
     upload.send(file);
   }
 
@@ -55,9 +55,9 @@ export class Video {
         this.result(job);
         return this.keep(id);
       }
-      if (job.state === "failed" || job.state === "cancelled") return this.end(job.detail || `The video is ${job.state}`);
+      if (job.state === "failed" || job.state === "cancelled") return this.end(job.detail || text(`video_${job.state}`));
       if (job.state === "working") this.working(job);
-      else this.progress(null, job.state === "waiting" ? "Waiting for its turn" : "The server cannot be reached, trying again");
+      else this.progress(null, text(job.state === "waiting" ? "waiting" : "unreachable_now"));
       await pause(ASK);
     }
   }
@@ -74,21 +74,22 @@ export class Video {
   working({ frames, total }) {
     this.begun ??= { time: performance.now(), frames };
     const rate = (frames - this.begun.frames) / (performance.now() - this.begun.time); // frames a millisecond
-    const left = total && rate > 0 ? `, ${Math.ceil((total - frames) / rate / 1000)} s left` : "";
-    this.progress(total ? frames / total : null, `Labelling, ${frames} ${total ? `of ${total} ` : ""}frames${left}`);
+    const key = !total ? "frames" : rate > 0 ? "frames_of_left" : "frames_of";
+    const words = text(key, { done: frames, total, seconds: Math.ceil((total - frames) / rate / 1000) });
+    this.progress(total ? frames / total : null, words);
   }
 
-  progress(share, text) {
+  progress(share, words) {
     const bar = find(this.panel, "progress");
     if (share === null) bar.removeAttribute("value");
     else bar.value = Math.min(1, share);
     show(find(this.panel, ".work"), true);
-    say(this.panel, text, false, true);
+    say(this.panel, words, false, true);
   }
 
   result(job) {
     show(find(this.panel, ".work"), false);
-    say(this.panel, job.detail || "Done");
+    say(this.panel, job.detail || text("done"));
     const place = `/videos/${this.id}`;
     find(this.panel, "video").src = find(this.panel, ".copy").href = `${place}/annotated.mp4`;
     find(this.panel, ".rows").href = `${place}/rows.csv`;
@@ -99,7 +100,7 @@ export class Video {
 
   cancel() {
     this.forget();
-    say(this.panel, "Cancelled; the server keeps nothing of the video");
+    say(this.panel, text("video_dropped"));
   }
 
   end(reason) {

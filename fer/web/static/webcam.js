@@ -3,19 +3,20 @@
 import { drawBars, drawFaces } from "./draw.js";
 import { Session } from "./live.js";
 import { Line, Rate } from "./socket.js";
+import { text } from "./strings.js";
 import { find, say, show } from "./ui.js";
 
 const LONGEST = 640; // pixels: the longer side of an image that is sent
 const QUALITY = 0.8;
 const KEEP = 20_000; // milliseconds
 const IN_FLIGHT = 2; // images on their way at once: one travels while the other is labelled
+// What is said of the errors of getUserMedia.
 const REFUSALS = {
-  NotAllowedError: "This page may not use the camera. Allow it in the browser's address bar, then start again.",
-  NotFoundError: "No camera was found on this device.",
-  NotReadableError: "The camera is there but cannot be read; another program may be using it.",
-  OverconstrainedError: "That camera is gone; choose another.",
+  NotAllowedError: "camera_not_allowed",
+  NotFoundError: "camera_not_found",
+  NotReadableError: "camera_not_readable",
+  OverconstrainedError: "camera_gone",
 };
-const INSECURE = "Browsers give the camera only to pages from this computer (localhost) or over https.";
 
 export class Webcam {
   constructor(panel, about) {
@@ -35,20 +36,20 @@ export class Webcam {
 
   async start() {
     this.stop();
-    if (!navigator.mediaDevices?.getUserMedia) return say(this.panel, INSECURE, true);
+    if (!navigator.mediaDevices?.getUserMedia) return say(this.panel, text("camera_insecure"), true);
     const turn = (this.turn = {}); // whoever has stopped or started again in the meantime has another
-    say(this.panel, "Asking for the camera");
+    say(this.panel, text("asking_for_camera"));
     const deviceId = find(this.devices, "select").value;
     const wanted = { width: { ideal: 1280 }, height: { ideal: 720 }, ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" }) };
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
       if (this.turn !== turn) return stream.getTracks().forEach((track) => track.stop());
       this.stream = stream;
-      stream.getVideoTracks()[0].onended = () => this.end("The camera has been unplugged or taken away.");
+      stream.getVideoTracks()[0].onended = () => this.end(text("camera_unplugged"));
       this.video.srcObject = stream;
       await this.video.play();
     } catch (error) {
-      if (this.turn === turn) this.end(REFUSALS[error.name] ?? `The camera cannot be used (${error.message}).`);
+      if (this.turn === turn) this.end(text(REFUSALS[error.name] ?? "camera_unusable", { reason: error.message }));
       return;
     }
     if (this.turn !== turn) return;
@@ -56,11 +57,11 @@ export class Webcam {
     this.session.begin();
     await this.list();
     [this.inFlight, this.rate] = [0, new Rate()];
-    say(this.panel, "Connecting");
+    say(this.panel, text("connecting"));
     this.line = new Line("/live", {
-      opened: () => ((this.inFlight = 0), say(this.panel, "Connected")), // until the first answer
+      opened: () => ((this.inFlight = 0), say(this.panel, text("connected"))), // until the first answer
       heard: (answer) => this.hear(answer),
-      told: (text, final) => (final ? this.end(text) : (this.clear(), say(this.panel, text, true))),
+      told: (words, final) => (final ? this.end(words) : (this.clear(), say(this.panel, words, true))),
     });
     this.next(turn);
   }
@@ -95,7 +96,7 @@ export class Webcam {
     drawBars(find(this.panel, ".faces"), answer.faces);
     this.session.add(answer);
     find(this.panel, ".rate").textContent = this.rate.tick();
-    say(this.panel, answer.faces.length ? "" : "No face in sight");
+    say(this.panel, answer.faces.length ? "" : text("no_face_in_sight"));
   }
 
   // While it is paused, a frame now and then keeps the connection.
@@ -122,7 +123,7 @@ export class Webcam {
   async list() {
     const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
     const chosen = this.stream?.getVideoTracks()[0].getSettings().deviceId;
-    const options = cameras.map(({ label, deviceId }, i) => new Option(label || `camera ${i + 1}`, deviceId, false, deviceId === chosen));
+    const options = cameras.map(({ label, deviceId }, i) => new Option(label || text("camera_number", { number: i + 1 }), deviceId, false, deviceId === chosen));
     find(this.devices, "select").replaceChildren(...options);
     show(this.devices, cameras.length > 1);
   }
@@ -136,7 +137,7 @@ export class Webcam {
   leave() {
     if (!this.turn) return;
     this.stop();
-    say(this.panel, "The webcam was turned off while it was out of sight.");
+    say(this.panel, text("webcam_left"));
   }
 
   stop() {

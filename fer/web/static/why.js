@@ -1,5 +1,6 @@
 // "Why?": a heat map over a face shows which parts of it speak for its label.
 
+import { text } from "./strings.js";
 import { find } from "./ui.js";
 
 const OPACITY = 0.6; // where the evidence is strongest
@@ -18,7 +19,7 @@ export function offerReasons(container, faces, most, explain, changed) {
   [...container.children].slice(0, most).forEach((section, index) => {
     const button = document.createElement("button");
     button.className = "why";
-    button.textContent = `Why ${faces[index].label}?`;
+    button.textContent = text("why", { label: faces[index].label });
     button.ariaPressed = "false";
     find(section, "dl").after(button); // the first model's
     button.addEventListener("click", async () => {
@@ -30,7 +31,7 @@ export function offerReasons(container, faces, most, explain, changed) {
         }
         const on = shown.has(index);
         button.ariaPressed = String(on);
-        const words = `The brighter a part of face ${index + 1}, the more it speaks for "${faces[index].label}"`;
+        const words = text("why_words", { face: index + 1, label: faces[index].label });
         changed([...shown].map(([at, map]) => ({ face: faces[at], map })), on ? words : "");
       } catch (error) {
         explained = null; // asked again at the next click
