@@ -73,6 +73,22 @@ def vgg(pixels, *, width=32, dropout=(0.1, 0.15, 0.2, 0.25), dense_dropout=0.3):
     return _pooled(x, dense_dropout)
 
 
+def vgg_slim(pixels, *, width=64, dropout=(0.0, 0.05, 0.1, 0.15), dense_dropout=0.2):
+    """A vgg whose first stage is one convolution of half the `width`; the others have two: width x 1, 2 and 4.
+
+    Convolutions of few channels on the whole image take a CPU as long as all the others together: this network of
+    1.17 M parameters trains a third faster than `vgg` of width 32, which has as many.
+    """
+    x = pixels
+    for i, filters in enumerate((width // 2, width, 2 * width, 4 * width)):
+        for part in "ab" if i else "a":
+            name = f"block{i + 1}_{part}"
+            x = keras.layers.ReLU(name=f"{name}_relu")(_normed_conv(x, name, filters))
+        x = keras.layers.MaxPooling2D(name=f"block{i + 1}_pool")(x)
+        x = keras.layers.Dropout(_rate(dropout, i), name=f"block{i + 1}_dropout")(x)
+    return _pooled(x, dense_dropout)
+
+
 def se_resnet(pixels, *, width=64, dropout=0.2, dense_dropout=0.2):
     """A narrow ResNet with squeeze-and-excitation: stages of width x 1, 2, 4 and 4, two residual blocks each."""
     x = keras.layers.ReLU(name="stem_relu")(_normed_conv(pixels, "stem", width))
@@ -91,6 +107,7 @@ NETWORKS: dict[str, Callable] = {
     "five-conv": five_conv,
     "four-block-wide": four_block_wide,
     "vgg": vgg,
+    "vgg-slim": vgg_slim,
     "se-resnet": se_resnet,
 }
 
@@ -115,7 +132,8 @@ def build(
         spec: size and channels of the input.
         crop: side of the central crop that the network sees, in pixels; None for the whole image. Shifted images
             then give exactly the classic corner crops (see `tta.views`).
-        width: channels of the first block, for networks that have this parameter; None for the default.
+        width: channels of the first block (vgg-slim: of the second), for networks that have this parameter; None for
+            the default.
         any_size: leave height and width of the input undefined, for networks that end in global pooling.
         dropout: rate after each convolution block, or one rate per block; None for the default.
         dense_dropout: the same for the dense layers.

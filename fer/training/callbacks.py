@@ -9,7 +9,8 @@ import numpy as np
 from fer.models.weights import copies
 from fer.training.augmentation import Augmentation
 from fer.training.batches import Batches
-from fer.training.recipes import Recipe
+from fer.training.compile import TargetLoss
+from fer.training.recipes import AUGMENTATION, Recipe
 
 REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are estimated anew for averaged weights
 
@@ -32,18 +33,28 @@ class Reseed(keras.callbacks.Callback):
             generator.state.assign(state.astype(np.dtype(keras.backend.standardize_dtype(generator.state.dtype))))
 
 
-class ProgressiveResizing(keras.callbacks.Callback):
-    """Begins with smaller images, where a step costs less (Howard 2018, the DAWNBench training of ImageNet)."""
+class Phases(keras.callbacks.Callback):
+    """Changes the training step between epochs: smaller images at first, the late phase at the end.
 
-    def __init__(self, augmentation: Augmentation, recipe: Recipe):
+    With smaller images a step costs less (Howard 2018, the DAWNBench training of ImageNet). In the late phase the
+    network meets images and targets that are closer to those it is judged on.
+    """
+
+    def __init__(self, augmentation: Augmentation, loss: TargetLoss, recipe: Recipe):
         super().__init__()
-        self.augmentation, self.recipe = augmentation, recipe
+        self.augmentation, self.loss, self.recipe = augmentation, loss, recipe
+        self.now: tuple[int | None, bool] = (None, False)  # side of the images, and whether the phase is late
 
     def on_epoch_begin(self, epoch, logs=None):
-        side = self.recipe.side(epoch)
-        if side != self.augmentation.side:
-            self.augmentation.side = side
-            self.model.make_train_function(force=True)  # the compiled step holds the old side
+        recipe = self.recipe
+        wanted = (recipe.side(epoch) if recipe.progressive_sizes else None, recipe.is_late(epoch))
+        if wanted == self.now:
+            return
+        self.augmentation.side, late = self.now = wanted
+        for name in AUGMENTATION.keys() - {"flip"}:
+            setattr(self.augmentation, name, getattr(recipe, name) * (recipe.late_augmentation if late else 1))
+        self.loss.label_smoothing = 0.0 if late else recipe.label_smoothing
+        self.model.make_train_function(force=True)  # the compiled step holds the old settings
 
 
 class AveragedWeights(keras.callbacks.SwapEMAWeights):

@@ -14,8 +14,8 @@ from fer.models.device import JIT_COMPILE, dtype_policy
 from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
 from fer.training.batches import ALONE, Accuracy, Batches, validation_data
-from fer.training.callbacks import AveragedWeights, ProgressiveResizing, Reseed
-from fer.training.compile import loss, optimizer
+from fer.training.callbacks import AveragedWeights, Phases, Reseed
+from fer.training.compile import TargetLoss, optimizer
 from fer.training.config import TrainingConfig
 from fer.training.distribute import Workers
 from fer.training.recipes import Recipe
@@ -61,7 +61,8 @@ def fit(
         validation: images that decide about rate, stop and best epoch; the same labels in the same order.
         config: recipe, seed, precision and places; the data, `init` and `teacher` that it names are not loaded here.
         init: start from this classifier's weights; see `weight_transfer.transfer`.
-        teachers: classifiers to distil: their predictions for the augmented images are part of the loss.
+        teachers: classifiers to distil: their predictions for the augmented images are part of the loss, or with
+            `teacher_once` those for the unchanged images part of the targets.
         metadata: kept in the model file beside epoch and scores; by default that of the configuration.
         resume: continue after the last finished epoch of the run folder.
         tensorboard: also write TensorBoard logs into the run folder.
@@ -82,18 +83,22 @@ def fit(
     network = build(recipe, train.labels, dtype, any_size=bool(recipe.progressive_sizes))
     if init is not None:
         weight_transfer.transfer(init, network, train.labels)
-    batches = Batches(train, recipe, config.seed, workers)
+    lesson, online = train, bool(teachers) and not recipe.teacher_once
+    if teachers and recipe.teacher_once:
+        lesson = distillation.taught(train, teachers, recipe.teacher_share, dtype=dtype, flip=recipe.teacher_flip)
+    batches = Batches(lesson, recipe, config.seed, workers)
     augmentation = Augmentation.from_recipe(recipe, seed=config.seed)
     layers = [keras.Input(spec_of(recipe).shape), augmentation, network]
-    if teachers:
+    if online:
         predict = distillation.mean_prediction(teachers, train.labels, dtype=dtype, flip=recipe.teacher_flip)
         options = {"share": recipe.teacher_share, "temperature": recipe.teacher_temperature}
         model = distillation.Student(layers, predict, **options, name="training")
     else:
         model = keras.Sequential(layers, name="training")
+    loss = TargetLoss(recipe)
     model.compile(
         optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=dtype),
-        loss=loss(recipe),
+        loss=loss,
         metrics=[Accuracy(name="accuracy")],
         jit_compile=JIT_COMPILE,
     )
@@ -101,7 +106,7 @@ def fit(
     best = BestModel(network, build(recipe, train.labels), train.labels, config, metadata, workers)
     callbacks = [
         Reseed(batches, network, augmentation, config.seed),
-        *([ProgressiveResizing(augmentation, recipe)] if recipe.progressive_sizes else []),
+        Phases(augmentation, loss, recipe),
         best,
         *([AveragedWeights(network, batches)] if recipe.ema else []),
         *_keras_callbacks(config, tensorboard and workers.is_first),

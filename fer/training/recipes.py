@@ -55,7 +55,8 @@ class Recipe:
         0, "side of the centre crop that the network sees, pixels; 0 = the whole image", None, NOT_NEGATIVE
     )
     width: int = _field(
-        0, "channels of the first block of four-block, vgg or se-resnet; 0 = its own", None, NOT_NEGATIVE
+        0, "channels of the first block of four-block, vgg or se-resnet, of the second of vgg-slim; 0 = its own", None,
+        NOT_NEGATIVE,
     )
     dropout: tuple[float, ...] = _field(
         (0.25,), "dropout rate after the convolution blocks: one, or one per block (0.1,0.2)", None, DROPOUT_RATES
@@ -71,6 +72,12 @@ class Recipe:
     epochs: int = _field(48, "epochs at most", None, AT_LEAST_1)
     progressive_sizes: tuple[int, ...] = _field(
         (), "progressive resizing: image sides of the first half of the epochs, pixels (32,40)"
+    )
+    late_share: float = _field(
+        0.0, "late phase: share of the epochs, at the end, with lighter augmentation and no label smoothing", None, SHARE
+    )
+    late_augmentation: float = _field(
+        0.4, "late phase: factor of all amounts of augmentation but the mirror images", None, SHARE
     )
     batch_size: int = _field(128, "images per step", None, AT_LEAST_1)
     optimizer: str = _field("adam", "optimizer; sgd uses Nesterov momentum 0.9", OPTIMIZERS)
@@ -101,6 +108,9 @@ class Recipe:
     teacher_share: float = _field(0.6, "distillation: share of the loss against the teachers", None, SHARE)
     teacher_temperature: float = _field(2.0, "distillation: temperature", None, POSITIVE)
     teacher_flip: bool = _field(False, "distillation: average each teacher over an image and its mirror image")
+    teacher_once: bool = _field(
+        False, "distillation: the teachers see each image once, before the first epoch, not each augmented one"
+    )
     ema: float = _field(0.0, "decay per step of the moving average of the weights (0.999); 0 = off", None, BELOW_1)
 
     flip: bool = _augmentation(False, "mirror half of the images")
@@ -136,6 +146,10 @@ class Recipe:
         sides = self.progressive_sizes
         stage = epoch * 2 * len(sides) // self.epochs
         return sides[stage] if stage < len(sides) else self.size
+
+    def is_late(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, belongs to the late phase."""
+        return epoch >= self.epochs - round(self.late_share * self.epochs)
 
     @property
     def augments(self) -> bool:
@@ -185,6 +199,21 @@ VGG = Recipe(
     brightness=0.1,
     contrast=0.2,
     erasing=0.2,
+)
+
+FER2013_FAST = replace(
+    VGG,
+    name="fer2013-fast",
+    summary="the bundled fast network in one command, from scratch: give --votes, --vote-mode mixed, --teacher fer2013",
+    network="vgg-slim",
+    width=64,
+    dropout=(0.0, 0.05, 0.1, 0.15),
+    dense_dropout=(0.2,),
+    epochs=60,
+    label_smoothing=0.0,
+    late_share=0.2,
+    teacher_once=True,
+    teacher_flip=True,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -273,6 +302,7 @@ RECIPES: dict[str, Recipe] = {
             label_smoothing=0.05,
             ema=0.9995,
         ),
+        FER2013_FAST,
         Recipe(
             "four-block-rgb",
             "a colour network with wide 5x5 blocks; its authors report 69 % on a random tenth of fer2013.csv",

@@ -279,10 +279,10 @@ def test_progressive_resizing_recompiles_the_step(tmp_path):
     def pooled(pixels, *, width=4, dropout, dense_dropout):
         return keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(width, 3, padding="same")(pixels))
 
-    original = fit.ProgressiveResizing.on_epoch_begin
+    original = fit.Phases.on_epoch_begin
     with (
         mock.patch.dict("fer.models.networks.NETWORKS", pooled=pooled),
-        mock.patch.object(fit.ProgressiveResizing, "on_epoch_begin", look),
+        mock.patch.object(fit.Phases, "on_epoch_begin", look),
     ):
         run = tiny.fit(tmp_path, network="pooled", progressive_sizes=(6, 9), epochs=4, flip=True)
     assert sides == [(6, 6), (9, 9), (12, 12), (12, 12)]
