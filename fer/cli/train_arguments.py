@@ -22,7 +22,8 @@ NEEDS = {
     **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
     "monitor": ("--patience", lambda config: config.recipe.patience),
     "focal_gamma": ("--loss focal", lambda config: config.recipe.loss == "focal"),
-    **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip"), _TEACHER),
+    "late_augmentation": ("--late-share", lambda config: config.recipe.late_share),
+    **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip", "teacher_once"), _TEACHER),
 }
 
 
@@ -91,6 +92,8 @@ def resolve(args: argparse.Namespace) -> TrainingConfig:
     for name, (needed, has) in NEEDS.items():
         if name in given and not has(config):
             raise FerError(f"{_flag(name)} has no effect without {needed}")
+    if "teacher_temperature" in given and config.recipe.teacher_once:
+        raise FerError("--teacher-temperature has no effect with --teacher-once")
     if (taken := config.existing()) and not args.overwrite and not args.diagram:
         choices = "go on with --resume, start again with --overwrite, or choose another place"
         raise FerError(f"{taken} exists: {choices}")

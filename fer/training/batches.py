@@ -27,7 +27,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, workers: Workers = ALONE):
         super().__init__()
-        self.dataset, self.mixup, self.seed = dataset, recipe.mixup, seed
+        self.dataset, self.recipe, self.mixup, self.seed = dataset, recipe, recipe.mixup, seed
         self.batch_size = min(recipe.batch_size, len(dataset))
         if self.batch_size % workers.devices:
             raise FerError(f"a batch of {self.batch_size} images cannot be shared evenly by {workers.devices} devices")
@@ -42,10 +42,13 @@ class Batches(keras.utils.PyDataset):
         return len(self.dataset) // self.batch_size
 
     def start(self, epoch: int) -> None:
-        """Sets the epoch, and with it the order of the images."""
+        """Sets the epoch, and with it the order of the images and the smoothing of their targets."""
         self.epoch = epoch
         self.ahead.clear()
         self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+        # Here and not in the loss: the late phase has none, and the validation loss is that of the plain labels.
+        spread = 0.0 if self.recipe.is_late(epoch) else self.recipe.label_smoothing
+        self.targets = (1 - spread) * self.dataset.targets + spread / len(self.dataset.labels)
 
     def images(self, index: int) -> np.ndarray:
         """The images of a whole batch without mixup, uint8 (b, size, size, channels)."""
@@ -86,7 +89,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         batch = self._chosen(index)
         images, partner_images = self._decoded(index)
-        arrays = [self.dataset.targets] if self.weights is None else [self.dataset.targets, self.weights]
+        arrays = [self.targets] if self.weights is None else [self.targets, self.weights]
         numbers = [array[batch[self.part]] for array in arrays]
         if partner_images is not None:
             share, partner = self._mix(index)

@@ -9,7 +9,6 @@ import numpy as np
 from fer.models.weights import copies
 from fer.training.augmentation import Augmentation
 from fer.training.batches import Batches
-from fer.training.compile import TargetLoss
 from fer.training.recipes import AUGMENTATION, Recipe
 
 REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are estimated anew for averaged weights
@@ -37,12 +36,12 @@ class Phases(keras.callbacks.Callback):
     """Changes the training step between epochs: smaller images at first, the late phase at the end.
 
     With smaller images a step costs less (Howard 2018, the DAWNBench training of ImageNet). In the late phase the
-    network meets images and targets that are closer to those it is judged on.
+    network meets images that are closer to those it is judged on; `Batches` then leaves their targets as they are.
     """
 
-    def __init__(self, augmentation: Augmentation, loss: TargetLoss, recipe: Recipe):
+    def __init__(self, augmentation: Augmentation, recipe: Recipe):
         super().__init__()
-        self.augmentation, self.loss, self.recipe = augmentation, loss, recipe
+        self.augmentation, self.recipe = augmentation, recipe
         self.now: tuple[int | None, bool] = (None, False)  # side of the images, and whether the phase is late
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -53,7 +52,6 @@ class Phases(keras.callbacks.Callback):
         self.augmentation.side, late = self.now = wanted
         for name in AUGMENTATION.keys() - {"flip"}:
             setattr(self.augmentation, name, getattr(recipe, name) * (recipe.late_augmentation if late else 1))
-        self.loss.label_smoothing = 0.0 if late else recipe.label_smoothing
         self.model.make_train_function(force=True)  # the compiled step holds the old settings
 
 

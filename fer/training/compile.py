@@ -42,23 +42,8 @@ def _learning_rate(recipe: Recipe, steps: int) -> float | keras.optimizers.sched
     )
 
 
-class TargetLoss(keras.losses.Loss):
-    """Cross-entropy or focal loss (Lin et al. 2017) against target distributions.
-
-    Attributes:
-        label_smoothing: share of a target that is spread evenly; Keras' own losses keep theirs out of reach, and the
-            late phase of a training sets it to 0.
-    """
-
-    def __init__(self, recipe: Recipe):
-        super().__init__(name="loss")
-        self.focal_gamma = recipe.focal_gamma if recipe.loss == "focal" else None
-        self.label_smoothing = recipe.label_smoothing
-
-    def call(self, y_true, y_pred):
-        """Losses float32 (n,) of targets and probabilities (n, k)."""
-        if self.focal_gamma is None:
-            return keras.losses.categorical_crossentropy(y_true, y_pred, label_smoothing=self.label_smoothing)
-        return keras.losses.categorical_focal_crossentropy(
-            y_true, y_pred, alpha=1.0, gamma=self.focal_gamma, label_smoothing=self.label_smoothing
-        )
+def loss(recipe: Recipe) -> keras.losses.Loss:
+    """Cross-entropy or focal loss (Lin et al. 2017) against target distributions; `Batches` smooths the labels."""
+    if recipe.loss == "focal":
+        return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=recipe.focal_gamma)
+    return keras.losses.CategoricalCrossentropy()

@@ -15,7 +15,7 @@ from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
 from fer.training.batches import ALONE, Accuracy, Batches, validation_data
 from fer.training.callbacks import AveragedWeights, Phases, Reseed
-from fer.training.compile import TargetLoss, optimizer
+from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
 from fer.training.distribute import Workers
 from fer.training.recipes import Recipe
@@ -95,10 +95,9 @@ def fit(
         model = distillation.Student(layers, predict, **options, name="training")
     else:
         model = keras.Sequential(layers, name="training")
-    loss = TargetLoss(recipe)
     model.compile(
         optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=dtype),
-        loss=loss,
+        loss=loss(recipe),
         metrics=[Accuracy(name="accuracy")],
         jit_compile=JIT_COMPILE,
     )
@@ -106,7 +105,7 @@ def fit(
     best = BestModel(network, build(recipe, train.labels), train.labels, config, metadata, workers)
     callbacks = [
         Reseed(batches, network, augmentation, config.seed),
-        Phases(augmentation, loss, recipe),
+        Phases(augmentation, recipe),
         best,
         *([AveragedWeights(network, batches)] if recipe.ema else []),
         *_keras_callbacks(config, tensorboard and workers.is_first),

@@ -30,6 +30,8 @@ FLAGS = {
     "average_duplicates": (None, True),
     "epochs": ("7", 7),
     "progressive_sizes": ("32,40", (32, 40)),
+    "late_share": ("0.25", 0.25),
+    "late_augmentation": ("0.5", 0.5),
     "batch_size": ("32", 32),
     "optimizer": ("sgd", "sgd"),
     "learning_rate": ("3e-2", 0.03),
@@ -52,6 +54,7 @@ FLAGS = {
     "teacher_share": ("0.3", 0.3),
     "teacher_temperature": ("4", 4.0),
     "teacher_flip": (None, True),
+    "teacher_once": (None, True),
     "ema": ("0.99", 0.99),
     "flip": (None, True),
     "rotation": ("15", 15.0),
@@ -71,9 +74,11 @@ WITH = {
     "min_learning_rate": {"schedule": "plateau"},
     "monitor": {"patience": 3},
     "focal_gamma": {"loss": "focal"},
+    "late_augmentation": {"late_share": 0.2},
     "teacher_share": {"teacher": "t.keras"},
     "teacher_temperature": {"teacher": "t.keras"},
     "teacher_flip": {"teacher": "t.keras"},
+    "teacher_once": {"teacher": "t.keras"},
     "vote_mode": {"votes": "v.csv"},
     "vote_share": {"vote_mode": "mixed", "votes": "v.csv"},  # what it needs, and what that needs
 }
@@ -116,10 +121,17 @@ def test_every_field_of_a_recipe_is_a_flag_that_overrides_it_alone(name):
 def test_a_flag_without_effect_is_refused_with_what_it_needs(name, elsewhere):
     text = FLAGS[name][0] if name in FLAGS else "majority"
     other, value = next(iter(WITH[name].items()))
-    needed = flag(other) if other in ("patience", "teacher", "votes") else f"{flag(other)} {value}"
+    needed = flag(other) if other in ("patience", "teacher", "votes", "late_share") else f"{flag(other)} {value}"
     with pytest.raises(FerError, match=f"^{flag(name)} has no effect without {needed}$"):
         configure("--recipe", "five-conv", flag(name), *([text] if text else []))
     assert list(elsewhere.iterdir()) == []
+
+
+def test_teachers_that_see_each_image_once_have_no_temperature():
+    with pytest.raises(FerError, match=r"^--teacher-temperature has no effect with --teacher-once$"):
+        configure("--recipe", "fer2013-fast", "--teacher", "t.keras", "--teacher-temperature", "3")
+    again = ("--no-teacher-once", "--teacher-temperature", "3")
+    assert configure("--recipe", "fer2013-fast", "--teacher", "t.keras", *again).recipe.teacher_temperature == 3
 
 
 def test_every_flag_that_needs_another_is_known_here():

@@ -202,6 +202,15 @@ def test_batch_normalization_stands_where_the_originals_have_it(name, first, sec
         assert names.index(f"{block}_{first}") + 1 == names.index(f"{block}_{second}")
 
 
+def test_a_slim_vgg_has_as_many_parameters_as_a_vgg_and_one_convolution_less():
+    slim, whole = (fit.build(RECIPES[name], FER2013) for name in ("fer2013-fast", "vgg"))
+    assert [layer.filters for layer in layers(slim, keras.layers.Conv2D)] == [32, 64, 64, 128, 128, 256, 256]
+    assert [layer.filters for layer in layers(whole, keras.layers.Conv2D)] == [32, 32, 64, 64, 128, 128, 256, 256]
+    assert slim.count_params() == 1_167_015 < whole.count_params()
+    any_size = networks.build("vgg-slim", FER2013, InputSpec(48), width=8, any_size=True)
+    assert any_size(np.zeros((2, 32, 32, 1))).shape == (2, 7)
+
+
 def test_the_two_networks_without_full_batch_normalization():
     assert not layers(fit.build(RECIPES["plain"], FER2013), keras.layers.BatchNormalization)
     five = layers(fit.build(RECIPES["five-conv"], FER2013), keras.layers.BatchNormalization)

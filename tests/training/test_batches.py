@@ -96,6 +96,20 @@ def test_sample_weights_are_those_of_the_class():
     assert weights.dtype == np.float32
 
 
+@pytest.mark.parametrize("mixup", [0.0, 0.3])
+def test_label_smoothing_ends_with_the_late_phase(mixup):
+    recipe = tiny.recipe(batch_size=16, label_smoothing=0.3, late_share=0.5, epochs=4, mixup=mixup)
+    batches = Batches(tiny.data(48), recipe, seed=1)
+    lowest = {}
+    for epoch in range(4):
+        batches.start(epoch)
+        targets = np.concatenate([batches[index][1] for index in range(3)])
+        assert targets.dtype == np.float32
+        np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+        lowest[epoch] = targets.min()
+    assert lowest == pytest.approx({0: 0.1, 1: 0.1, 2: 0, 3: 0})
+
+
 # --- class weights
 
 

@@ -14,12 +14,10 @@ TARGETS = np.array([[1, 0, 0], [0, 0, 1], [0.2, 0.5, 0.3]], np.float32)
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]], np.float32)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize(("name", "gamma"), [("crossentropy", None), ("focal", 2.0), ("focal", 0.5), ("focal", 0.0)])
-def test_losses_follow_their_formulas(name, gamma, smoothing):
-    recipe = tiny.recipe(loss=name, label_smoothing=smoothing, **({"focal_gamma": gamma} if gamma is not None else {}))
-    smooth = TARGETS * (1 - smoothing) + smoothing / 3
-    terms = -smooth * np.log(PROBABILITIES) * (1 - PROBABILITIES) ** (gamma or 0)
+def test_losses_follow_their_formulas(name, gamma):
+    recipe = tiny.recipe(loss=name, **({"focal_gamma": gamma} if gamma is not None else {}))
+    terms = -TARGETS * np.log(PROBABILITIES) * (1 - PROBABILITIES) ** (gamma or 0)
     assert float(compile.loss(recipe)(TARGETS, PROBABILITIES)) == pytest.approx(terms.sum(axis=1).mean(), rel=1e-4)
 
 

@@ -130,7 +130,22 @@ def test_a_student_owns_none_of_its_teachers_weights():
     assert len(model.weights) == len(network.weights)
 
 
-def test_a_student_learns_from_teachers_alone(learnt, tmp_path):
+def test_teachers_that_see_each_image_once_become_part_of_the_targets():
+    data = tiny.data(10)
+    first, second = teacher(seed=1), teacher(tiny.LABELS[::-1], seed=2)
+    found = distillation.taught(data, [first, second], 0.25, flip=True)
+    answers = [first.predict(data.images, tta="flip"), second.predict(data.images, tta="flip")[:, ::-1]]
+    np.testing.assert_allclose(found.targets, 0.75 * data.targets + 0.25 * np.mean(answers, axis=0), atol=1e-6)
+    assert found.targets.dtype == np.float32
+    assert found.images is data.images
+    with pytest.raises(FerError, match="a teacher knows a, b, but the data have angry, happy, sad"):
+        distillation.taught(data, [teacher(("a", "b"))], 0.25)
+    with pytest.raises(FerError, match="the network takes images"):
+        distillation.taught(data, [teacher(size=2 * tiny.SIZE)], 0.25)
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_a_student_learns_from_teachers_alone(learnt, tmp_path, once):
     """Labels say nothing here: what the student knows in the end it has from its teacher."""
     train, validation = tiny.data(64), tiny.data(24, seed=1)
     blind = np.full_like(train.targets, 1 / 3)
@@ -140,6 +155,7 @@ def test_a_student_learns_from_teachers_alone(learnt, tmp_path):
         teachers=[Classifier.load(learnt)],
         epochs=8,
         teacher_share=1.0,
+        teacher_once=once,
         keep_best="last",
     )
     assert run.history[-1]["val_accuracy"] > 0.8

@@ -269,6 +269,24 @@ def test_the_checkpoint_names_its_training(trained):
     assert len(state["history"]) == 8
 
 
+def test_the_late_phase_has_less_augmentation_and_no_label_smoothing(tmp_path):
+    seen = []
+
+    def look(callback, epoch, logs=None):
+        original(callback, epoch, logs)
+        augmentation = callback.augmentation
+        seen.append((augmentation.rotation, augmentation.erasing, augmentation.flip))
+
+    original = fit.Phases.on_epoch_begin
+    changes = {"late_share": 0.5, "late_augmentation": 0.25, "label_smoothing": 0.5, "epochs": 4}
+    with mock.patch.object(fit.Phases, "on_epoch_begin", look):
+        run = tiny.fit(tmp_path, flip=True, rotation=8.0, erasing=0.4, **changes)
+    assert seen == [(8.0, 0.4, True)] * 2 + [(2.0, 0.1, True)] * 2
+    # Half a target spread evenly over three labels costs at least its entropy of 0.87 nats.
+    losses = [row["loss"] for row in run.history]
+    assert min(losses[:2]) > 0.86 > losses[-1]
+
+
 def test_progressive_resizing_recompiles_the_step(tmp_path):
     sides = []
 

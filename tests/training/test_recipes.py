@@ -180,6 +180,14 @@ def test_progressive_resizing_takes_the_first_half_of_the_epochs(sides, epochs, 
     assert [recipe.side(epoch) for epoch in range(epochs)] == expected
 
 
+@pytest.mark.parametrize(
+    ("share", "epochs", "late"), [(0.0, 5, []), (0.2, 5, [4]), (0.2, 60, list(range(48, 60))), (1.0, 2, [0, 1])]
+)
+def test_the_late_phase_is_the_end_of_the_epochs(share, epochs, late):
+    recipe = Recipe("x", "x", late_share=share, epochs=epochs)
+    assert [epoch for epoch in range(epochs) if recipe.is_late(epoch)] == late
+
+
 @pytest.mark.parametrize(("old", "new"), renamed.NAMES.items())
 def test_earlier_names_are_understood(old, new):
     assert recipes.find(old) is RECIPES[new]

@@ -29,7 +29,7 @@ RECIPES = {
     "sgd, cosine, averaged weights, mixup, dropout, augmentation": (
         *("--optimizer", "sgd", "--learning-rate", "0.05", "--schedule", "cosine", "--ema", "0.9", "--mixup", "0.3"),
         *("--dropout", "0.2", "--flip", "--rotation", "15", "--brightness", "0.2", "--erasing", "0.5"),
-        *("--class-weights", "sqrt", "--keep-best", "val_accuracy"),
+        *("--class-weights", "sqrt", "--keep-best", "val_accuracy", "--late-share", "0.7", "--label-smoothing", "0.1"),
     ),
 }
 STOPS = dict(zip(RECIPES, (signal.SIGKILL, signal.SIGINT), strict=True))
