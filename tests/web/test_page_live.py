@@ -238,7 +238,8 @@ class TestTools:
             name, png = browsing.downloaded(page, f"#{tab} .snapshot")
             assert name == f"{source}.png"
             assert cv2.imdecode(np.frombuffer(png, np.uint8), 1).shape[:2] == SIZE[::-1]
-            assert browsing.drawn(page, f"#{tab} canvas.timeline") != [1, 1, 0, 0]
+            drawn = [1, 1, 0, 0]  # nothing; the first point lies at the right edge, out of sight
+            browsing.eventually(lambda: browsing.drawn(page, f"#{tab} canvas.timeline") != drawn, "no timeline")
             page.click(f"#{tab} .stop")
             name, data = browsing.downloaded(page, f"#{tab} .csv")  # also after the end
             rows = list(csv.DictReader(io.StringIO(data.decode())))

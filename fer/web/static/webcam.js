@@ -10,6 +10,7 @@ const LONGEST = 640; // pixels: the longer side of an image that is sent
 const QUALITY = 0.8;
 const KEEP = 20_000; // milliseconds
 const IN_FLIGHT = 2; // images on their way at once: one travels while the other is labelled
+const FACINGS = { user: "front_camera", environment: "back_camera" }; // of getUserMedia
 // What is said of the errors of getUserMedia.
 const REFUSALS = {
   NotAllowedError: "camera_not_allowed",
@@ -26,12 +27,15 @@ export class Webcam {
     [this.video, this.overlay] = [find(panel, "video"), find(panel, "canvas")];
     [this.mirror, this.devices] = [find(panel, ".mirror"), find(panel, ".devices")];
     this.capture = document.createElement("canvas");
+    this.back = false; // whether the camera looks away from the person
     find(panel, ".start").addEventListener("click", () => this.start());
     find(panel, ".stop").addEventListener("click", () => this.stop());
-    find(this.devices, "select").addEventListener("change", () => this.start());
+    this.chosen = find(this.devices, "select");
+    this.chosen.addEventListener("change", () => this.turn && this.start());
     this.mirror.addEventListener("change", () => this.video.classList.toggle("mirrored", this.mirror.checked));
     this.video.classList.add("mirrored");
-    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.stream && this.list());
+    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.list());
+    if (navigator.mediaDevices?.enumerateDevices) this.list();
   }
 
   async start() {
@@ -39,8 +43,9 @@ export class Webcam {
     if (!navigator.mediaDevices?.getUserMedia) return say(this.panel, text("camera_insecure"), true);
     const turn = (this.turn = {}); // whoever has stopped or started again in the meantime has another
     say(this.panel, text("asking_for_camera"));
-    const deviceId = find(this.devices, "select").value;
-    const wanted = { width: { ideal: 1280 }, height: { ideal: 720 }, ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" }) };
+    const { value } = this.chosen;
+    const which = !value || FACINGS[value] ? { facingMode: { ideal: value || "user" } } : { deviceId: { exact: value } };
+    const wanted = { width: { ideal: 1280 }, height: { ideal: 720 }, ...which };
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
       if (this.turn !== turn) return stream.getTracks().forEach((track) => track.stop());
@@ -53,6 +58,7 @@ export class Webcam {
       return;
     }
     if (this.turn !== turn) return;
+    this.unmirror(this.stream.getVideoTracks()[0].getSettings().facingMode === "environment");
     this.running(true);
     this.session.begin();
     await this.list();
@@ -120,12 +126,26 @@ export class Webcam {
     return canvas;
   }
 
+  // Offers front and back where there may be both, and each camera by name as soon as the browser tells the names.
   async list() {
-    const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
-    const chosen = this.stream?.getVideoTracks()[0].getSettings().deviceId;
-    const options = cameras.map(({ label, deviceId }, i) => new Option(label || text("camera_number", { number: i + 1 }), deviceId, false, deviceId === chosen));
-    find(this.devices, "select").replaceChildren(...options);
-    show(this.devices, cameras.length > 1);
+    const found = await navigator.mediaDevices.enumerateDevices().catch(() => []);
+    const cameras = found.filter(({ kind, deviceId }) => kind === "videoinput" && deviceId);
+    const named = cameras.map(({ label, deviceId }, i) => [label || text("camera_number", { number: i + 1 }), deviceId]);
+    const facings = matchMedia("(pointer: coarse)").matches ? Object.entries(FACINGS).map(([mode, key]) => [text(key), mode]) : [];
+    const options = [...facings, ...(cameras.length > 1 ? named : [])];
+    const running = this.stream?.getVideoTracks()[0].getSettings();
+    const wanted = this.chosen.value || running?.deviceId;
+    const selected = options.some(([, value]) => value === wanted) ? wanted : options[0]?.[1];
+    this.chosen.replaceChildren(...options.map(([label, value]) => new Option(label, value, false, value === selected)));
+    show(this.devices, options.length > 1);
+  }
+
+  // Only a camera that looks at the person is a mirror.
+  unmirror(back) {
+    if (back === this.back) return;
+    this.back = back;
+    this.mirror.checked = !back;
+    this.video.classList.toggle("mirrored", !back);
   }
 
   end(reason) {
