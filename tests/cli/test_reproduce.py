@@ -1,0 +1,44 @@
+"""models/reproduce.sh: its commands are ones that train.py understands."""
+
+import os
+import shlex
+import subprocess
+
+import pytest
+
+from fer.cli import train
+from fer.cli.train_arguments import resolve
+from fer.models.bundled import FOLDER
+
+SCRIPT = FOLDER / "reproduce.sh"
+
+
+def commands(folder, *words):
+    """The commands that the script gives to python, which does nothing here."""
+    fake = folder / "bin" / "python"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word"; done >> said\necho >> said\n')
+    fake.chmod(0o755)
+    environment = os.environ | {"PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(["sh", SCRIPT, *words], cwd=folder, env=environment, check=True)
+    return [text.split("\n") for text in (folder / "said").read_text().strip().split("\n\n")]
+
+
+@pytest.mark.parametrize(("mode", "trainings"), [((), 14), (("single",), 3), (("gpu",), 8)])
+def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = [words[1:] for words in commands(tmp_path, *mode) if words[0] == "train.py"]
+    assert len(found) == trainings
+    made = set()
+    for words in found:
+        config = resolve(train.parse_args(words))
+        needed = {config.init, *config.teacher} - {None}
+        assert {name for name in needed if name.endswith(".keras")} <= made, shlex.join(words)  # by an earlier command
+        made.add(config.output)
+    assert len(made) == trainings
+
+
+def test_an_unknown_part_is_refused(tmp_path):
+    done = subprocess.run(["sh", SCRIPT, "everything"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "usage: sh models/reproduce.sh [single|gpu]\n")
+    assert list(tmp_path.iterdir()) == []
