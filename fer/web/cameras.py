@@ -20,6 +20,7 @@ from fer.video.session import Session
 from fer.video.video_file import VideoFile
 from fer.web.images import labelled
 from fer.web.live import POLICY_VIOLATION, TRY_AGAIN_LATER, Closed, converse, process, receive
+from fer.web.problems import example
 from fer.web.slots import Slots
 from fer.web.state import State
 
@@ -57,7 +58,7 @@ def create_router(state: State, addresses: dict[str, str]) -> APIRouter:
 
     router = APIRouter(lifespan=lifespan)
 
-    @router.get("/cameras", tags=["cameras"])
+    @router.get("/cameras", tags=["cameras"], responses={200: example({"cameras": ["door", "desk"]})})
     async def list_cameras() -> CameraNames:
         """Names the cameras of this server."""
         return CameraNames(cameras=list(cameras))

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from fer.core.errors import FerError
 from fer.core.files import replacing
 from fer.web.images import decode
-from fer.web.problems import problem_responses, refuse
+from fer.web.problems import example, problem_responses, refuse
 from fer.web.rate_limit import RateLimit
 from fer.web.slots import client_of
 from fer.web.state import State
@@ -39,7 +39,7 @@ def create_router(state: State, folder: Path) -> APIRouter:
     Raises:
         FerError: the folder cannot be made.
     """
-    labels = state.classifier.labels
+    labels, limits = state.classifier.labels, state.limits
     rate = RateLimit(state.limits.corrections_per_minute, "corrections")
     try:
         for label in labels:
@@ -50,19 +50,25 @@ def create_router(state: State, folder: Path) -> APIRouter:
     router = APIRouter(tags=["corrections"])
 
     @router.post(
-        "/corrections", status_code=201, responses=problem_responses(400, 403, 408, 413, 415, 422, 429, 503, 507)
+        "/corrections",
+        status_code=201,
+        responses={201: example({"kept": 12}), **problem_responses(400, 408, 413, 415, 422, 507)},
+        description="Keeps one face of an image with the label that a person has chosen. The rest of the image is not "
+        f"kept.\n\nLimits: {limits.image_bytes:,} bytes, {limits.image_pixels:,} pixels, "
+        f"{limits.corrections_per_minute} corrections of a client per minute, {limits.corrections:,} in all.",
     )
     async def correct(
         request: Request,
         image: Annotated[UploadFile, File(description="the whole image, as it was labelled")],
-        label: Annotated[str, Form(description="the right label, one of the model's")],
+        label: Annotated[
+            str, Form(description="the right label, one of the model's", json_schema_extra={"enum": list(labels)})
+        ],
         consent: Annotated[Literal["yes"], Form(description="the person agrees that this face is kept")],
         x: Annotated[int, Form(ge=0)],
         y: Annotated[int, Form(ge=0)],
         width: Annotated[int, Form(gt=0)],
         height: Annotated[int, Form(gt=0)],
     ) -> Kept:
-        """Keeps one face of an image with the label that a person has chosen. The rest of the image is not kept."""
         nonlocal kept
         if label not in labels:
             refuse(422, f"the labels are {', '.join(labels)}")

@@ -15,12 +15,24 @@ from fer.core.errors import FerError
 from fer.inference.faces import check_size
 from fer.inference.recognizer import Prediction, Recognizer
 from fer.web.limits import Limits
-from fer.web.problems import Problem, problem_responses, refuse
+from fer.web.problems import Problem, example, problem_responses, refuse
 from fer.web.rate_limit import RateLimit
 from fer.web.slots import Slots, client_of
 from fer.web.state import State
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # Pillow's names
+EXAMPLE = {
+    "emotion": "happy",
+    "faces": [
+        {
+            **{"x": 174, "y": 64, "width": 102, "height": 102, "label": "happy", "confidence": 0.9752},
+            **{"probabilities": {"angry": 0.0008, "happy": 0.9752, "sad": 0.024}, "uncertain": False},
+        }
+    ],
+    "width": 512,
+    "height": 512,
+}
+SEVERAL = {"results": [EXAMPLE, {"detail": "the file is empty (0 bytes)"}]}
 NOT_EXPLAINED = (
     "the model of this server is an exported one, which explains nothing; "
     "whoever runs the server can start it with a .keras file: app.py --model fer2013.keras"
@@ -81,26 +93,35 @@ class LabelledImages(BaseModel):
 def create_router(state: State) -> APIRouter:
     """The routes for images."""
     router = APIRouter(tags=["images"])
-    slots = Slots(state.limits.images, "images", per_client=state.limits.images_per_client)
-    explanations = RateLimit(state.limits.explanations_per_minute, "explained images")
+    limits = state.limits
+    slots = Slots(limits.images, "images", per_client=limits.images_per_client)
+    explanations = RateLimit(limits.explanations_per_minute, "explained images")
     state.gauges["images"] = "Requests with images that are labelled or wait for it", slots.held.total
 
     @router.post(
         "/predict",
         response_model_exclude_unset=True,
-        responses=problem_responses(400, 403, 408, 413, 415, 422, 429, 503),
+        responses={200: example(EXAMPLE, several=SEVERAL), **problem_responses(400, 408, 413, 415, 422)},
+        description="Labels the faces of an image, the largest first. Several fields `image` give a list with a result "
+        "for each, in order; a bad image does not spoil the others.\n\n"
+        f"Limits: {limits.image_bytes:,} bytes in all, {limits.image_pixels:,} pixels per image, "
+        f"{limits.images_per_request} images; {limits.images_per_client} requests of a client at once, "
+        f"{limits.requests_per_minute:,} per minute; {limits.explanations_per_minute} explained images per minute, "
+        f"with {limits.explained_faces} faces each.",
     )
     async def predict(
         request: Request,
-        image: Annotated[list[UploadFile], File(description="JPEG, PNG, WebP or BMP")],
+        image: Annotated[
+            list[UploadFile],
+            File(
+                description="JPEG, PNG, WebP or BMP",
+                json_schema_extra={"minItems": 1, "maxItems": limits.images_per_request},
+            ),
+        ],
         explain: Annotated[bool, Query(description="give each face a heat map of the evidence for its label")] = False,
     ) -> LabelledImage | LabelledImages:
-        """Labels the faces of an image, the largest first.
-
-        Several fields `image` give a list with a result for each, in order; a bad image does not spoil the others.
-        """
-        if len(image) > state.limits.images_per_request:
-            refuse(413, f"the limit is {state.limits.images_per_request} images per request")
+        if len(image) > limits.images_per_request:
+            refuse(413, f"the limit is {limits.images_per_request} images per request")
         if explain and not state.explains:
             refuse(422, NOT_EXPLAINED)
         client = client_of(request)

@@ -9,8 +9,9 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Security
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
@@ -32,6 +33,14 @@ DESCRIPTION = (
     "Names the facial expressions that a network sees in images: what a face shows, not what a person feels. "
     "Images stay in this server's memory while they are labelled, and are not kept."
 )
+
+
+EXAMPLE = {
+    **{"model": "fer2013", "labels": ["angry", "happy", "sad"], "uncertain_below": 0.42, "status": "ok"},
+    **{"columns": list(COLUMNS), "collects": False, "explains": True},
+    "compared": {"model": "ferplus", "labels": ["angry", "contempt", "happy"], "uncertain_below": 0.51},
+    "limits": Limits().shown(),
+}
 
 
 class Model(BaseModel):
@@ -102,8 +111,10 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
         static_url="/docs-static",
+        responses=problems.problem_responses(*problems.ANYWHERE),
     )
     problems.add_handlers(app)
+    problems.add_document(app)
     routers = [
         create_router(state, words, collects=collect is not None),
         images.create_router(state),
@@ -118,8 +129,10 @@ def create_app(
         state.metrics = Metrics(state.gauges)
         observers.append(state.metrics)
         routers.append(state.metrics.create_router())
-    for router in routers:
-        app.include_router(router)
+    bearer = HTTPBearer(auto_error=False, description="the token of --token-file")  # TokenMiddleware checks it
+    secured: dict[str, Any] = {"dependencies": [Security(bearer)], "responses": problems.problem_responses(401)}
+    for number, router in enumerate(routers):  # the first one holds /health, which is open
+        app.include_router(router, **(secured if token and number else {}))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     protected = app if token is None else TokenMiddleware(app, token, limits, fill(STATIC / "login.html", words))
     return SecurityMiddleware(protected, hosts=hosts, limits=limits, observers=observers)
@@ -129,7 +142,7 @@ def create_router(state: State, words: Strings, *, collects: bool) -> APIRouter:
     """The page itself, its words, and /health."""
     router, index = APIRouter(), fill(STATIC / "index.html", words)
 
-    @router.get("/health", tags=["server"])
+    @router.get("/health", tags=["server"], responses={200: problems.example(EXAMPLE)})
     async def health() -> Health:
         """Says which model answers, with which labels and limits."""
         return Health(

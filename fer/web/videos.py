@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
 
-from fer.web.problems import problem_responses, refuse
+from fer.web.problems import example, problem_responses, refuse
 from fer.web.slots import client_of
 from fer.web.state import State
 from fer.web.video_jobs import JobState, VideoJobs
 
+EXAMPLE = {"state": "working", "frames": 120, "total": 900, "detail": "", "summary": ""}
 RESULTS = {"annotated.mp4": "video/mp4", "timeline.png": "image/png", "rows.csv": "text/csv"}
 BINARY_BODY = {
     "requestBody": {
@@ -40,7 +43,8 @@ class Progress(BaseModel):
 
 def create_router(state: State) -> APIRouter:
     """The routes for videos."""
-    jobs = VideoJobs(lambda: state.new_session(thorough=True), state.limits)
+    limits = state.limits
+    jobs = VideoJobs(lambda: state.new_session(thorough=True), limits)
 
     state.gauges["videos"] = "Videos kept, results included", jobs.slots.held.total
     state.gauges["videos_waiting"] = "Videos that wait or are being labelled", jobs.count_unfinished
@@ -56,30 +60,41 @@ def create_router(state: State) -> APIRouter:
     router = APIRouter(prefix="/videos", tags=["videos"], lifespan=lifespan)
 
     @router.post(
-        "", status_code=202, responses=problem_responses(403, 408, 413, 415, 422, 429), openapi_extra=BINARY_BODY
+        "",
+        status_code=202,
+        responses={202: example({"id": "pX1vJ0cN4r2bq7Yt"}), **problem_responses(408, 413, 415, 422)},
+        openapi_extra=BINARY_BODY,
+        description="Takes a video file as it stands (MP4, MOV, WebM, MKV, AVI, MPEG) and queues it.\n\n"
+        f"Limits: {limits.video_bytes:,} bytes, {limits.video_seconds:g} seconds, {limits.video_pixels:,} pixels per "
+        f"frame; {limits.videos} videos at once, {limits.videos_per_client} of a client. A video and its results are "
+        f"deleted {limits.video_keep_seconds:g} seconds after the last request for them.",
     )
     async def send_video(request: Request) -> Created:
-        """Takes a video file as it stands (MP4, MOV, WebM, MKV, AVI, MPEG) and queues it."""
         id = await jobs.receive(request.stream(), client_of(request))
         if await request.is_disconnected():  # nobody will ever learn the name
             jobs.delete(id)
         return Created(id=id)
 
-    @router.get("/{id}", responses=problem_responses(404))
+    @router.get("/{id}", responses={200: example(EXAMPLE), **problem_responses(404)})
     async def get_progress(id: str) -> Progress:
         """Says how far a video is."""
         job = jobs.find(id)
         return Progress(**{name: getattr(job, name) for name in Progress.model_fields})
 
-    @router.get("/{id}/{result}", response_class=Response, responses=problem_responses(404, 409))
-    async def get_result(id: str, result: str) -> Response:
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    files: dict[int | str, dict] = {200: {"content": {kind: binary for kind in RESULTS.values()}}}
+
+    @router.get("/{id}/{result}", response_class=Response, responses={**files, **problem_responses(404, 409)})
+    async def get_result(
+        id: str, result: Annotated[str, PathParameter(json_schema_extra={"enum": list(RESULTS)})]
+    ) -> Response:
         """Gives annotated.mp4, timeline.png or rows.csv, once the video is done."""
         if result not in RESULTS:
             refuse(404, f"the results are {', '.join(RESULTS)}")
         path, stat = jobs.result(id, result)
         return FileResponse(path, stat_result=stat, media_type=RESULTS[result])
 
-    @router.delete("/{id}", status_code=204, responses=problem_responses(403, 404))
+    @router.delete("/{id}", status_code=204, responses=problem_responses(404))
     async def delete_video(id: str) -> None:
         """Cancels the work and deletes the video with all its results."""
         jobs.find(id)
