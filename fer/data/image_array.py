@@ -279,13 +279,12 @@ def _from_disk(
     if not rest.exists():
         _make_room(len(sources) * int(np.prod(spec.shape)))
         failed: list[tuple[int, str]] = []
-        with replacing(pixels) as temporary:
-            # Rows of failed images are at the end, unused.
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(sources), *spec.shape))
-            for n, (_, image) in enumerate(_decoded(sources, spec, failed, progress, text)):
-                array[n] = image
-            array.flush()
-            del array
+        with replacing(pixels) as temporary, temporary.open("wb") as file:
+            head = {"descr": "|u1", "fortran_order": False, "shape": (len(sources), *spec.shape)}
+            np.lib.format.write_array_header_1_0(file, head)
+            for _, image in _decoded(sources, spec, failed, progress, text):
+                file.write(image.tobytes())
+            file.truncate(file.tell() + len(failed) * int(np.prod(spec.shape)))  # rows of failed images, unused
         with replacing(rest) as temporary:
             temporary.write_text(json.dumps(failed), encoding="utf-8")
     failed = [(row, reason) for row, reason in json.loads(rest.read_text(encoding="utf-8"))]

@@ -23,15 +23,11 @@ EVERYTHING = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.05, "schedule"
 
 
 def other_runs(folder: Path) -> None:
-    """The run interrupted after its first epoch and resumed, on images that are kept in each way, without averaged
+    """The run on images that are decoded on demand; interrupted after its first epoch and resumed; without averaged
     weights, and with another loss."""
-    tiny.fit_one_epoch(folder / "resumed", **EVERYTHING)
-    tiny.fit(folder / "resumed", resume=True, **EVERYTHING)
-    faces = tiny.folders(folder / "faces")
-    kept = {"memory": False, "none": True, "disk": True}
-    for cache, interrupted in kept.items():
-        tiny.fit_from_files(folder / cache, faces, cache, interrupted=interrupted, **EVERYTHING | {"epochs": 2})
-    tiny.fit(folder / "not averaged", **EVERYTHING | {"ema": 0.0})
+    tiny.fit_from_files(folder / "on demand", folder / "faces", "none", **EVERYTHING)
+    tiny.fit_from_files(folder / "resumed", folder / "faces", "none", interrupted=True, **EVERYTHING)
+    tiny.fit_from_files(folder / "not averaged", folder / "faces", "memory", **EVERYTHING | {"ema": 0.0})
     tiny.fit(folder / "focal", epochs=1, schedule="plateau", patience=2, loss="focal")
 
 
@@ -45,7 +41,8 @@ def main(folder: Path) -> None:
     augmented = Augmentation(seed=1, **AMOUNTS)(pictures, training=True)
     np.save(folder / "augmented.npy", keras.ops.convert_to_numpy(augmented))
 
-    tiny.fit(folder / "whole", **EVERYTHING)
+    tiny.folders(folder / "faces", train=64)
+    tiny.fit_from_files(folder / "whole", folder / "faces", "memory", **EVERYTHING)
     if keras.backend.backend() != "tensorflow":  # on which other tests show the rest
         other_runs(folder)
 

@@ -29,9 +29,7 @@ def done(request, tmp_path_factory):
             on_backend.main(folder)
         output = printed.getvalue()
     else:
-        output = tiny.run(
-            folder, script="tests/support/on_backend.py", KERAS_BACKEND=request.param, FER_CACHE=str(folder / "cache")
-        )
+        output = tiny.run(folder, script="tests/support/on_backend.py", KERAS_BACKEND=request.param)
     assert f"backend: {request.param}\n" in output
     return folder, output
 
@@ -80,12 +78,11 @@ def test_a_run_can_be_interrupted_and_resumed(done):
         np.testing.assert_allclose(second[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("cache", ["none", "disk"])
-def test_images_that_are_not_in_memory_give_the_same_weights(done, cache):
+def test_images_on_demand_give_the_same_weights_as_in_memory(done):
     folder = with_other_runs(done)
-    found, expected = (tiny.weights(folder / name / "checkpoint.npz") for name in (cache, "memory"))
+    found, expected = (tiny.weights(folder / name / "checkpoint.npz") for name in ("on demand", "whole"))
     assert found.keys() == expected.keys()
-    for name, array in expected.items():  # although the run with `found` was interrupted and resumed
+    for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
