@@ -173,6 +173,15 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 FLAGS = ("--network", "tiny", "--size", str(SIZE), "--batch-size", "16", "--precision", "float32")
 
 
+_HIDDEN = ROOT / "tests" / "support" / "without_tensorflow"  # Keras would import it, for seconds, only to seed it
+# For programs on JAX that train for a moment.
+JAX = {
+    "KERAS_BACKEND": "jax",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", _HIDDEN))),
+}
+
+
 def start(*arguments, script="tests/support/tiny.py", **environment) -> subprocess.Popen:
     """Starts this file, or another script of the checkout, as a program; `environment` is added to ours."""
     command = [sys.executable, str(ROOT / script), *map(str, arguments)]

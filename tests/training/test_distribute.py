@@ -85,7 +85,7 @@ def start(folder, *words, processes=1, devices=1):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = {"KERAS_BACKEND": "jax", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    environment = tiny.JAX | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     if processes > 1:
         environment |= {distribute.ADDRESSES: address, distribute.COUNT: str(processes)}
     return [
@@ -198,6 +198,7 @@ class TestKilledProcess:
         assert "lost another process of the training" in output or "JAX ended it after another died" in output
         assert f"start all processes again with --resume --run-dir {place / 'long'}" in output
 
+    @pytest.mark.parametrize("killed", [1], ids=["second"], indirect=True)
     def test_the_run_resumes_with_the_same_and_with_another_number_of_processes(self, killed, tmp_path):
         place, *_ = killed
         assert 2 <= epochs_done(place / "long") < 25
@@ -208,6 +209,6 @@ class TestKilledProcess:
         finish(start(place, "--distribute", "--resume", "long", processes=2))
         finish(start(alone, "--resume", "long"))
         whole = tmp_path / "whole"
-        finish(start(whole, "--distribute", "long", processes=2))
+        finish(start(whole, "long"))
         assert_same_history(history(place, "long"), history(whole, "long"), rel=1e-4, abs=1e-5)
         assert_same_history(history(alone, "long"), history(whole, "long"), rel=1e-4, abs=1e-5)

@@ -37,7 +37,7 @@ def alone(tmp_path_factory):
     place = tmp_path_factory.mktemp("alone")
     faces = tiny.folders(place / "faces", train=48, validation=23)
     words = ("--data", faces, "--cache", "memory", "--run-dir", place / "run", *FLAGS)
-    tiny.run(*words, KERAS_BACKEND="jax")
+    tiny.run(*words, **tiny.JAX)
     return faces, log(place / "run")
 
 
@@ -52,8 +52,7 @@ def test_two_processes_with_images_on_demand_and_in_the_cache(alone, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    common = {"KERAS_BACKEND": "jax", distribute.ADDRESSES: address, distribute.COUNT: "2"}
-    common |= {"FER_CACHE": str(tmp_path / "cache")}
+    common = tiny.JAX | {distribute.ADDRESSES: address, distribute.COUNT: "2", "FER_CACHE": str(tmp_path / "cache")}
     words = ("--data", faces, "--run-dir", tmp_path / "run", "--distribute", *FLAGS)
     # Each process reads its own part on its own: one decodes on demand, the other from the cache.
     processes = [
@@ -126,7 +125,7 @@ exit $((first > second ? first : second))
 """
 
 
-def test_the_slurm_script_trains_and_resumes_on_two_addresses(alone, nodes, tmp_path):
+def test_the_slurm_script_trains_on_two_addresses_and_then_resumes(alone, nodes, tmp_path):
     faces, expected = alone
     (tmp_path / "fer2013").symlink_to(faces)
     (tmp_path / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{ip} {host}\n" for _, host, ip in nodes))
@@ -138,11 +137,12 @@ def test_the_slurm_script_trains_and_resumes_on_two_addresses(alone, nodes, tmp_
     srun.chmod(srun.stat().st_mode | stat.S_IEXEC)
     script = tmp_path / "train.sbatch"
     script.write_text(slurm_script())
-    paths = os.pathsep.join(map(str, (tiny.ROOT, tiny.ROOT / "tests")))
-    environment = os.environ | {"PATH": f"{srun.parent}:{os.environ['PATH']}", "PYTHONPATH": paths}
-    for said in ("validation, single crop:", "kept epoch"):  # trains; finds its checkpoint and resumes
-        done = subprocess.run(["bash", str(script)], cwd=tmp_path, env=environment, timeout=300)
-        outputs = [(tmp_path / f"out.{i}").read_text() for i in (0, 1)]
-        assert done.returncode == 0, outputs
-        assert said in outputs[0]
+    environment = os.environ | tiny.JAX | {"PATH": f"{srun.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", str(script)], cwd=tmp_path, env=environment, timeout=300)
+    outputs = [(tmp_path / f"out.{i}").read_text() for i in (0, 1)]
+    assert done.returncode == 0, outputs
+    assert "validation, single crop:" in outputs[0]
     assert_same(log(tmp_path / "runs" / "mine"), expected)
+    srun.write_text('#!/bin/sh\necho "$@"\n')
+    again = subprocess.run(["bash", str(script)], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert again.stdout.endswith("--run-dir runs/mine --distribute --resume\n")
