@@ -1,4 +1,4 @@
-"""Check what works on this machine: packages, Keras, GPU, OpenCV, camera, video, exported models, and a self-test.
+"""Check what works on this machine: packages, Keras, GPU, OpenCV, camera, video, optional packages, and a self-test.
 
     fer doctor
 
@@ -19,6 +19,7 @@ from fer.core.files import file_sha256
 REINSTALL = "pip install -r requirements.txt"
 EXPORT = "pip install -r requirements-export.txt"
 WEB = "pip install -r requirements-app.txt"
+RAY = 'pip install ".[ray]"'
 PACKAGES = ("numpy", "scipy", "pandas", "sklearn", "matplotlib", "PIL", "tqdm")
 NOT_FOUND = (ImportError, OSError)  # OSError: a shared library that a package needs
 
@@ -213,6 +214,8 @@ CHECKS = (
     Check("video files", find_ffmpeg, REINSTALL, required=True),
     Check("runtimes", find_runtimes, f"optional, for .tflite and .onnx files: {EXPORT}"),
     Check("web page", find_web, f"optional, for app.py: {WEB}"),
+    Check("JAX", lambda: versions(("jax",)), "optional, for train.py --distribute: docs/install-gpu.md"),
+    Check("Ray", lambda: versions(("ray", "pyarrow")), f"optional, for predict_folder.py --ray: {RAY}"),
     Check("models", find_models, "copy the folder models/ again, or name a model file with --model"),
     Check("self-test", label_synthetic_face, "repair what failed above", required=True),
 )

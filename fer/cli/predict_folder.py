@@ -4,6 +4,11 @@
     python predict_folder.py photos/ --output results.jsonl --annotated drawn/
 
 With --detector auto, small square images are taken as cropped faces; the others are searched.
+
+With --ray, worker processes of this machine or of a Ray cluster label folders, patterns, object stores and videos, and
+write a folder of Parquet files (docs/scaling.md):
+
+    python predict_folder.py photos/ "films/2024-*" s3://bucket/prefix --ray auto --output labelled/
 """
 
 import argparse
@@ -24,17 +29,29 @@ from fer.models.model_file import read_info
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.parser(__doc__)
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder of images, or one image")
+    text = "a folder of images, or one image; with --ray any number of folders, files, patterns and addresses"
+    parser.add_argument("inputs", metavar="FOLDER", nargs="+", help=text)
     arguments.add_recognition_arguments(parser)
     arguments.add_uncertain_argument(parser)
-    parser.add_argument("--output", default="results.csv", metavar="CSV|JSONL", help="table to write (results.csv)")
+    text = "table to write (results.csv); with --ray the folder of the Parquet files (results)"
+    parser.add_argument("--output", metavar="CSV|JSONL|DIR", help=text)
     parser.add_argument("--annotated", metavar="DIR", type=Path, help="also write copies with boxes and labels")
     parser.add_argument("--resume", action="store_true", help="continue --output with the same model and detector")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --output")
-    return parser.parse_args(argv)
+    text = "label with the workers of a Ray cluster (HOST:PORT); auto: of RAY_ADDRESS, or else of this machine"
+    parser.add_argument("--ray", metavar="auto|ADDRESS", help=text)
+    text = "worker processes, with --ray (one for each GPU or core)"
+    parser.add_argument("--workers", type=arguments.at_least(int, 1), metavar="N", help=text)
+    args = parser.parse_args(argv)
+    args.folder, args.output = Path(args.inputs[0]), args.output or ("results" if args.ray else "results.csv")
+    return args
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.ray:
+        from fer.cli import predict_folder_ray
+
+        return predict_folder_ray.main(args)
     check(args)
     labels = read_info(args.model).labels
     below = arguments.uncertain_below(args)
@@ -101,7 +118,9 @@ def print_notes(counts: Counter[str], others: Counter[str], cropped: str) -> Non
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuses what would lose data."""
+    """Refuses what would lose data, and what needs --ray."""
+    if len(args.inputs) > 1 or args.workers or "://" in args.inputs[0]:
+        raise FerError("several folders, addresses and --workers need --ray auto")
     if args.resume and args.overwrite:
         raise FerError("--resume continues a table, --overwrite replaces it: choose one")
     ways = "continue with --resume, replace it with --overwrite, or choose another name"

@@ -5,8 +5,10 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: those the system gives it, or fewer where OMP_NUM_THREADS says so."""
+    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")  # which Ray sets for a worker that shares a machine with others
+    return min(given, int(limit)) if limit.isdecimal() and int(limit) else given
 
 
 def available_memory() -> int:

@@ -6,13 +6,14 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from fer.core import images, text
 from fer.core.errors import FerError
@@ -30,42 +31,53 @@ SAMPLE = 40  # images that tell whether a folder holds cropped faces ...
 LEAST_SAMPLE = 8  # ... and at least so many
 PATIENCE = 1.0  # seconds after which an incomplete batch is labelled
 
+Read = Callable[[str | Path], np.ndarray]
+
 
 @dataclass
 class Result:
     """The result of one image file.
 
     Attributes:
-        path: the file.
+        path: the file, as `recognize` was given it.
         error: why it cannot be read or searched; "" otherwise.
         cropped: True if the whole image was taken as one face.
         square: True if the image is square, see `recognizer.is_square`.
         predictions: its faces, the largest first.
     """
 
-    path: Path
+    path: str | Path
     error: str = ""
     cropped: bool = False
     square: bool = False
     predictions: list[Prediction] = field(default_factory=list)
 
 
-def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Generator[Result, None, None]:
+def recognize(
+    paths: Iterable[str | Path],
+    recognizer: Recognizer,
+    *,
+    read: Read | None = None,
+    readers: int | None = None,
+) -> Generator[Result, None, None]:
     """Labels image files one after the other, in constant memory.
 
     Args:
         paths: the files; taken only as fast as they are needed.
-        recognizer: labels them; as many threads read and search as it has detectors.
+        recognizer: labels them.
+        read: reads one file; `images.read` if None. It is called from several threads.
+        readers: threads that read; as many as the recognizer has detectors if None. More of them hide the latency of
+            a network.
 
     Yields:
         A result for every path, in their order.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # each thread has an image of its own: OpenCV's threads would only compete
-    pool = ThreadPoolExecutor(len(recognizer.detectors), "images")
+    pool = ThreadPoolExecutor(readers or len(recognizer.detectors), "images")
     try:
         paths = iter(paths)
-        ahead = deque(pool.submit(_read_and_detect, recognizer, path) for path in islice(paths, AHEAD))
+        ahead = deque(pool.submit(_read_and_detect, recognizer, path, read) for path in islice(paths, AHEAD))
         while ahead:
             searched: list[tuple[Result, Detection]] = []
             due = time.monotonic() + PATIENCE
@@ -73,7 +85,7 @@ def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Generator[Result
                 if searched and time.monotonic() > due:
                     break
                 searched.append(ahead.popleft().result())
-                ahead.extend(pool.submit(_read_and_detect, recognizer, path) for path in islice(paths, 1))
+                ahead.extend(pool.submit(_read_and_detect, recognizer, path, read) for path in islice(paths, 1))
             predictions = recognizer.classify([detection for _, detection in searched])
             for (result, _), found in zip(searched, predictions, strict=True):
                 result.predictions = found
@@ -83,24 +95,25 @@ def recognize(paths: Iterable[Path], recognizer: Recognizer) -> Generator[Result
         cv2.setNumThreads(threads)
 
 
-def mostly_square_faces(paths: Sequence[Path], recognizer: Recognizer) -> bool:
+def mostly_square_faces(paths: Sequence[str | Path], recognizer: Recognizer, *, read: Read | None = None) -> bool:
     """True if most of the images are square, too large for `recognizer.is_cropped_face`, and without a face.
 
     A folder of such images holds cropped faces that fill them: detectors need some space around a face.
 
     Args:
         paths: a sample of a folder, see `SAMPLE`.
-        recognizer: searches the images.
+        recognizer: searches the images; its network is not used.
+        read: as for `recognize`.
     """
     with ThreadPoolExecutor(len(recognizer.detectors), "sample") as pool:
-        found = list(pool.map(functools.partial(_read_and_detect, recognizer), paths))
+        found = list(pool.map(functools.partial(_read_and_detect, recognizer, read=read), paths))
     faceless = sum(result.square and not result.cropped and not detection.faces for result, detection in found)
     return len(paths) >= LEAST_SAMPLE and faceless > len(paths) / 2
 
 
-def _read_and_detect(recognizer: Recognizer, path: Path) -> tuple[Result, Detection]:
+def _read_and_detect(recognizer: Recognizer, path: str | Path, read: Read | None = None) -> tuple[Result, Detection]:
     try:
-        image = images.read(path)
+        image = (read or images.read)(path)
         detection = recognizer.detect(image)
         return Result(path, cropped=detection.cropped, square=is_square(image)), detection
     except FerError as error:
@@ -136,7 +149,7 @@ class AnnotatedCopies:
     def _write(self, result: Result) -> None:
         try:
             drawn = drawing.annotate(images.read(result.path), result.predictions)
-            path = self.target / result.path.relative_to(self.root)
+            path = self.target / Path(result.path).relative_to(self.root)
             try:
                 data = images.encode(drawn, path.suffix.lower())
             except FerError:  # .pgm stores no colours, .webp no panoramas
@@ -158,19 +171,29 @@ def summarize(output: str | Path, root: Path, labels: tuple[str, ...]) -> tuple[
         labels: of the model.
 
     Returns:
-        The number of images by status, and a text table of folder by predicted label; "" where no folder below `root`
-        is named like a label.
+        The number of images by status, and the text of `folder_table`.
     """
     counts: Counter[str] = Counter()
     table: Counter[tuple[str, str]] = Counter()
     for row in results.read(output):
-        if row["face"] in (None, "", 0, "0"):
-            counts[row["status"]] += 1
-            if (label := _folder_label(row["source"], root, labels)) is not None:
-                uncertain = results.is_uncertain(row)
-                table[label, UNCERTAIN if uncertain else row["label"] or row["status"]] += 1
+        count_row(row, root, labels, counts, table)
+    return counts, folder_table(table, labels)
+
+
+def count_row(
+    row: dict, root: Path, labels: tuple[str, ...], counts: Counter[str], table: Counter[tuple[str, str]]
+) -> None:
+    """Counts the image of a row, once for all its rows, by status and by (folder named like a label, shown label)."""
+    if row.get("face") in (None, "", 0, "0"):
+        counts[row["status"]] += 1
+        if (label := _folder_label(row["source"], root, labels)) is not None:
+            table[label, UNCERTAIN if results.is_uncertain(row) else row.get("label") or row["status"]] += 1
+
+
+def folder_table(table: Counter[tuple[str, str]], labels: tuple[str, ...]) -> str:
+    """A text table of folder by predicted label; "" where no folder is named like a label."""
     columns = tuple(dict.fromkeys((*labels, UNCERTAIN, *results.STATUSES)))
-    return counts, text.count_table(table, columns, "folder \\ predicted") if table else ""
+    return text.count_table(table, columns, "folder \\ predicted") if table else ""
 
 
 def _folder_label(source: str, root: Path, labels: tuple[str, ...]) -> str | None:

@@ -115,7 +115,7 @@ class Writer:
 
     def holds(self, path: str | Path) -> bool:
         """True if the table held the rows of this file already."""
-        return _full_name(visible(str(path))) in self.done
+        return full_name(visible(str(path))) in self.done
 
     def write(self, rows: Iterable[dict]) -> None:
         """Appends rows and flushes them; the rows of one source must be written together.
@@ -160,7 +160,7 @@ class Writer:
                 at += len(line)
         with self.path.open("rb+") as file:
             file.truncate(begins)
-        return {_full_name(source) for source in sources - {last} if source is not None}
+        return {full_name(source) for source in sources - {last} if source is not None}
 
     def _source(self, line: bytes, number: int) -> str | None:
         try:
@@ -179,8 +179,9 @@ class Writer:
         raise FerError(f"{self.path}: line {number + 1} is not a row of this model's columns; choose another --output")
 
 
-def _full_name(source: str) -> str:
-    return os.path.abspath(source)
+def full_name(source: str) -> str:
+    """The `source` of a row as an absolute path, for comparison; an address stays as it is."""
+    return source if "://" in source else os.path.abspath(source)
 
 
 def check_output(

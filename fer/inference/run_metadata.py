@@ -1,6 +1,6 @@
 """What wrote a table of results: a JSON file beside it, so that a run is resumed with the same model and detector only.
 
-`results.csv` gets `results.meta.json`.
+`results.csv` gets `results.meta.json`; a folder of Parquet parts holds it as `_results.meta.json`.
 """
 
 import json
@@ -14,6 +14,7 @@ import cv2
 import fer
 from fer.core.errors import FerError
 from fer.core.files import file_sha256, write_text
+from fer.inference.results import FORMATS
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +23,10 @@ DEFINING = ("model_sha256", "detector", "detector_model_sha256", "uncertain_belo
 
 
 def metadata_path(output: str | Path) -> Path:
-    """The file beside a table of results: results.csv -> results.meta.json."""
-    return Path(output).with_suffix(".meta.json")
+    """The file beside a table of results, or in a folder of them: results.csv -> results.meta.json."""
+    path = Path(output)
+    # Readers of Parquet folders leave out names that begin with an underscore.
+    return path.with_suffix(".meta.json") if path.suffix.lower() in FORMATS else path / "_results.meta.json"
 
 
 def describe_run(
@@ -65,7 +68,7 @@ def check_resumable(run: dict, output: str | Path) -> dict | None:
 
     Args:
         run: of `describe_run`.
-        output: the table; nothing is checked where it does not exist or is empty.
+        output: the table or folder; nothing is checked where it does not exist or is empty.
 
     Returns:
         The metadata of the run that wrote the table; None where there is none.
@@ -74,7 +77,7 @@ def check_resumable(run: dict, output: str | Path) -> dict | None:
         FerError: another model, detector or threshold wrote the table, or nothing says which.
     """
     output, path = Path(output), metadata_path(output)
-    if not output.exists() or not output.stat().st_size:
+    if not (any(output.iterdir()) if output.is_dir() else output.exists() and output.stat().st_size):
         return None
     begin = "start again with --overwrite, or choose another --output"
     try:

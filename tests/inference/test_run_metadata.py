@@ -77,3 +77,17 @@ def test_without_a_table_there_is_nothing_to_compare(tmp_path, model):
     check_resumable(run, tmp_path / "new.csv")
     (tmp_path / "new.csv").touch()
     check_resumable(run, tmp_path / "new.csv")
+
+
+def test_a_folder_of_parts_holds_its_own(tmp_path, model):
+    folder = tmp_path / "out.v2"
+    run = describe_run(folder, model, detector="haar")
+    assert check_resumable(run, folder) is None
+    folder.mkdir()
+    assert check_resumable(run, folder) is None
+    write_metadata(run, folder)
+    assert [path.name for path in folder.iterdir()] == ["_results.meta.json"]
+    assert check_resumable(run, folder) == json.loads(metadata_path(folder).read_text())
+    model.write_bytes(b"another")
+    with pytest.raises(FerError, match="another model or detector wrote it"):
+        check_resumable(describe_run(folder, model, detector="haar"), folder)

@@ -1,0 +1,1 @@
+"""Labels many files with many workers, on one machine or on several, through Ray: rows become Parquet parts."""
