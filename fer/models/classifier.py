@@ -1,5 +1,6 @@
 """A trained network with its labels, its input and its metadata, in one file."""
 
+import math
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # importing Keras takes seconds, and only `load` needs it
     import keras
 
 BATCH_SIZE = 256  # images in one call of the network, at most
+BATCH_BYTES = 1 << 24  # of their pixels; the network's own copies take many times as much
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,10 @@ class Classifier:
         if images.dtype != np.uint8 or images.shape[1:] != self.spec.shape:
             expected = f"uint8 (n, {', '.join(map(str, self.spec.shape))})"
             raise FerError(f"the network takes images {expected}, received {images.dtype} {images.shape}")
-        starts = range(0, len(images), BATCH_SIZE)
-        batches = [self._predict_batch(images[start : start + BATCH_SIZE], tta) for start in starts]
+        fitting = max(1, BATCH_BYTES // math.prod(self.spec.shape))
+        size = min(BATCH_SIZE, 1 << (fitting.bit_length() - 1))
+        starts = range(0, len(images), size)
+        batches = [self._predict_batch(images[start : start + size], tta) for start in starts]
         return np.concatenate(batches) if batches else np.zeros((0, len(self.labels)), np.float32)
 
     def _predict_batch(self, images: np.ndarray, tta: str) -> np.ndarray:

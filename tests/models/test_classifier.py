@@ -291,6 +291,16 @@ def test_a_handful_of_shapes_reaches_the_network():
     assert seen == {1 << i for i in range(9)}
 
 
+def test_large_images_reach_the_network_in_smaller_numbers():
+    """The network's own copies of 256 colour images of 224 pixels would take half a gigabyte."""
+    seen = []
+    model = mock.Mock(output_shape=(None, 3), input_shape=(None, 224, 224, 3))
+    model.predict_on_batch = lambda images: seen.append(images.shape[0]) or np.full((len(images), 3), 1 / 3)
+    images = np.zeros((150, 224, 224, 3), np.uint8)
+    assert Classifier(model, tiny.LABELS, InputSpec(224, 3)).predict(images).shape == (150, 3)
+    assert seen == [64, 64, 32]
+
+
 @pytest.mark.parametrize(
     ("images", "received"),
     [

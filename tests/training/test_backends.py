@@ -29,7 +29,9 @@ def done(request, tmp_path_factory):
             on_backend.main(folder)
         output = printed.getvalue()
     else:
-        output = tiny.run(folder, script="tests/support/on_backend.py", KERAS_BACKEND=request.param)
+        fast = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        fast |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}  # its six trainings compile the same steps
+        output = tiny.run(folder, script="tests/support/on_backend.py", KERAS_BACKEND=request.param, **fast)
     assert f"backend: {request.param}\n" in output
     return folder, output
 
