@@ -50,7 +50,8 @@ def main():
     for name, row in figures.items():
         print(f"{name:8} peak {row['peak'] / 1e6:7,.0f} MB   weights {row['weights'][:12]}   {row['seconds']:5.0f} s")
     same = len({row["weights"] for row in figures.values()}) == 1
-    print("all weights are the same, bit for bit" if same else "the weights differ")
+    if len(figures) > 1:
+        print("all weights are the same, bit for bit" if same else "the weights differ")
     if args.json:
         Path(args.json).write_text(json.dumps({"bytes": size, "same_weights": same, "runs": figures}, indent=1))
     return 0 if same else 1
