@@ -53,16 +53,20 @@ class TokenMiddleware:
         if scope["type"] not in ("http", "websocket") or scope["path"] in PUBLIC_PATHS:
             await self.app(scope, receive, send)
             return
-        client = client_of(HTTPConnection(scope))
+        client, headers = client_of(HTTPConnection(scope)), Headers(scope=scope)
+        if scope["path"] != "/login" and self._knows_cookie(headers):
+            # Whoever has logged in is not locked out by the wrong tokens of others behind the same address.
+            await self.app(scope, receive, send)
+            return
         try:
             self.failures.check(client)
             if scope["path"] == "/login" and scope["type"] == "http":
                 response = await self._login(Request(scope, receive), client)
-            elif (known := self._knows_token(Headers(scope=scope))) is True:
+            elif (token := _bearer(headers)) is not None and hmac.compare_digest(token, self._token):
                 await self.app(scope, receive, send)
                 return
             else:
-                if known is False:
+                if token is not None:
                     self.failures.count(client)
                 response = _ask_for_token(scope)
         except HTTPException as error:
@@ -71,18 +75,12 @@ class TokenMiddleware:
             await receive()
         await response(scope, receive, send)
 
-    def _knows_token(self, headers: Headers) -> bool | None:
-        """True or False for a right or wrong token, None for a client that shows none, or an old cookie."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return hmac.compare_digest(token.strip().encode(), self._token)
+    def _knows_cookie(self, headers: Headers) -> bool:
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
-            return None
-        if cookie and hmac.compare_digest(cookie.value.encode(), self._session):
-            return True
-        return None
+            return False
+        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._session)
 
     async def _login(self, request: Request, client: str) -> Response:
         if request.method in ("GET", "HEAD"):
@@ -109,6 +107,12 @@ class TokenMiddleware:
             secure=request.url.scheme == "https",
         )
         return response
+
+
+def _bearer(headers: Headers) -> bytes | None:
+    """The token that a program sends; None if it sends none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip().encode() if scheme.lower() == "bearer" else None
 
 
 def _ask_for_token(scope: dict) -> Response:

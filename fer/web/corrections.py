@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from fer.core.errors import FerError
 from fer.core.files import replacing
+from fer.inference.recognizer import CROPPED_LEAST
 from fer.web.images import decode
 from fer.web.problems import example, problem_responses, refuse
 from fer.web.rate_limit import RateLimit
@@ -66,8 +67,8 @@ def create_router(state: State, folder: Path) -> APIRouter:
         consent: Annotated[Literal["yes"], Form(description="the person agrees that this face is kept")],
         x: Annotated[int, Form(ge=0)],
         y: Annotated[int, Form(ge=0)],
-        width: Annotated[int, Form(gt=0)],
-        height: Annotated[int, Form(gt=0)],
+        width: Annotated[int, Form(ge=CROPPED_LEAST)],
+        height: Annotated[int, Form(ge=CROPPED_LEAST)],
     ) -> Kept:
         nonlocal kept
         if label not in labels:

@@ -94,7 +94,8 @@ class SecurityMiddleware:
         if not self._is_own(host):
             refuse(403, "this server does not answer to that host name; whoever runs it can allow it: --allowed-host")
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
-        if changes and origin is not None and not _is_same_origin(origin, scope["scheme"], host):
+        foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")  # which a page cannot set itself
+        if changes and (foreign if origin is None else not _is_same_origin(origin, scope["scheme"], host)):
             refuse(403, "cross-origin requests are not allowed")
         if self.stopping:
             refuse(503, "the server is closing", retry=10)

@@ -111,10 +111,24 @@ def test_lying_zip_is_refused(tab):
     browsing.status(tab, "image", "the archive is damaged", problem=True)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"PK\x05\x06" + bytes(18), b"no archive" * 50])
-def test_broken_archives_are_refused_in_one_line(tab, data):
+FAR = b"\xff" * 4  # an offset beyond the file
+ENTRY = b"PK\x01\x02" + bytes(6) + b"\x08\x00" + bytes(16) + b"\x05\x00" + bytes(12) + FAR + b"a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is not a zip archive"),
+        (b"PK", "is not a zip archive"),
+        (b"no archive" * 50, "is not a zip archive"),
+        (b"PK\x05\x06" + bytes(18), "There is no image"),
+        (b"PK\x05\x06" + bytes(6) + b"\x01\x00" + bytes(4) + FAR + bytes(2), "the archive is damaged"),
+        (ENTRY + b"PK\x05\x06" + bytes(6) + b"\x01\x00" + bytes(10), "the archive is damaged"),
+    ],
+)
+def test_broken_archives_are_refused_in_one_line(tab, data, words):
     browsing.upload(tab, "image", data, "broken.zip")
-    browsing.until(tab, "document.querySelector('#image .status').matches('.problem')")
+    browsing.status(tab, "image", words, problem=True)
 
 
 def test_example_and_copy_as_curl(site):

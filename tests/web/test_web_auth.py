@@ -147,3 +147,13 @@ def test_token_file(tmp_path):
             app.read_token(app.parse_args(["--token-file", str(path)]))
     with pytest.raises(FerError, match="cannot be read"):
         app.read_token(app.parse_args(["--token-file", str(tmp_path / "missing")]))
+
+
+def test_wrong_tokens_of_a_neighbour_do_not_lock_out_who_has_logged_in(client):
+    log_in(client)
+    for _ in range(12):
+        other = client.get("/cameras", headers={"Authorization": "Bearer wrong", "Cookie": ""})
+    assert other.status_code == 429
+    assert client.get("/cameras").status_code == 200
+    assert client.get("/cameras", headers={"Cookie": ""} | BEARER).status_code == 429  # or a guesser would go on
+    assert log_in(client).status_code == 429

@@ -80,6 +80,7 @@ def test_without_the_flag_there_is_no_such_route(image):
         ({"label": "happy\0"}, 422),
         ({"x": -1}, 422),
         ({"width": 0}, 422),
+        ({"width": 15}, 422),  # no face
         ({"width": 10**9}, 422),
         ({"x": 10**30}, 422),
         ({"height": "many"}, 422),

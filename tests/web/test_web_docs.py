@@ -12,7 +12,7 @@ pytest.importorskip("support.web", reason="requirements-app.txt is not installed
 
 from support import web
 
-from fer.cli import app
+from fer.cli import app, train
 
 PAGES = [tiny.ROOT / "docs" / name for name in ("web.md", "deployment.md")]
 
@@ -37,10 +37,11 @@ def test_example_of_the_websocket(tmp_path):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_exist(page, capsys):
-    with pytest.raises(SystemExit):
-        app.parse_args(["--help"])
+    for command in (app, train):
+        with pytest.raises(SystemExit):
+            command.parse_args(["--help"])
     known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
-    text = re.sub(r"docker .*|.*train\.py.*|.*evaluate\.py.*", "", page.read_text(encoding="utf-8"))
+    text = re.sub(r"docker .*|.*evaluate\.py.*|.*corrections\.py.*", "", page.read_text(encoding="utf-8"))
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
     assert len(used) > 5
     assert used <= known

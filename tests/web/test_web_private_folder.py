@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
-from support import tiny
+import httpx2
+from support import tiny, web
 
 from fer.web.private_folder import PREFIX, PrivateFolder
 
@@ -57,6 +58,36 @@ def test_stopped_server_leaves_nothing(temporary, light_model, number):
     assert process.returncode in (0, 128 + signal.SIGTERM)
     assert "Traceback" not in errors
     assert not list(temporary.glob(f"{PREFIX}*"))
+
+
+def test_killed_server_leaves_nothing_after_the_next_start(temporary, light_model):
+    """SIGKILL while videos are received, labelled and kept."""
+
+    def start():
+        flags = ("--model", light_model, "--port", "0")
+        process = tiny.start(*flags, script="app.py", PYTHONUNBUFFERED="1", TMPDIR=str(temporary))
+        return process, next(line.strip().rstrip("/") for line in process.stdout if line.startswith("http"))
+
+    def folders():
+        return set(temporary.glob(f"{PREFIX}*"))
+
+    process, address = start()
+    video = web.encode_video(temporary / "a.avi", web.plain_frames(300))
+    for _ in range(2):
+        httpx2.post(f"{address}/videos", content=video, timeout=30).raise_for_status()
+    (left,) = folders()
+    web.wait(lambda: len([path for path in left.rglob("*") if path.is_file()]) > 2)  # the lock, and the videos
+    process.kill()
+    process.communicate(timeout=30)
+    assert folders() == {left}
+    process, _ = start()
+    try:
+        web.wait(lambda: folders() and left not in folders())
+        assert not [path for path in temporary.rglob("*.*") if path.is_file() and path.name != "a.avi"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert not folders()
 
 
 def test_signal_during_an_import_is_not_lost(temporary, light_model):

@@ -73,6 +73,17 @@ def test_cross_origin_requests_are_refused(client, origin):
             client.websocket_connect(place, headers=headers).__enter__()
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_cross_origin_requests_without_an_origin_are_refused(client, site):
+    """Browsers say what they know in Sec-Fetch-Site; "same-site" is another origin too, of another port or name."""
+    headers = {"Sec-Fetch-Site": site}
+    assert client.post("/predict", files={"image": IMAGE}, headers=headers).status_code == 403
+    assert client.get("/", headers=headers).status_code == 200  # a link
+    for own in ("same-origin", "none"):
+        answer = client.post("/predict", files={"image": IMAGE}, headers={"Sec-Fetch-Site": own})
+        assert answer.status_code == 200
+
+
 def test_same_origin_is_allowed(client):
     assert client.post("/predict", files={"image": IMAGE}, headers={"Origin": "http://localhost"}).status_code == 200
     with client.websocket_connect("ws://localhost/live", headers={"Origin": "http://localhost"}) as socket:

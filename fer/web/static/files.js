@@ -6,21 +6,26 @@ const IMAGE = /\.(jpe?g|png|webp|bmp)$/i;
 const MOST_FILES = 1000;
 const MOST_BYTES = 256 * 2 ** 20; // of the unpacked files of an archive
 
-export class TooMany extends Error {}
+class Refused extends Error {} // in words for a person
 
 // The image files among them, sorted by name; a single file is taken whatever its name.
 export async function imagesIn(files) {
   if (files.length === 1 && !isZip(files[0])) return files;
   const found = [];
   for (const file of files) {
-    if (isZip(file)) found.push(...(await unzip(file)));
+    if (isZip(file)) found.push(...(await unzip(file).catch(explain)));
     else if (IMAGE.test(file.name)) found.push(file);
-    if (found.length > MOST_FILES) throw new TooMany(text("too_many_images", { most: MOST_FILES }));
+    if (found.length > MOST_FILES) throw new Refused(text("too_many_images", { most: MOST_FILES }));
   }
   return found.sort((a, b) => pathOf(a).localeCompare(pathOf(b), undefined, { numeric: true }));
 }
 
 export const pathOf = (file) => file.path ?? file.webkitRelativePath ?? file.name;
+
+// Of a broken archive the browser has words of its own: "offset is outside the bounds of the DataView".
+function explain(error) {
+  throw error instanceof Refused ? error : new Refused(text("zip_damaged"));
+}
 
 const isZip = (file) => /\.zip$/i.test(file.name);
 
@@ -54,7 +59,7 @@ export async function unzip(file) {
   const data = new DataView(await file.arrayBuffer());
   let end = data.byteLength - 22;
   while (end >= 0 && data.getUint32(end, true) !== 0x06054b50) end--;
-  if (end < 0) throw new Error(text("no_zip", { name: file.name }));
+  if (end < 0) throw new Refused(text("no_zip", { name: file.name }));
   const files = [];
   let [at, bytes] = [data.getUint32(end + 16, true), 0];
   for (let left = data.getUint16(end + 10, true); left > 0 && data.getUint32(at, true) === 0x02014b50; left--) {
@@ -65,7 +70,7 @@ export async function unzip(file) {
     at += 46 + nameLength + extra + comment;
     if (!IMAGE.test(name)) continue;
     bytes += size;
-    if (files.length >= MOST_FILES || bytes > MOST_BYTES) throw new TooMany(text("zip_too_large", { name: file.name }));
+    if (files.length >= MOST_FILES || bytes > MOST_BYTES) throw new Refused(text("zip_too_large", { name: file.name }));
     const start = local + 30 + data.getUint16(local + 26, true) + data.getUint16(local + 28, true);
     const image = new File([await inflate(new Uint8Array(data.buffer, start, packed), method, size)], name.split("/").at(-1));
     image.path = name;
@@ -77,14 +82,14 @@ export async function unzip(file) {
 // The declared size is a promise: reading stops where a file grows beyond it.
 async function inflate(packed, method, size) {
   if (method === 0) return packed;
-  if (method !== 8) throw new Error(text("zip_unknown"));
+  if (method !== 8) throw new Refused(text("zip_unknown"));
   const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
   const parts = [];
   for (let count = 0; ; ) {
     const { done, value } = await reader.read();
     if (done) return new Blob(parts);
     count += value.length;
-    if (count > size) throw new Error(text("zip_damaged"));
+    if (count > size) throw new Refused(text("zip_damaged"));
     parts.push(value);
   }
 }

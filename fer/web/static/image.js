@@ -183,6 +183,7 @@ export class ImageTab {
       return { name, result };
     } catch (error) {
       words.textContent = error.message;
+      if (this.second) words.colSpan = 2;
       line.className = "problem";
       return { name, result: { detail: error.message } };
     }

@@ -52,8 +52,9 @@ const [about, { cameras }] = await Promise.all([ask("/health"), ask("/cameras")]
   throw error;
 });
 const described = ({ model, labels }) => `${model}: ${labels.join(", ")}`;
+const alike = String(about.labels) === String(about.compared?.labels);
 find(document, "#model").textContent = about.compared
-  ? text("two_models", { first: described(about), second: described(about.compared) })
+  ? text("two_models", { first: described(about), second: alike ? about.compared.model : described(about.compared) })
   : described(about);
 show(find(document, "#collects"), about.collects);
 find(document, "#keep").textContent = text("data_video", { count: Math.round(about.limits.video_keep_seconds / 60) });
