@@ -134,12 +134,13 @@ def detector(pictures):
 
 def walk(model, paths, folder):
     """Images a second from files to written rows, as predict_folder.py does it."""
-    from fer.core.system import cores
     from fer.inference.batch import recognize
+    from fer.inference.recognizer import Recognizer
 
     begun = time.perf_counter()
+    recognizer = Recognizer.create(model, "auto", detectors=system.cores())
     with results.Writer(Path(folder, "rows.csv"), model.labels, overwrite=True) as writer:
-        for result in recognize(paths, model, [Haar() for _ in range(cores())], auto=True):
+        for result in recognize(paths, recognizer):
             writer.write(results.rows(str(result.path), result.predictions))
     return len(paths) / (time.perf_counter() - begun)
 

@@ -84,9 +84,10 @@ def compare(folder, args, recognizer):
     """The plain run and those with Ray, in turn; a row of figures for each."""
     measured = {"plain": []} | {workers: [] for workers in args.workers}
     for _ in range(args.rounds):
-        measured["plain"].append(plain(folder, recognizer))
-        for workers in args.workers:
-            measured[workers].append(with_ray(folder, args.model, workers))
+        for key, values in measured.items():
+            values.append(plain(folder, recognizer) if key == "plain" else with_ray(folder, args.model, key))
+            rate, start, seconds = values[-1]
+            terminal.note(f"{folder.name}, {key}: {rate:,.1f} images/s, {1000 * seconds:.2f} ms, start {start:.1f} s")
     alone = [rate for rate, _, _ in measured["plain"]]
     rows = []
     for key, values in measured.items():
