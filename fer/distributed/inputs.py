@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"})
-SMALLEST, LARGEST = 16, 4096  # images in a unit
+SMALLEST, LARGEST = 32, 4096  # images in a unit
 STEP = 8  # units of one size for each worker, before the size doubles
 
 

@@ -90,7 +90,7 @@ def test_rows_and_words_of_the_plain_run(nodes, faces, light_model, capsys):
     assert mine.out.replace("out:", "plain.csv:") == said.out
     assert "broken.jpg" in mine.err
     assert {path.name[:5] for path in Path("out").iterdir()} == {"part-", "_resu"}
-    assert len(parts.list_parts("out")) == 10
+    assert len(parts.list_parts("out")) == 5
 
 
 def small_units(size=4):
