@@ -116,14 +116,17 @@ def load_data(args: argparse.Namespace, spec: InputSpec, splits: tuple[str, ...]
 
 
 def take_split(args: argparse.Namespace, metadata: Iterable[Mapping]) -> None:
-    """Sets --validation-fraction and --split-seed to those of the models' training where they are not given.
+    """Sets --validation-fraction, --split-seed and --group to those of the models' training where they are not given.
 
     Raises:
         FerError: the models were validated on different splits.
     """
     from fer.evaluation.loading import validation_split
 
-    known = validation_split(list(metadata), args.validation_fraction, args.split_seed)
+    known = validation_split(
+        list(metadata), args.validation_fraction, args.split_seed, args.group, source=args.data or ""
+    )
+    args.group = known.get("group")
     args.validation_fraction = known.get("validation_fraction")
     args.split_seed = known.get("seed")
 

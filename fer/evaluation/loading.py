@@ -9,27 +9,39 @@ from fer.data import dataset
 from fer.data.dataset import Dataset
 
 
-def validation_split(metadata: Sequence[Mapping], fraction: float | None = None, seed: int | None = None) -> dict:
+def validation_split(
+    metadata: Sequence[Mapping],
+    fraction: float | None = None,
+    seed: int | None = None,
+    group: str | None = None,
+    *,
+    source: str | Path = "",
+) -> dict:
     """How a validation split is taken from data that have none: as given, else as in the training of the models.
 
     Args:
         metadata: of each model.
-        fraction, seed: chosen by hand; None takes those of the models.
+        fraction, seed, group: chosen by hand; None takes those of the models.
+        source: the data; a model's `group` counts only where it was trained on data of this name.
 
     Returns:
-        The arguments `validation_fraction` and `seed` of `dataset.load`, where they are known.
+        The arguments `validation_fraction`, `seed` and `group` of `dataset.load`, where they are known.
 
     Raises:
         FerError: the models were validated on different splits.
     """
-    known: dict[str, float] = {}
-    for name, key, given in (("validation_fraction", "validation_fraction", fraction), ("seed", "split_seed", seed)):
-        values = {one["split"][key] for one in metadata if "split" in one} if given is None else {given}
+    known: dict[str, float | str] = {}
+    named = {"validation_fraction": ("validation_fraction", fraction), "seed": ("split_seed", seed)}
+    for name, (key, given) in (named | {"group": ("group", group)}).items():
+        trained = [one for one in metadata if "split" in one]
+        if name == "group":  # a pattern for the paths of other data would fit nothing
+            trained = [one for one in trained if one.get("data") in (str(source), Path(source).name)]
+        values = {one["split"].get(key) for one in trained} if given is None else {given}
         if len(values) > 1:
-            shown = ", ".join(map(str, sorted(values)))
+            shown = ", ".join(sorted(map(str, values)))
             raise FerError(f"the models differ in --{key.replace('_', '-')} ({shown}); choose one")
-        if values:
-            known[name] = values.pop()
+        if values and (value := values.pop()) is not None:
+            known[name] = value
     return known
 
 

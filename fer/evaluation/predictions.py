@@ -115,6 +115,6 @@ def evaluate(
     specs = [classifier.spec for classifier in classifiers]
     if isinstance(data, Dataset):
         return predict(classifiers, dict.fromkeys(specs, data), tta=tta).report()
-    fraction, seed = options.pop("validation_fraction", None), options.pop("seed", None)
-    options |= loading.validation_split([classifier.metadata for classifier in classifiers], fraction, seed)
+    chosen = [options.pop(name, None) for name in ("validation_fraction", "seed", "group")]
+    options |= loading.validation_split([classifier.metadata for classifier in classifiers], *chosen, source=data)
     return predict(classifiers, loading.load_for_models(specs, data, split, **options), tta=tta).report()

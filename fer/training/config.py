@@ -100,7 +100,8 @@ class TrainingConfig:
         data: dict[str, Any] = {"data": name, "votes": self.vote_mode if self.votes else None}
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         data |= {"drop_labels": list(self.drop_labels)} if self.drop_labels else {}
-        split = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
+        split: dict[str, Any] = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
+        split |= {"group": self.group} if self.group else {}
         training: dict[str, Any] = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed}
         training["teachers"] = [Path(path).name for path in self.teacher]
         training["init"] = Path(self.init).name if self.init else None

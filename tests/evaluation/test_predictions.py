@@ -79,6 +79,16 @@ def test_models_of_different_splits_need_a_choice():
     assert loading.validation_split([{}]) == {}
 
 
+def test_the_persons_of_the_training_are_those_of_the_evaluation_of_the_same_data():
+    split = {"validation_fraction": 0.1, "split_seed": 1}
+    metadata = [{"data": "faces", "split": split | {"group": "none"}}]
+    assert loading.validation_split(metadata, source="/a/faces")["group"] == "none"
+    assert loading.validation_split(metadata, group="person", source="/a/faces")["group"] == "person"
+    assert "group" not in loading.validation_split(metadata, source="/a/others")
+    with pytest.raises(fer.FerError, match="the models differ in --group"):
+        loading.validation_split([*metadata, {"data": "faces", "split": split}], source="faces")
+
+
 def test_leakage_needs_no_command_line(pair):
     data = tiny.data(40)
     found = leakage.measure_leakage(predict(pair[:1], {SPEC: data}), data.select(np.arange(10)), "train")
