@@ -7,7 +7,7 @@ file it is searched in line, so that a file gives the same result each time.
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -52,13 +52,14 @@ class FaceFinder:
         self._search: Future[list[Face]] | None = None
         self._begun = self._missed = False
 
-    def find(self, image: np.ndarray, expected: Sequence[Box], seconds: float) -> list[Face]:
+    def find(self, image: np.ndarray, expected: Sequence[Box], seconds: float, cut: bool = False) -> list[Face]:
         """The faces of a frame.
 
         Args:
             image: uint8 (H, W, 3) BGR; it must not be changed afterwards.
             expected: where the known faces should be.
             seconds: time of the frame.
+            cut: the frame is the first one of a new scene.
         """
         detector = self.detector
         if not isinstance(detector, LocalDetector):
@@ -66,15 +67,16 @@ class FaceFinder:
         # A face that was missed in the frame before is probably gone: a camera gets the first pass for it only.
         later = self.thorough or not self._missed
         found = [face for box in expected if (face := detector.find_near(image, box, later_passes=later))]
-        complete = bool(expected) and len(found) == len(expected)
-        self._missed = len(found) < len(expected)
+        begins, self._begun = cut or not self._begun, True
+        complete = not begins and bool(expected) and len(found) == len(expected)
+        self._missed = not begins and len(found) < len(expected)
         if not self.thorough:
             found = self._add(found, self._finished_search(), image, detector)
-            if self._search is None and (number := self._next_pass(complete, bool(found), seconds)) is not None:
+            if begins:  # the first pass is a quick one: the first frame of a scene, too, shows its faces
+                self._number = 1
+                found = self._add(found, detector.find_in_pass(image, 0), image, detector)
+            elif self._search is None and (number := self._next_pass(complete, bool(found), seconds)) is not None:
                 self._search = self._executor.submit(self._background.find_in_pass, image, number)
-                if not self._begun:  # the first pass is a quick one: the first frame, too, shows its faces
-                    wait([self._search])
-                    self._begun = True
                 found = self._add(found, self._finished_search(), image, detector)  # a small frame takes no time
             return non_max_suppression(found)
         if not complete:

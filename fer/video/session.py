@@ -10,6 +10,7 @@ import numpy as np
 
 from fer.inference import results
 from fer.inference.recognizer import Prediction, Recognizer, opencv_errors
+from fer.video.appearance import CutDetector, look
 from fer.video.face_finder import FaceFinder
 from fer.video.frames import Frame
 from fer.video.sources import open_source
@@ -28,7 +29,7 @@ class Session:
     Args:
         recognizer: finds and labels the faces; its first detector belongs to this session while it runs.
         smoothing: time constant in seconds, see `tracking`.
-        skip: analyse every Nth frame; the frames between repeat its faces.
+        skip: analyse every Nth frame, and the first one of each scene; the frames between repeat its faces.
         thorough: see `FaceFinder`.
 
     Attributes:
@@ -47,6 +48,7 @@ class Session:
         self.recognizer, self.skip = recognizer, skip
         self.finder = FaceFinder(recognizer.detectors[0], thorough=thorough)
         self.tracker = Tracker(smoothing=smoothing)
+        self.cuts = CutDetector()
         self.history = History(recognizer.classifier.labels)
         self.fps = 0.0
         self.times: deque[float] = deque(maxlen=FPS_WINDOW + 1)
@@ -64,17 +66,24 @@ class Session:
         self._lost = range(self._next, frame.index)
         self._next = frame.index + 1
         self.history.lost += len(self._lost)
-        if self.history.frames % self.skip == 0:
-            self._adapt_to_rate(frame.seconds)
-            with opencv_errors():
-                faces = self.finder.find(frame.image, self.tracker.expected(frame.seconds), frame.seconds)
-            (predictions,) = self.recognizer.classify([self.recognizer.prepare(frame.image, faces)])
-            self._found = self.tracker.update(predictions, frame.seconds)
+        cut = self.cuts.is_cut(frame.image)
+        if cut or self.history.frames % self.skip == 0:
+            self._found = self._analyse(frame, cut)
         self.history.add(frame.seconds, self._found)
         self.times.append(time.monotonic())
         if (passed := self.times[-1] - self.times[0]) > 0:
             self.fps = (len(self.times) - 1) / passed
         return self._found
+
+    def _analyse(self, frame: Frame, cut: bool) -> list[Prediction]:
+        self._adapt_to_rate(frame.seconds)
+        expected = self.tracker.expected(frame.seconds)  # a new scene often has its faces in the same places
+        if cut:
+            self.tracker.reset()
+        with opencv_errors():
+            faces = self.finder.find(frame.image, expected, frame.seconds, cut=cut)
+        (predictions,) = self.recognizer.classify([self.recognizer.prepare(frame.image, faces)])
+        return self.tracker.update(predictions, frame.seconds, [look(frame.image, face.box) for face in faces])
 
     def rows(self, frame: Frame) -> Iterator[dict]:
         """Result rows of the frame just processed, after a row "unreadable" for each frame that was lost before it."""

@@ -12,6 +12,7 @@ alone never changes it. S = 0 switches off both.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +21,19 @@ from scipy.optimize import linear_sum_assignment  # scipy comes with scikit-lear
 from fer.core.errors import FerError
 from fer.inference.faces import Box
 from fer.inference.recognizer import Prediction
+from fer.video.appearance import likeness
 
 SMOOTHING = 0.4  # s, the default of --smoothing
 KEEP = 1.0  # s without its face after which a track ends
 UNMATCHED = 2.0  # cost of an unmatched pair: a jump of one box side, or twice the size
+IN_PLACE = 1.0  # cost up to which a face is in the place of a track and not beside it: two fifths of a box side
 MEMORY = 0.12  # s, time constant of place and velocity; the boxes of detectors jitter by a few percent
 COAST = 0.7  # s, time constant with which the velocity of a face out of sight dies away
+MOMENT = 0.12  # s in which a face still looks the same: three frames of 30 a second
+# Least `likeness` of a face within a moment. Of 684 pairs of successive frames of real people none is below 0.74, two
+# frames further on none below 0.60, and with boxes that jitter by 6 % under another light 1 in 1,000 is below 0.5. Of
+# 599 pairs of two people in one place 2 % are above.
+LIKE = 0.5
 MARGIN = 0.15  # of smoothed probability, by which another label must lead
 STEP = 0.001  # s, least time between two updates, also where the clock stands still or goes back
 
@@ -40,6 +48,7 @@ class _Track:
         place: float64 (4,), the same without the jitter of the boxes.
         velocity: float64 (4,): of the centre in box sides per second, of the logs per second.
         seen: time of the last observation.
+        look: see `appearance.look`; None where it is not compared.
         average: float64 (k,), smoothed probabilities.
         shown: index of the label shown.
         weights: sum of the weights in the average, at most 1; 0 after the first observation.
@@ -51,6 +60,7 @@ class _Track:
     place: np.ndarray
     velocity: np.ndarray
     seen: float
+    look: np.ndarray | None
     average: np.ndarray
     shown: int
     weights: float = 0.0
@@ -103,8 +113,9 @@ class Tracker:
 
     A face keeps its number while its box is near the place that its motion predicts, or near its last place: within one
     box side and a factor of two in size, after at most `keep` seconds out of sight. All faces of a frame are assigned
-    at once, at the least total cost. Appearance is not compared: two people who swap places unseen swap numbers, and a
-    person who takes another's place within `keep` seconds takes the number too.
+    at once, at the least total cost. A track ends when the face in its place plainly looks different from one frame to
+    the next. After more than `MOMENT` seconds a face may have turned, and appearance is not compared: two people who
+    swap places unseen swap numbers, and a person who takes another's place after that takes the number too.
 
     Args:
         smoothing: time constant in seconds, as the top of this file explains; 0 for none.
@@ -129,12 +140,15 @@ class Tracker:
         self._now = 0.0  # our own clock, which only goes forward
         self._seconds = math.inf  # the caller's clock when ours was set; before the first update, later than any
 
-    def update(self, predictions: list[Prediction], seconds: float) -> list[Prediction]:
+    def update(
+        self, predictions: list[Prediction], seconds: float, looks: Sequence[np.ndarray] | None = None
+    ) -> list[Prediction]:
         """Assigns the faces of one frame to tracks.
 
         Args:
             predictions: all faces of the frame, in any order, always with the same labels; may be empty.
             seconds: time of the frame, at any regular or irregular rate; a step back counts as no time passed.
+            looks: what each face looks like, see `appearance.look`; without it appearance is not compared.
 
         Returns:
             The same predictions in the same order, each with its `track`; unless smoothing is 0, also with the smoothed
@@ -143,11 +157,10 @@ class Tracker:
         self._now, self._seconds = self._time(seconds), seconds
         self._tracks = self._alive(self._now)
         places = [_place(prediction.face.box) for prediction in predictions]
-        tracks = self._matches(places)
-        return [
-            self._follow(tracks.get(i), prediction, place)
-            for i, (prediction, place) in enumerate(zip(predictions, places, strict=True))
-        ]
+        seen: Sequence[np.ndarray | None] = [None] * len(places) if looks is None else looks
+        tracks = self._matches(places, seen)
+        faces = zip(predictions, places, seen, strict=True)
+        return [self._follow(tracks.get(i), *face) for i, face in enumerate(faces)]
 
     def expected(self, seconds: float) -> list[Box]:
         """Where the tracked faces should be at a time, oldest track first; a box may extend beyond the image."""
@@ -160,34 +173,52 @@ class Tracker:
     def _alive(self, now: float) -> list[_Track]:
         return [track for track in self._tracks if now - track.seen <= self.keep]
 
-    def _matches(self, places: list[np.ndarray]) -> dict[int, _Track]:
+    def _matches(self, places: list[np.ndarray], looks: Sequence[np.ndarray | None]) -> dict[int, _Track]:
         """Index of a face -> its track, for all faces that have one.
 
         Matches by the predicted places first, and what is left by the last places: people also stop and turn round
-        while out of sight.
+        while out of sight. A track in whose place somebody else begins ends; one beside it may be hidden.
         """
         tracks: list[_Track] = list(self._tracks)
         matches: dict[int, _Track] = {}
+        others: list[tuple[int, _Track]] = []  # in the place of a track, but somebody else
         for where in (lambda track: track.expected(self._now), lambda track: track.last):
             left = [i for i in range(len(places)) if i not in matches]
             if not tracks or not left:
                 break
             costs = _costs(np.stack([where(track) for track in tracks]), np.stack([places[i] for i in left]))
+            for row, column in zip(*np.nonzero(costs < UNMATCHED), strict=True):
+                if not self._may_be(tracks[row], looks[left[column]]):
+                    if costs[row, column] < IN_PLACE:
+                        others.append((left[column], tracks[row]))
+                    costs[row, column] = UNMATCHED
             pairs = zip(*linear_sum_assignment(costs), strict=True)
             matches |= {left[j]: tracks[i] for i, j in pairs if costs[i, j] < UNMATCHED}
             tracks = [track for track in tracks if track not in matches.values()]
+        ended = [track for i, track in others if i not in matches and track in tracks]
+        self._tracks = [track for track in self._tracks if track not in ended]
         return matches
 
-    def _follow(self, track: _Track | None, prediction: Prediction, place: np.ndarray) -> Prediction:
+    def _may_be(self, track: _Track, look: np.ndarray | None) -> bool:
+        """False if a face that looks so is plainly another."""
+        if look is None or track.look is None or self._now - track.seen > MOMENT:
+            return True
+        return likeness(track.look, look) >= LIKE
+
+    def _follow(
+        self, track: _Track | None, prediction: Prediction, place: np.ndarray, look: np.ndarray | None
+    ) -> Prediction:
         probabilities = prediction.distribution
         if track is None:
             self._last_number += 1
             average = probabilities.astype(np.float64)
-            track = _Track(self._last_number, place, place, np.zeros(4), self._now, average, int(average.argmax()))
+            shown = int(average.argmax())
+            track = _Track(self._last_number, place, place, np.zeros(4), self._now, look, average, shown)
             self._tracks.append(track)
         else:
             passed = self._now - track.seen
             track.move(place, self._now)
+            track.look = look
             if self.smoothing:
                 track.smooth(probabilities, passed, self.smoothing)
                 track.settle(self._now, self.smoothing)
