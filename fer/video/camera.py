@@ -22,6 +22,7 @@ PAUSES = (0.5, 5.0)  # seconds before the first attempt to reconnect, doubled fo
 START = 20.0  # seconds that a camera has for its first frame once it is open
 TICK = 0.05  # seconds between two `None` of a camera without a new frame
 FAREWELL = 1.5  # seconds that closing waits for a read that hangs
+LIMIT_SHARE = 0.9  # of the patience: a read that takes longer met its time limit
 FAILED_READS = 10  # in a row, 30 ms apart, end a connection: cheap cameras drop a frame now and then
 
 
@@ -63,6 +64,8 @@ class LiveCamera(FrameSource):
         patience: seconds without a frame after which the camera counts as lost.
         pauses: seconds before the first attempt to reconnect, and at most before a later one.
         start: seconds for the first frame.
+        limited: a read ends after `patience` seconds by itself, and its connection is given up. Otherwise a read that
+            hangs may still go on: local cameras do.
 
     Attributes:
         name: see above.
@@ -86,13 +89,14 @@ class LiveCamera(FrameSource):
         patience: float = PATIENCE,
         pauses: tuple[float, float] = PAUSES,
         start: float = START,
+        limited: bool = False,
     ):
         self.name = name
         self.fps: float | None = None
         self.size: tuple[int, int] = (0, 0)
         self.state = CameraState(Connection.CONNECTING, time.monotonic())
         self._open_capture = open_capture
-        self._patience, self._pauses = patience, pauses
+        self._patience, self._pauses, self._limited = patience, pauses, limited
         self._news = threading.Condition()  # guards the state and what follows
         self._newest: tuple[np.ndarray, float] | None = None
         self._last: float | None = None  # when the last frame came
@@ -157,7 +161,7 @@ class LiveCamera(FrameSource):
                 raise self._error
             newest, self._newest = self._newest, None
             if newest is None and self._last is not None and time.monotonic() - self._last > self._patience:
-                self._lose(f"no frame for {self._patience:g} s")  # its thread hangs in a read, and cannot say so
+                self._lose(self._silence)  # its thread hangs in a read, and cannot say so
         return newest
 
     # In the camera's thread
@@ -198,14 +202,19 @@ class LiveCamera(FrameSource):
             pause = min(2 * pause, longest)
 
     def _read_until_lost(self, capture: Capture) -> None:
-        failed = 0
+        failed, seen = 0, False
         while failed < FAILED_READS and not self._closing.is_set():
+            begun = time.monotonic()
             image = captures.read(capture)
+            if self._limited and seen and time.monotonic() - begun > LIMIT_SHARE * self._patience:
+                with self._news:
+                    self._lose(self._silence)
+                return  # FFmpeg's time limit; a frame that comes all the same is an old one, left in the decoder
             if image is None:
                 failed += 1
                 self._closing.wait(0.03)
                 continue
-            failed = 0
+            failed, seen = 0, True
             with self._news:
                 now = time.monotonic()
                 if self._last is None:
@@ -228,6 +237,10 @@ class LiveCamera(FrameSource):
             since = time.monotonic() if self._last is None else self._last
             self.state = CameraState(Connection.LOST, since, reason, self.state.losses + 1)
             logger.warning("camera lost (%s: %s), trying again", self._label, reason)
+
+    @property
+    def _silence(self) -> str:
+        return f"no frame for {self._patience:g} s"
 
     @property
     def _label(self) -> str:

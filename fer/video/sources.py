@@ -40,7 +40,8 @@ def open_source(text: str) -> VideoFile | LiveCamera:
     if number is not None:
         return LiveCamera(str(number), lambda: capture.open_camera(number))
     if is_camera(text):
-        return LiveCamera(without_secrets(text), lambda: capture.open_address(text, camera.PATIENCE))
+        patience, name = camera.PATIENCE, without_secrets(text)
+        return LiveCamera(name, lambda: capture.open_address(text, patience), patience=patience, limited=True)
     if os.path.isdir(text):
         raise FerError(f"{text}: is a folder; expected a video file, a camera's number or an address")
     if os.path.exists(text):
