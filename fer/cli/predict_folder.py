@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     if args.ray:
         from fer.cli import predict_folder_ray
 
-        return predict_folder_ray.main(args)
+        return predict_folder_ray.label(args)
     check(args)
     labels = read_info(args.model).labels
     below = arguments.uncertain_below(args)

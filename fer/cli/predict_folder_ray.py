@@ -23,7 +23,7 @@ from fer.models.classifier import Classifier
 from fer.models.model_file import ModelInfo, read_info
 
 
-def main(args: argparse.Namespace) -> int:
+def label(args: argparse.Namespace) -> int:
     check(args)
     info, below = read_info(args.model), arguments.uncertain_below(args)
     create_detector(args.detector, args.detector_model)  # refuses what the workers would refuse

@@ -172,7 +172,7 @@ class _Crew:
             self._start()
 
     def _start(self) -> None:
-        worker = self.kind.remote(self.run)
+        worker: Any = self.kind.remote(self.run)
         self.calls[worker.error.remote()] = worker, None
 
     @property
