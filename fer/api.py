@@ -61,9 +61,10 @@ def load(
     Args:
         model: the name of a bundled model ("fer2013", "fer2013-fast", "ferplus"), or the path of a .keras, .onnx or
             .tflite file.
-        detector: "auto" takes small square images as cropped faces and searches the others with Haar cascades; "haar",
-            "mtcnn" and "yunet" search every image; "none" takes every image as one face.
-        detector_model: the ONNX file of "yunet", which is fetched once by default.
+        detector: "auto" takes small square images as cropped faces and searches the others with YuNet if it was
+            fetched before, and with Haar cascades; "haar", "mtcnn" and "yunet" search every image; "none" takes every
+            image as one face.
+        detector_model: the ONNX file of YuNet, which "yunet" fetches once by default.
         uncertain: mark predictions below the confidence threshold that the model file holds; see `Prediction.shown`.
 
     Returns:

@@ -152,7 +152,7 @@ def add_recognition_arguments(parser: argparse.ArgumentParser, *, model: str = b
     text = f"a .keras, .onnx or .tflite file, or a bundled model: {', '.join(bundled.bundled_models())} ({model})"
     parser.add_argument("--model", type=model_path, default=model, metavar="MODEL", help=text)
     parser.add_argument("--detector", choices=CHOICES, default="auto", help="face detector (auto)")
-    parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for --detector yunet")
+    parser.add_argument("--detector-model", metavar="FILE", help="YuNet's file, for --detector auto and yunet")
 
 
 def add_uncertain_argument(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from fer.cli import arguments, terminal
 from fer.core.errors import FerError
@@ -61,9 +62,13 @@ def main(args: argparse.Namespace) -> int:
     with terminal.quiet():  # TensorFlow takes seconds to load: what can be refused is refused by now
         from fer.core import system
         from fer.inference import batch, run_metadata
+        from fer.inference.detectors import automatic_model
         from fer.inference.recognizer import Recognizer
 
-        how = {"detector_model": args.detector_model, "uncertain_below": below}
+        how: dict[str, Any] = {
+            "detector_model": automatic_model(args.detector, args.detector_model),
+            "uncertain_below": below,
+        }
         model = Classifier.load(args.model)
         recognizer = Recognizer.create(model, args.detector, detectors=system.cores(), **how)
     run = run_metadata.describe_run(args.output, args.model, detector=args.detector, **how)

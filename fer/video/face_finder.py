@@ -38,12 +38,13 @@ class FaceFinder:
     A detector that is no `LocalDetector` searches every frame.
 
     Args:
-        detector: finds the faces.
+        detector: finds the faces; one with an attribute `in_video` lends that, see `detectors.YuNetThenHaar`.
         thorough: search the whole frame in line, and all of it while a face is missing, as a file can wait.
         executor: runs the searches of the whole frame of a camera; by default a thread of its own.
     """
 
     def __init__(self, detector: Detector, *, thorough: bool = False, executor: Executor | None = None):
+        detector = getattr(detector, "in_video", detector)
         self.detector, self.thorough = detector, thorough
         self._searched, self._searches, self._number = -math.inf, 0, 0
         if isinstance(detector, LocalDetector) and not thorough:

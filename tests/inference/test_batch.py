@@ -320,7 +320,17 @@ def test_refused_in_one_line(faces, model, tmp_path, capsys):
             "--detector-model",
             "none.onnx",
         ),
-        ("is for --detector yunet", faces, "--model", model, *output, "--detector-model", "x.onnx"),
+        (
+            "is for --detector auto and yunet",
+            faces,
+            "--model",
+            model,
+            *output,
+            "--detector",
+            "haar",
+            "--detector-model",
+            "x.onnx",
+        ),
     ):
         run(*arguments, code=2)
         error = capsys.readouterr().err

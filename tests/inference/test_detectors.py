@@ -292,12 +292,13 @@ class TestWholeImage:
         np.testing.assert_array_equal(prepare(crop(image, faces[0]), spec), prepare(image, spec))
 
 
-def test_detectors_have_names():
+def test_detectors_have_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("FER_CACHE", str(tmp_path))
     assert [type(create_detector(name)) for name in ("auto", "haar", "none")] == [Haar, Haar, WholeImage]
     assert [factory.name for factory in detectors.DETECTORS.values()] == list(detectors.DETECTORS)
     with pytest.raises(FerError, match="must be one of auto, haar, mtcnn, yunet, none, not 'dlib'"):
         create_detector("dlib")
-    with pytest.raises(FerError, match="--detector-model is for --detector yunet; haar takes no file"):
+    with pytest.raises(FerError, match="--detector-model is for --detector auto and yunet; haar takes none"):
         create_detector("haar", "yunet.onnx")
 
 

@@ -1,13 +1,18 @@
 """YuNet with a stub in place of OpenCV's network, whose file is not shipped."""
 
+import hashlib
+
 import cv2
 import numpy as np
 import pytest
 
 from fer import FerError
-from fer.inference import dnn_detectors
-from fer.inference.detectors import create_detector
+from fer.inference import detectors, dnn_detectors, model_files
+from fer.inference.detectors import YuNetThenHaar, create_detector
 from fer.inference.dnn_detectors import YuNet
+from fer.inference.faces import Box, Face
+from fer.inference.haar import Haar
+from fer.video.face_finder import FaceFinder
 
 
 class StubYuNet:
@@ -51,3 +56,60 @@ class TestYuNet:
             create_detector("yunet", tmp_path / "none.onnx")
         with pytest.raises(FerError, match=r"yunet\.onnx: OpenCV .* cannot load it"):
             YuNet(model)
+
+
+class TestAuto:
+    """YuNet first, Haar where it finds nothing; only with a file that is there."""
+
+    @pytest.fixture
+    def order(self, monkeypatch):
+        """Which detector searched; YuNet finds a face in bright images, Haar another one in any."""
+        searched = []
+
+        def stub(name, finds):
+            class Stub:
+                def __init__(self, *model):
+                    self.model = model
+
+                def find(self, image):
+                    searched.append(name)
+                    return [Face(Box(0, 0, 10, 10), 1.0)] if finds(image) else []
+
+            return Stub
+
+        monkeypatch.setattr(detectors, "YuNet", stub("yunet", lambda image: image.any()))
+        monkeypatch.setattr(detectors, "Haar", stub("haar", lambda image: True))
+        return searched
+
+    @pytest.mark.parametrize(("level", "expected"), [(255, ["yunet"]), (0, ["yunet", "haar"])])
+    def test_haar_searches_where_yunet_finds_nothing(self, order, level, expected):
+        assert len(create_detector("auto", "some.onnx").find(np.full((50, 50, 3), level, np.uint8))) == 1
+        assert order == expected
+
+    def test_a_file_that_was_fetched_before_is_used_and_none_is_fetched(self, order, monkeypatch, tmp_path):
+        monkeypatch.setenv("FER_CACHE", str(tmp_path))
+        monkeypatch.setattr(model_files, "fetch", lambda file: pytest.fail("nobody asked for it"))
+        known = dnn_detectors.YUNET
+        file = model_files.ModelFile(known.name, known.url, hashlib.sha256(b"network").hexdigest(), known.licence)
+        monkeypatch.setattr(detectors, "YUNET", file)
+        assert type(create_detector()) is detectors.Haar
+        (tmp_path / file.name).write_bytes(b"another")
+        assert type(create_detector()) is detectors.Haar
+        (tmp_path / file.name).write_bytes(b"network")
+        made = create_detector()
+        assert type(made) is YuNetThenHaar
+        assert made._yunet.model == (tmp_path / file.name,)
+        assert detectors.automatic_model("auto", None) == tmp_path / file.name
+        assert detectors.automatic_model("haar", None) is None
+
+    def test_a_video_is_searched_by_haar(self, monkeypatch, tmp_path):
+        (tmp_path / "yunet.onnx").write_bytes(b"stub")
+        monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *args: StubYuNet())
+        finder = FaceFinder(create_detector("auto", tmp_path / "yunet.onnx"))
+        assert type(finder.detector) is Haar
+        assert finder.find(np.zeros((120, 160, 3), np.uint8), [], 0.0) == []
+
+    def test_a_file_that_opencv_cannot_load_is_named(self, tmp_path):
+        (tmp_path / "yunet.onnx").write_bytes(b"stub")
+        with pytest.raises(FerError, match=r"yunet\.onnx: OpenCV .* cannot load it"):
+            create_detector("auto", tmp_path / "yunet.onnx")
