@@ -19,6 +19,7 @@ from av.sidedata.sidedata import Type as SideData
 
 from fer.core.errors import FerError
 from fer.inference.faces import check_size
+from fer.video.cropping import stated_crop
 from fer.video.frames import MAX_FPS, USUAL_FPS, Frame, FrameSource
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class VideoFile(FrameSource):
     """A video file: every frame in order, once. Leaving the loop closes it.
 
     Frames that cannot be decoded are skipped and counted; `Frame.index` counts them too, so a gap in the indices shows
-    where they belong. Rotation, mirroring and the shape of the pixels, as the container states them, are applied.
+    where they belong. Rotation, mirroring, cropping and the shape of the pixels, as the container states them, are
+    applied.
 
     Args:
         path: the file.
@@ -86,6 +88,7 @@ class VideoFile(FrameSource):
             check_size(width, height)
             if limits:
                 self._stream.codec_context.options = {"max_pixels": str(limits.pixels)}
+            self._crop = stated_crop(path)
             self._tick = self._stream.time_base or Fraction(1, 1000)
             self._decoded = self._decode()
             self._first = self._next()
@@ -173,6 +176,9 @@ class VideoFile(FrameSource):
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         image: np.ndarray = frame.to_ndarray(format="bgr24")
+        left, top, right, bottom = self._crop
+        if left + right < image.shape[1] and top + bottom < image.shape[0]:  # else the header is damaged
+            image = image[top : image.shape[0] - bottom, left : image.shape[1] - right]
         aspect = float(self._stream.sample_aspect_ratio or 1)
         if aspect != 1 and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
             # Enlarging one side keeps every pixel; the other side would lose some.
@@ -180,7 +186,7 @@ class VideoFile(FrameSource):
             image = cv2.resize(image, (round(x * image.shape[1]), round(y * image.shape[0])))
         side_data: Any = frame.side_data  # PyAV's own type knows names only
         matrix = side_data.get(SideData.DISPLAYMATRIX)
-        return image if matrix is None else display(image, np.frombuffer(bytes(matrix), np.int32))
+        return np.ascontiguousarray(image) if matrix is None else display(image, np.frombuffer(bytes(matrix), np.int32))
 
 
 def display(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

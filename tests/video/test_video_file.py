@@ -45,6 +45,20 @@ def slowed(path, at_frame, factor):
     return path
 
 
+def cropped_mp4(path, clap):
+    """Writes a clean aperture into an MP4: width, height and the shift of the centre, each as a fraction."""
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"avc1", data.index(b"stsd")) - 4
+    size = struct.unpack(">I", data[entry : entry + 4])[0]
+    data[entry + size : entry + size] = struct.pack(">I4s4I4i", 40, b"clap", *clap)
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+        start = data.index(box) - 4
+        data[start : start + 4] = struct.pack(">I", struct.unpack(">I", data[start : start + 4])[0] + 40)
+    data[entry : entry + 4] = struct.pack(">I", size + 40)
+    path.write_bytes(data)
+    return path
+
+
 def encoded(path, images, times=None, *, codec="libx264", aspect=None):
     """A video of such frames, at such times; ten frames per second unless told otherwise."""
     with av.open(str(path), "w") as file:
@@ -157,6 +171,24 @@ class TestVideoFile:
             with VideoFile(path) as video:
                 assert video.size == size
                 assert [frame.image.shape[1::-1] for frame in video] == [size] * 3
+
+    def test_what_the_container_crops_is_cut_off(self, tmp_path):
+        images = [picture(i) for i in range(3)]
+        with VideoFile(encoded(tmp_path / "whole.mp4", images)) as video:
+            whole = [frame.image for frame in video]
+        clap = (100, 1, 121, 2, -6, 1, 1, 1)  # 100 x 60.5 of 192 x 96, its centre 6 to the left and 1 down
+        with VideoFile(cropped_mp4(encoded(tmp_path / "a.mp4", images), clap)) as video:
+            assert video.size == (100, 60)
+            for frame, image in zip(video, whole, strict=True):
+                np.testing.assert_array_equal(frame.image, image[19:79, 40:140])
+
+    @pytest.mark.parametrize(
+        "clap", [(0, 1, 96, 1, 0, 1, 0, 1), (100, 0, 96, 1, 0, 1, 0, 1), (300, 1, 96, 1, 0, 1, 0, 1)]
+    )
+    def test_a_crop_that_leaves_nothing_or_more_is_damage(self, tmp_path, clap):
+        path = cropped_mp4(encoded(tmp_path / "a.mp4", [picture(i) for i in range(3)]), clap)
+        with VideoFile(path) as video:
+            assert [frame.image.shape for frame in video] == [(96, 192, 3)] * 3
 
     def test_bursts_of_frames_keep_their_times(self, tmp_path):
         times = [0, 0.1, 0.2, 0.3, 10.3, 10.4, 10.5]
