@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from fer.cli import arguments, terminal
 from fer.cli.predict_folder import print_notes
@@ -17,7 +17,7 @@ from fer.core.system import cores
 from fer.distributed import cluster, inputs, parts
 from fer.distributed.labeller import Done, prepare_run
 from fer.inference import batch, results, run_metadata
-from fer.inference.detectors import create_detector
+from fer.inference.detectors import automatic_model, create_detector
 from fer.inference.recognizer import Cropped, Recognizer
 from fer.models.classifier import Classifier
 from fer.models.model_file import ModelInfo, read_info
@@ -27,7 +27,11 @@ def label(args: argparse.Namespace) -> int:
     check(args)
     info, below = read_info(args.model), arguments.uncertain_below(args)
     create_detector(args.detector, args.detector_model)  # refuses what the workers would refuse
-    how = {"detector_model": args.detector_model, "uncertain_below": below}
+    # YuNet's file of this machine's cache goes to all workers: theirs may hold none.
+    how: dict[str, Any] = {
+        "detector_model": automatic_model(args.detector, args.detector_model),
+        "uncertain_below": below,
+    }
     description = run_metadata.describe_run(args.output, args.model, detector=args.detector, **how)
     before = run_metadata.check_resumable(description, args.output) if args.resume else None
     if next(inputs.find_files(args.inputs), None) is None:

@@ -152,7 +152,8 @@ class Labeller:
             os.environ[name] = str(cores())
         recognizer = Recognizer.create(
             Classifier.load(model),
-            run.detector,
+            # "auto" would look into the cache of this machine, which may differ.
+            "haar" if run.detector == AUTO and run.detector_model is None else run.detector,
             detector_model=None if run.detector_model is None else Path(run.folder, run.detector_model),
             detectors=cores(),
             uncertain_below=run.uncertain_below,

@@ -45,7 +45,7 @@ def test_what_needs_ray(faces, light_model, refuse, arguments):
         ("holds other Parquet files (mine.parquet)", ["in", "--output", "full", "--overwrite"]),
         ("cannot be read, so the model that wrote the table is unknown", ["in", "--output", "empty/..", "--resume"]),
         ("cannot be written", ["in", "--output", "in/a.png/results"]),
-        ("is for --detector yunet", ["in", "--detector", "haar", "--detector-model", "x.onnx"]),
+        ("is for --detector auto and yunet", ["in", "--detector", "haar", "--detector-model", "x.onnx"]),
         ("there is no such model file", ["in", "--model", "none.keras"]),
     ],
 )
