@@ -2,6 +2,7 @@
 
     python benchmarks/faces.py --data fer2013
     python benchmarks/faces.py --data fer2013 --faces 100 --detectors mtcnn --json faces.json
+    python benchmarks/faces.py --data fer2013 --detectors haar auto --detector-model yunet.onnx --model fer2013.tflite
 
 Every face of the validation split, a real one of 48x48 pixels, is enlarged to 2.5 to 3.5 times its size and set at a
 random place of a 384x288 frame over another of the faces, enlarged and blurred beyond recognition. It is found if a box
@@ -24,11 +25,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fer.cli import terminal
+from fer.cli.arguments import model_path
 from fer.core.images import InputSpec
 from fer.data import dataset
-from fer.inference.detectors import DETECTORS, create_detector
+from fer.inference.detectors import AUTO, DETECTORS, create_detector
 from fer.inference.faces import Box
 from fer.inference.haar import SMALLEST, Haar
+from fer.inference.recognizer import Recognizer
+from fer.models.classifier import Classifier
 
 WIDTH, HEIGHT = 384, 288
 PLAIN = {  # cascade, step from one size of window to the next, neighbours
@@ -44,9 +48,10 @@ def main():
     parser.add_argument("--data", required=True, metavar="PATH", help="FER2013 as class folders or as a table")
     parser.add_argument("--faces", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="of the choice of faces and of their places (0)")
-    searching = [name for name in DETECTORS if name != "none"]
+    searching = [AUTO, *(name for name in DETECTORS if name != "none")]
     parser.add_argument("--detectors", nargs="+", choices=searching, default=["haar"], help="haar brings five rows")
-    parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for yunet")
+    parser.add_argument("--detector-model", metavar="FILE", help="the network's file, for auto and yunet")
+    parser.add_argument("--model", type=model_path, help="count right labels with this model, too")
     parser.add_argument("--json", metavar="FILE", help="write the figures as well")
     args = parser.parse_args()
     cv2.setNumThreads(1)
@@ -54,13 +59,13 @@ def main():
         from fer.models import device
 
         searches, hardware = make_searches(args), device.describe()
-    faces = dataset.load(args.data, InputSpec(), splits=("validation",))["validation"].images[..., 0]
-    frames = list(scenes(faces, args.faces, args.seed))
+    data = dataset.load(args.data, InputSpec(), splits=("validation",))["validation"]
+    frames = list(scenes(data.images[..., 0], args.faces, args.seed))
     people, without = samples()
     print(f"{hardware}, opencv {cv2.__version__}; {len(frames):,} faces of {Path(args.data).name}, seed {args.seed}")
     print(
         f"{'detector':24} found missed false   {'size ratio (5 to 95 %)':24} {'offset x, y':14} {'ms':>6}"
-        f"   without ({len(without)} pictures)  astronaut"
+        f"   without ({len(without)} images)  astronaut"
     )
     rows = {}
     for name, boxes in searches.items():
@@ -75,6 +80,12 @@ def main():
             f"  {'found' if row['astronaut'] else 'missed' if people else '-'}",
             flush=True,
         )
+    if args.model:
+        chosen = choose(np.random.default_rng(args.seed), data.images, args.faces)
+        truth = [data.labels[code] for code in data.targets[chosen].argmax(axis=1)]
+        for name in args.detectors:
+            rows[name]["right"] = right = right_labels(name, args, frames, truth)
+            print(f"{name}: the right label for {right} of {len(frames)} faces, {right / len(frames):.1%}")
     if args.json:
         about = {"device": hardware, "opencv": cv2.__version__, "faces": len(frames), "seed": args.seed}
         Path(args.json).write_text(json.dumps(about | {"detectors": rows}, indent=1))
@@ -83,7 +94,8 @@ def main():
 def make_searches(args):
     """Name -> a function from an image to boxes."""
     searches = {
-        name: finder(create_detector(name, args.detector_model if name == "yunet" else None)) for name in args.detectors
+        name: finder(create_detector(name, args.detector_model if name in (AUTO, "yunet") else None))
+        for name in args.detectors
     }
     if "haar" in searches:
         searches["haar, first pass only"] = finder(Haar(later_passes=False))
@@ -107,10 +119,26 @@ def plain(name, step, neighbours):
     return boxes
 
 
+def choose(rng, faces, count):
+    """Rows of the faces in the frames, in order."""
+    return rng.permutation(len(faces))[:count]
+
+
+def right_labels(name, args, frames, truth):
+    """How many faces are found and get their label."""
+    how = {"detector_model": args.detector_model if name in (AUTO, "yunet") else None}
+    recognizer = Recognizer.create(Classifier.load(args.model), name, **how)
+    right = 0
+    for (image, place), label in zip(frames, truth, strict=True):
+        best = max(recognizer(image), key=lambda one: place.overlap(one.box), default=None)
+        right += best is not None and place.overlap(best.box) >= 0.4 and best.label == label
+    return right
+
+
 def scenes(faces, count, seed):
     """Frames uint8 (288, 384, 3), each with the square of its one face."""
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(faces))[:count]
+    chosen = choose(rng, faces, count)
     for face, other in zip(faces[chosen], faces[np.roll(chosen, 1)], strict=True):
         side = int(rng.integers(120, 169))
         x, y = int(rng.integers(WIDTH - side + 1)), int(rng.integers(HEIGHT - side + 1))
