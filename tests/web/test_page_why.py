@@ -57,9 +57,12 @@ def test_download_shows_the_heat_map(explaining):
         upload(page, portrait.astronaut())
         browsing.status(page, "image", "1 face found")
         plain = browsing.downloaded(page, "#image .annotated")[1]
+        address = "document.querySelector('#image .annotated').href"
+        before = page.evaluate(address)
         page.click("#image .why")
         browsing.status(page, "image", "the more it speaks for")
-        browsing.eventually(lambda: browsing.downloaded(page, "#image .annotated")[1] != plain, "the same file")
+        browsing.until(page, f"{address} !== '{before}'")
+        assert browsing.downloaded(page, "#image .annotated")[1] != plain
 
 
 def test_refusal_is_shown_and_the_next_click_asks_again(explaining):
