@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SAVED_MODEL = (
-    "a SavedModel folder, which is not read: save it as .h5 where it was made, "
-    "tf.keras.models.load_model(FOLDER).save('model.h5'), and import that file"
+    "a SavedModel folder, which is not read: save it as .h5 where it was made, or with the package tf_keras: "
+    "tf_keras.models.load_model(FOLDER).save('model.h5'), and import that file"
 )
 
 

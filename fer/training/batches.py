@@ -27,7 +27,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, workers: Workers = ALONE):
         super().__init__()
-        self.dataset, self.recipe, self.mixup, self.seed = dataset, recipe, recipe.mixup, seed
+        self.dataset, self.recipe, self.seed = dataset, recipe, seed
         self.batch_size = min(recipe.batch_size, len(dataset))
         if self.batch_size % workers.devices:
             raise FerError(f"a batch of {self.batch_size} images cannot be shared evenly by {workers.devices} devices")
@@ -72,7 +72,7 @@ class Batches(keras.utils.PyDataset):
         """This process's images of a batch, and with mixup those that they are mixed with."""
         batch = self._chosen(index)
         images = self.dataset.images[batch[self.part]]
-        if not self.mixup:
+        if not self.recipe.mixup:
             return images, None
         _, partner = self._mix(index)
         own = partner[self.part]
@@ -81,7 +81,7 @@ class Batches(keras.utils.PyDataset):
     def _mix(self, index: int) -> tuple[np.float32, np.ndarray]:
         """The share of a batch's own images, and for each row of the batch the row that it is mixed with."""
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        return np.float32(rng.beta(self.mixup, self.mixup)), rng.permutation(self.batch_size)
+        return np.float32(rng.beta(self.recipe.mixup, self.recipe.mixup)), rng.permutation(self.batch_size)
 
     def _chosen(self, index):
         return self.order[index * self.batch_size : (index + 1) * self.batch_size]

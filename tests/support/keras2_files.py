@@ -20,7 +20,6 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 warnings.filterwarnings("ignore")
 
 import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
 from keras2_cases import CHANNELS, SIDE, K, layer_cases, model_cases, operation_cases, x_images  # noqa: E402
 
 BRIEF = (
@@ -72,7 +71,7 @@ def main():
     if args.tf_keras:
         import tf_keras as keras
     else:
-        keras = tf.keras
+        from tensorflow import keras
     builders = dict(model_cases(keras))
     for name, function in (layer_cases(keras) | operation_cases(keras)).items():
         builders[name] = lambda function=function: whole(keras, function)
