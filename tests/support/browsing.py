@@ -187,8 +187,8 @@ def upload(page, tab: str, data: bytes, name: str = "an image.jpg") -> None:
 
 
 def downloaded(page, selector: str) -> tuple[str, bytes]:
-    """Name and content of what a link gives, as soon as it leads somewhere: files are made after the line of status."""
-    eventually(lambda: page.locator(selector).get_attribute("href"), f"no file: {selector}")
+    """Name and content of what a button saves, or a link leads to. A link gets its address after the line of status."""
+    until(page, f"(({{tagName, href}}) => tagName != 'A' || href)(document.querySelector('{selector}'))")
     with page.expect_download() as caught:
         page.click(selector)
     return caught.value.suggested_filename, caught.value.path().read_bytes()
