@@ -6,6 +6,8 @@ file it is searched in line, so that a file gives the same result each time.
 """
 
 import math
+import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
@@ -49,7 +51,7 @@ class FaceFinder:
         self._searched, self._searches, self._number = -math.inf, 0, 0
         if isinstance(detector, LocalDetector) and not thorough:
             self._background = detector.clone()
-            self._executor = executor or ThreadPoolExecutor(1, "face search")  # ends with this object
+            self._executor = executor or ThreadPoolExecutor(1, "face search", _give_way)  # ends with this object
         self._search: Future[list[Face]] | None = None
         self._begun = self._missed = False
 
@@ -117,3 +119,9 @@ class FaceFinder:
             ):
                 found = non_max_suppression([*found, confirmed])
         return found
+
+
+def _give_way() -> None:
+    """Lets the frames have the processor first: on two cores a search holds one, and OpenCV's threads both."""
+    if sys.platform == "linux":  # elsewhere a priority is that of the whole program
+        os.nice(10)

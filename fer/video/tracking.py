@@ -203,7 +203,7 @@ class Tracker:
         """False if a face that looks so is plainly another."""
         if look is None or track.look is None or self._now - track.seen > MOMENT:
             return True
-        return likeness(track.look, look) >= LIKE
+        return likeness(track.look, look, enough=LIKE) >= LIKE
 
     def _follow(
         self, track: _Track | None, prediction: Prediction, place: np.ndarray, look: np.ndarray | None

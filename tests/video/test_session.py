@@ -1,6 +1,9 @@
 """Frame after frame: what is searched and when, what is skipped, and the summary."""
 
-from concurrent.futures import Executor, Future
+import os
+import sys
+import threading
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -148,6 +151,22 @@ class TestFaceFinder:
         executor.release(ZeroDivisionError())
         with pytest.raises(ZeroDivisionError):
             finder.find(frame(6).image, [A], 6 / FPS)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux only")
+    def test_frames_have_the_processor_before_the_search(self, monkeypatch):
+        class Watched(FakeDetector):
+            def find_in_pass(self, image, number):
+                priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+                return []
+
+        monkeypatch.setattr(face_finder, "ThreadPoolExecutor", ThreadPoolExecutor)
+        priorities, before = [], os.getpriority(os.PRIO_PROCESS, 0)
+        finder = FaceFinder(Watched())
+        for i in range(2):  # the first frame is searched at once
+            finder.find(frame(i).image, [], i / FPS)
+        finder._executor.shutdown()
+        assert priorities == [before, min(before + 10, 19)]
+        assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
     def test_what_a_search_found_is_confirmed_in_the_frame_at_hand(self):
         executor, detector = HeldExecutor(), FakeDetector()
