@@ -33,7 +33,7 @@ def open_source(text: str) -> VideoFile | LiveCamera:
     Raises:
         FerError: nothing can be read there; the message says what was tried.
     """
-    text = text.strip()
+    text = text if os.path.isfile(text) else text.strip()  # names of files may begin or end with a space
     number = _device(text)
     if number is not None and not is_camera(text):
         raise FerError(f"cameras have numbers from 0 to {MAX_CAMERA}, not {number}")

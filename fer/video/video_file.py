@@ -16,10 +16,12 @@ import cv2
 import numpy as np
 from av.error import FFmpegError, InvalidDataError
 from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
 
+from fer.core.decoding import HEAD, image_format
 from fer.core.errors import FerError
 from fer.inference.faces import check_size
-from fer.video.cropping import stated_crop
+from fer.video.cropping import NONE, stated_crop
 from fer.video.frames import MAX_FPS, USUAL_FPS, Frame, FrameSource
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 NOT_VIDEO = frozenset({"tty"})  # FFmpeg formats that draw the letters of any text file
 MAX_FAILED_READS = 100  # of the container in a row, before the rest is given up
 MAX_ASPECT = 4.0  # width to height of a pixel; a header beyond it is damaged
+SEQUENCES = (b"avis", b"msf1", b"hevc", b"hevx")  # brands of HEIF and AVIF files that hold a video
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class VideoFile(FrameSource):
 
     Frames that cannot be decoded are skipped and counted; `Frame.index` counts them too, so a gap in the indices shows
     where they belong. Rotation, mirroring, cropping and the shape of the pixels, as the container states them, are
-    applied.
+    applied. Times count from the beginning of the file, as in a player: where the sound begins first, the first frame
+    is later. Of several video streams the one that players choose is read; a cover picture is none.
 
     Args:
         path: the file.
@@ -62,10 +66,10 @@ class VideoFile(FrameSource):
         size: width and height of the first frame in pixels.
         total: number of frames as the file states it, an estimate; None where it states none.
         lost: frames so far that could not be decoded.
-        damage: one line about lost frames or a missing end, "" for a sound file; known after the last frame.
+        damage: one line about lost frames, a missing beginning or end, "" where all is there; after the last frame.
 
     Raises:
-        FerError: the file cannot be opened, is no video, or holds no frame that can be decoded.
+        FerError: the file cannot be opened, is no video but an image or sound, or holds no frame that can be decoded.
     """
 
     live = False
@@ -78,32 +82,36 @@ class VideoFile(FrameSource):
         self._lock = threading.Lock()  # closing a container while it is read ends the process
         _check_readable(path, self.name)
         self._container = _open(path, self.name, limits)
+        self._reached = {True: 0.0, False: 0.0}  # end of the last packet in seconds: of the stream, of the others
         try:
-            self._stream = self._container.streams.video[0]
-            if self._container.format.name in NOT_VIDEO:
-                raise IndexError
+            _refuse_image(path, self.name, self._container.format.name)
+            self._stream = _choose_stream(self._container, self.name)
             width, height = self._stream.codec_context.width, self._stream.codec_context.height
             if limits and not 0 < width * height <= limits.pixels:  # FFmpeg reports 0 for frames beyond its limit
                 raise FerError(f"{self.name}: the frames have more than {limits.pixels:,} pixels, or none")
             check_size(width, height)
             if limits:
                 self._stream.codec_context.options = {"max_pixels": str(limits.pixels)}
-            self._crop = stated_crop(path)
+            # The crop is that of the first track.
+            self._crop = stated_crop(path) if self._stream == _tracks(self._container)[0] else NONE
             self._tick = self._stream.time_base or Fraction(1, 1000)
+            rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+            self.fps = rate if 0 < rate <= MAX_FPS else None
+            self.total = self._stated_total()
+            self._start = float((self._stream.start_time or 0) * self._tick)
+            self._later = max(0.0, self._start - (self._container.start_time or 0) / av.time_base)
+            if self._later < self._step:  # sound coders begin with a few milliseconds of silence
+                self._later = 0.0
             self._decoded = self._decode()
             self._first = self._next()
             if self._first is None:
-                raise FerError(f"{self.name}: no frame can be decoded; the file is cut short or damaged")
+                reasons = "cut short, damaged, protected, or of a kind that this FFmpeg does not decode"
+                raise FerError(f"{self.name}: no frame can be decoded; the file is {reasons}")
             self.size: tuple[int, int] = self._first[0].shape[1::-1]
-        except IndexError:
-            self.close()
-            raise _no_video(self.name) from None
+            self._begun = self._first[1] - self._later  # after the beginning that the file states, seconds
         except BaseException:
             self.close()
             raise
-        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
-        self.fps = rate if 0 < rate <= MAX_FPS else None
-        self.total = self._stated_total()
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
@@ -113,14 +121,14 @@ class VideoFile(FrameSource):
             self._closed, self._first = True, None
 
     def __iter__(self) -> Iterator[Frame]:
-        seconds, step = -math.inf, 1 / (self.fps or USUAL_FPS)
+        seconds = -math.inf
         try:
             for delivered in itertools.count():
                 item, self._first = self._first or self._next(), None
                 if item is None:
                     break
                 image, time = item
-                seconds = increasing(time, seconds, step)
+                seconds = increasing(time, seconds, self._step)
                 yield Frame(image, self.name, delivered + self.lost, seconds)
             if not self._closed:
                 self._report(delivered)
@@ -131,12 +139,35 @@ class VideoFile(FrameSource):
         parts = []
         if self.lost:
             parts.append(f"{self.lost:,} frame{'s' * (self.lost > 1)} cannot be decoded")
-        # Headers err by a frame or two.
-        if delivered + self.lost < 0.99 * (self.total or 0) - 1:
-            parts.append(f"the video ends after {delivered + self.lost:,} of {self.total:,} frames")
+        if self._begun > 2 * self._step:
+            parts.append(f"the first {self._begun:.1f} seconds cannot be decoded")
+        stated, reached = self._stated_end()
+        if reached < 0.99 * stated - 2 * self._step:  # headers err by a frame or two
+            counted, seconds = (
+                f"{delivered + self.lost:,} of {self.total:,} frames",
+                f"{reached:.1f} of {stated:.1f} seconds",
+            )
+            parts.append(f"the video ends after {counted if self._stream.frames else seconds}")
         if parts:
             self.damage = f"{self.name}: {', and '.join(parts)}; the file is cut short or damaged"
             logger.warning("%s", self.damage)
+
+    def _stated_end(self) -> tuple[float, float]:
+        """The end of the file as it is stated, and as it was reached, in seconds.
+
+        Frames are not counted for it: a rate that varies, an edit list that hides frames, and frames of no bytes, which
+        repeat the one before, all make their number differ from what a header says.
+        """
+        if self._container.format.name == "avi" and self.fps:  # whose duration FFmpeg corrects by the size of the file
+            return self._stream.frames / self.fps, self._reached[True] - self._start
+        if self._stream.duration:
+            return float(self._stream.duration * self._tick), self._reached[True] - self._start
+        # Matroska, WebM and FLV state the end of the longest stream, counted from zero.
+        return (self._container.duration or 0) / av.time_base, max(self._reached.values())
+
+    @property
+    def _step(self) -> float:
+        return 1 / (self.fps or USUAL_FPS)
 
     def _stated_total(self) -> int | None:
         seconds = float((self._stream.duration or 0) * self._tick)
@@ -149,8 +180,13 @@ class VideoFile(FrameSource):
             return None if self._closed else next(self._decoded, None)
 
     def _decode(self) -> Iterator[tuple[np.ndarray, float]]:
-        start = (self._stream.start_time or 0) * self._tick
         for packet in self._packets():
+            if packet.pts is not None and packet.time_base:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                of_video = packet.stream == self._stream
+                self._reached[of_video] = max(self._reached[of_video], end)
+            if packet.stream != self._stream:
+                continue
             try:
                 frames = packet.decode()
             except InvalidDataError:
@@ -159,12 +195,17 @@ class VideoFile(FrameSource):
             except FFmpegError:  # no memory, or a decoder that this FFmpeg lacks
                 return
             for frame in frames:
-                time = math.nan if frame.pts is None else float(frame.pts * (frame.time_base or self._tick) - start)
-                yield self._upright(frame), time if 0 <= time < 1e7 else math.nan
+                time = math.nan
+                if frame.pts is not None:
+                    time = float(frame.pts * (frame.time_base or self._tick)) - self._start
+                yield self._upright(frame), time + self._later if 0 <= time < 1e7 else math.nan
 
     def _packets(self) -> Iterator[av.Packet]:
-        """The packets of the stream; damage in the container is skipped where FFmpeg finds a packet after it."""
-        packets, failed = self._container.demux(self._stream), 0
+        """The packets of the stream and of the others, which tell whether the file is whole; damage in the container is
+        skipped where FFmpeg finds a packet after it.
+        """
+        streams = [*_tracks(self._container), *self._container.streams.audio]
+        packets, failed = self._container.demux(streams), 0
         while failed < MAX_FAILED_READS:
             try:
                 yield next(packets)
@@ -172,7 +213,7 @@ class VideoFile(FrameSource):
             except StopIteration:
                 return
             except FFmpegError:
-                packets, failed = self._container.demux(self._stream), failed + 1
+                packets, failed = self._container.demux(streams), failed + 1
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         image: np.ndarray = frame.to_ndarray(format="bgr24")
@@ -184,7 +225,10 @@ class VideoFile(FrameSource):
             # Enlarging one side keeps every pixel; the other side would lose some.
             x, y = max(1.0, aspect), max(1.0, 1 / aspect)
             image = cv2.resize(image, (round(x * image.shape[1]), round(y * image.shape[0])))
-        side_data: Any = frame.side_data  # PyAV's own type knows names only
+        try:
+            side_data: Any = frame.side_data  # PyAV's own type knows names only
+        except ValueError:  # a kind that PyAV does not know, such as the EXIF of an MJPEG frame; a mirror is lost then
+            return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
         matrix = side_data.get(SideData.DISPLAYMATRIX)
         return np.ascontiguousarray(image) if matrix is None else display(image, np.frombuffer(bytes(matrix), np.int32))
 
@@ -238,6 +282,48 @@ def _open(path: str | Path, name: str, limits: FileLimits | None) -> "av.contain
         return av.open(os.path.abspath(path), options=options, stream_options=probing)
     except (FFmpegError, ValueError) as error:
         raise _no_video(name) from error
+
+
+def _tracks(container: "av.container.InputContainer") -> "list[av.VideoStream]":
+    """The video streams that are no cover picture."""
+    return [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+
+
+def _choose_stream(container: "av.container.InputContainer", name: str) -> "av.VideoStream":
+    """The video stream that players show.
+
+    Raises:
+        FerError: there is none.
+    """
+    streams = _tracks(container)
+    if not streams:
+        if container.streams.video:
+            raise FerError(f"{name}: a sound file with a cover picture; it holds no video")
+        raise _no_video(name)
+    if container.format.name in NOT_VIDEO:
+        raise _no_video(name)
+    best = container.streams.best("video")
+    chosen = next((one for one in streams if one == best), streams[0])
+    if len(streams) > 1:
+        number, size = streams.index(chosen) + 1, f"{chosen.width}x{chosen.height}"
+        logger.warning("%s: %d video streams; number %d, %s, is read", name, len(streams), number, size)
+    return chosen
+
+
+def _refuse_image(path: str | Path, name: str, container: str) -> None:
+    """Refuses still images: FFmpeg gives one tile of a HEIC photograph, and no mirrored image upright.
+
+    Raises:
+        FerError: the file is one.
+    """
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    kind = image_format(head)
+    if kind == "webp" and head[12:16] == b"VP8X" and head[20] & 2:
+        raise FerError(f"{name}: an animated WebP, which FFmpeg does not decode; save it as GIF or MP4")
+    still = kind in ("heif", "avif") and not any(brand in head[8:256] for brand in SEQUENCES)
+    if still or container == "image2" or container.endswith("_pipe"):
+        raise FerError(f"{name}: an image, not a video; predict_folder.py labels images")
 
 
 def _no_video(name: str) -> FerError:
