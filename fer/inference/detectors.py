@@ -28,11 +28,11 @@ class WholeImage:
 
 
 class YuNetThenHaar:
-    """YuNet, and Haar's passes in an image where it finds nothing.
+    """YuNet, and Haar's passes in an image where it finds nothing; YuNet must see what Haar found, see `YuNet.sees`.
 
-    Of 300 faces of FER2013 this finds 283 with 8 false positives, another draw 290 with 4; Haar alone finds 263 with 10
-    and 263 with 9, in four times the time (benchmarks/faces.py). A video is searched by Haar: its local search takes 2
-    ms for a face, and finds blurred ones.
+    Of 300 faces of FER2013 this finds 283 with 8 false positives, another draw 290 with 3; Haar alone finds 263 with 10
+    and 263 with 9, in four times the time (benchmarks/faces.py). A video is searched by Haar, whose local search takes
+    2 ms for a face, and YuNet must see each new face once.
 
     Args:
         model: see `YuNet`.
@@ -48,7 +48,11 @@ class YuNetThenHaar:
 
     def find(self, image: np.ndarray) -> list[Face]:
         """Faces in an image uint8 (H, W, 3) BGR, the largest first."""
-        return self._yunet.find(image) or self.in_video.find(image)
+        return self._yunet.find(image) or [face for face in self.in_video.find(image) if self.confirms(image, face)]
+
+    def confirms(self, image: np.ndarray, face: Face) -> bool:
+        """Whether YuNet sees the face, too."""
+        return self._yunet.sees(image, face)
 
 
 # A detector that needs a model file takes its path.

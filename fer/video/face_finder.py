@@ -8,7 +8,7 @@ file it is searched in line, so that a file gives the same result each time.
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
 
@@ -40,12 +40,14 @@ class FaceFinder:
     A detector that is no `LocalDetector` searches every frame.
 
     Args:
-        detector: finds the faces; one with an attribute `in_video` lends that, see `detectors.YuNetThenHaar`.
+        detector: finds the faces; one with an attribute `in_video` lends that, and one with a method `confirms` has a
+            say about each new face, see `detectors.YuNetThenHaar`.
         thorough: search the whole frame in line, and all of it while a face is missing, as a file can wait.
         executor: runs the searches of the whole frame of a camera; by default a thread of its own.
     """
 
     def __init__(self, detector: Detector, *, thorough: bool = False, executor: Executor | None = None):
+        self._confirms: Callable[[np.ndarray, Face], bool] = getattr(detector, "confirms", _always)
         detector = getattr(detector, "in_video", detector)
         self.detector, self.thorough = detector, thorough
         self._searched, self._searches, self._number = -math.inf, 0, 0
@@ -114,10 +116,10 @@ class FaceFinder:
         """Adds the faces of a search of the whole frame that a local search confirms; most false positives fail it."""
         found = non_max_suppression(found)
         for face in others:
-            if len(non_max_suppression([*found, face])) > len(found) and (
-                confirmed := detector.find_near(image, face.box)
-            ):
-                found = non_max_suppression([*found, confirmed])
+            if len(non_max_suppression([*found, face])) > len(found):
+                confirmed = detector.find_near(image, face.box)
+                if confirmed and self._confirms(image, confirmed):
+                    found = non_max_suppression([*found, confirmed])
         return found
 
 
@@ -125,3 +127,8 @@ def _give_way() -> None:
     """Lets the frames have the processor first: on two cores a search holds one, and OpenCV's threads both."""
     if sys.platform == "linux":  # elsewhere a priority is that of the whole program
         os.nice(10)
+
+
+def _always(image: np.ndarray, face: Face) -> bool:
+    """The opinion of a detector that has no second one."""
+    return True

@@ -103,6 +103,22 @@ class TestFaceFinder:
         detector.find_near = lambda image, box, **_: None
         assert session(detector).process(frame(0)) == []
 
+    @pytest.mark.parametrize("thorough", [False, True])
+    def test_a_new_face_needs_the_opinion_of_the_other_detector_once(self, thorough):
+        asked = []
+
+        class Two(FakeDetector):
+            """A detector with a second opinion: it believes B alone."""
+
+            def confirms(self, image, face):
+                asked.append(face.box)
+                return face.box == B
+
+        watched = session(Two([A, B]), thorough=thorough)
+        assert [p.box for i in range(10) for p in watched.process(frame(i))] == [B] * 10
+        assert asked.count(B) == 1
+        assert asked.count(A) > 1  # it may be seen better in a later frame
+
     def test_one_face_is_not_reported_twice(self):
         detector = FakeDetector([A])
         watched = session(detector)
