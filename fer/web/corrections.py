@@ -8,12 +8,13 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cv2
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from pydantic import BaseModel
 
+from fer.core import images
 from fer.core.errors import FerError
 from fer.core.files import replacing
+from fer.inference.faces import shrink
 from fer.inference.recognizer import CROPPED_LEAST
 from fer.web.images import decode
 from fer.web.problems import example, problem_responses, refuse
@@ -22,6 +23,8 @@ from fer.web.slots import client_of
 from fer.web.state import State
 
 logger = logging.getLogger(__name__)
+
+LARGEST_RATIO = 2  # of the sides of a face's box: detectors give squares
 
 
 class Kept(BaseModel):
@@ -38,15 +41,12 @@ def create_router(state: State, folder: Path) -> APIRouter:
         folder: faces go to `folder`/LABEL/, for train.py --data `folder`.
 
     Raises:
-        FerError: the folder cannot be made.
+        FerError: the folder cannot be made, or that of a label would lie elsewhere.
     """
     labels, limits = state.classifier.labels, state.limits
-    rate = RateLimit(state.limits.corrections_per_minute, "corrections")
-    try:
-        for label in labels:
-            (folder / label).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FerError(f"{folder}: cannot be made ({error.strerror or error})") from error
+    rate = RateLimit(limits.corrections_per_minute, "corrections")
+    for label in labels:
+        class_folder(folder, label)
     kept = sum(len(list((folder / label).glob("*.png"))) for label in labels)
     router = APIRouter(tags=["corrections"])
 
@@ -73,28 +73,51 @@ def create_router(state: State, folder: Path) -> APIRouter:
         nonlocal kept
         if label not in labels:
             refuse(422, f"the labels are {', '.join(labels)}")
-        if kept >= state.limits.corrections:
-            refuse(507, f"the limit is {state.limits.corrections:,} corrections")
+        if max(width, height) > LARGEST_RATIO * min(width, height):
+            refuse(422, "that box is no face: it is too narrow, or too low")
+        if kept >= limits.corrections:
+            refuse(507, f"the limit is {limits.corrections:,} corrections")
         client = client_of(request)
         rate.take(client)
         box = (x, y, width, height)
-        await state.run(state.image_pool, client, _keep, state, await image.read(), box, folder / label)
-        kept += 1
+        kept += 1  # before it is kept: others ask meanwhile
+        try:
+            await state.run(state.image_pool, client, _keep, state, await image.read(), box, folder, label)
+        except BaseException:
+            kept -= 1
+            raise
         return Kept(kept=kept)
 
     return router
 
 
-def _keep(state: State, data: bytes, box: tuple[int, int, int, int], folder: Path) -> None:
+def class_folder(folder: Path, label: str) -> Path:
+    """The folder of a label, made where it is missing.
+
+    Raises:
+        FerError: it cannot be made; or a symbolic link, or the label itself, leads to another place.
+    """
+    path = folder / label
+    try:
+        if path.parent != folder or path.resolve() != folder.resolve() / label:
+            raise FerError(f"{path}: leads to another folder; faces are kept in {folder} only")
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a label with a zero byte
+        raise FerError(f"{path}: cannot be made ({getattr(error, 'strerror', None) or error})") from error
+    return path
+
+
+def _keep(state: State, data: bytes, box: tuple[int, int, int, int], folder: Path, label: str) -> None:
     """Writes the pixels of a box as a PNG file of a random name: no metadata of the image is left."""
     image = decode(data, state.limits, most_pixels=state.limits.image_pixels)
     x, y, width, height = box
     if x + width > image.shape[1] or y + height > image.shape[0]:
         refuse(422, "the box reaches beyond the image")
-    encoded = cv2.imencode(".png", image[y : y + height, x : x + width])[1]
+    crop = image[y : y + height, x : x + width]
+    crop = shrink(crop, min(1.0, state.limits.correction_side / max(width, height)))
     try:
-        with replacing(folder / f"{secrets.token_hex(8)}.png") as temporary:
-            temporary.write_bytes(encoded.tobytes())
+        with replacing(class_folder(folder, label) / f"{secrets.token_hex(8)}.png") as temporary:
+            temporary.write_bytes(images.encode(crop, ".png"))
     except (OSError, FerError):
         logger.exception("a correction could not be kept")
         refuse(507, "the server cannot keep this face")

@@ -28,6 +28,7 @@ class Limits:
     explained_faces: int = _limit(16, "faces of an image, the largest first, that explain=true explains", shown=True)
     explanations_per_minute: int = _limit(30, "images that are explained for one client per minute")
     corrections: int = _limit(10_000, "faces kept in all, with --collect")
+    correction_side: int = _limit(512, "longer side in pixels to which a kept face is reduced")
     corrections_per_minute: int = _limit(60, "corrections of one client per minute")
     # Uploads of images and videos
     uploads: int = _limit(64, "uploads on their way at once")

@@ -12,12 +12,14 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Protocol
 
+import h11
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from fer.core.errors import FerError
 
 OTHER = "other"  # the route of a request that no route answers
+PRANKS = ("ASGI callable returned without completing", "Invalid UTF-8 sequence received")  # beginnings of lines
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # buckets of the latencies
 
 
@@ -63,6 +65,15 @@ class AccessLog:
             "milliseconds": round(1000 * seconds, 1),
         }
         self.log.info(json.dumps(line))
+
+
+def is_no_prank(record: logging.LogRecord) -> bool:
+    """A filter for uvicorn's log: False for errors that clients cause as often as they like.
+
+    They break the protocol, or ask for a WebSocket that is refused. Each would write a line, or a traceback of forty.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, h11.LocalProtocolError) and not record.getMessage().startswith(PRANKS)
 
 
 class Metrics:

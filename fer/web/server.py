@@ -21,9 +21,9 @@ from fer.inference.recognizer import Recognizer
 from fer.inference.results import COLUMNS
 from fer.web import cameras as camera_routes
 from fer.web import corrections, images, problems, videos, webcam
-from fer.web.auth import TokenMiddleware
+from fer.web.auth import TokenMiddleware, without_cookies
 from fer.web.limits import Limits
-from fer.web.observe import AccessLog, Metrics, Observer
+from fer.web.observe import AccessLog, Metrics, Observer, is_no_prank
 from fer.web.protocol import Network, limited_protocol
 from fer.web.security import LOOPBACK, SecurityMiddleware
 from fer.web.state import State
@@ -134,7 +134,8 @@ def create_app(
     for number, router in enumerate(routers):  # the first one holds /health, which is open
         app.include_router(router, **(secured if token and number else {}))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    protected = app if token is None else TokenMiddleware(app, token, limits, fill(STATIC / "login.html", words))
+    bare = without_cookies(app)
+    protected = bare if token is None else TokenMiddleware(bare, token, limits, fill(STATIC / "login.html", words))
     return SecurityMiddleware(protected, hosts=hosts, limits=limits, observers=observers)
 
 
@@ -189,6 +190,7 @@ def uvicorn_config(
         proxies: networks of trusted proxies, whose X-Forwarded-For and X-Forwarded-Proto are read.
     """
     limits = limits or Limits()
+    logging.getLogger("uvicorn.error").addFilter(is_no_prank)
     return uvicorn.Config(
         app,
         http=limited_protocol(limits, proxies),  # on h11, which refuses headers beyond the size below

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import shlex
 import zipfile
 
 import cv2
@@ -129,6 +130,47 @@ ENTRY = b"PK\x01\x02" + bytes(6) + b"\x08\x00" + bytes(16) + b"\x05\x00" + bytes
 def test_broken_archives_are_refused_in_one_line(tab, data, words):
     browsing.upload(tab, "image", data, "broken.zip")
     browsing.status(tab, "image", words, problem=True)
+
+
+def test_what_looks_like_a_formula_is_text_in_the_csv(tab, files):
+    names = ["=1+1.jpg", "+a.jpg", "-a.jpg", "@a.jpg", "\ta.jpg", "a=1.jpg"]
+    browsing.upload(tab, "image", pack(dict.fromkeys(names, files["b.png"])), "x.zip")
+    browsing.status(tab, "image", "6 images labelled")
+    rows = csv.DictReader(io.StringIO(browsing.downloaded(tab, "#image .many .csv")[1].decode()))
+    assert {row["source"] for row in rows} == {*(f"'{name}" for name in names[:-1]), names[-1]}
+    said = json.loads(browsing.downloaded(tab, "#image .many .json")[1])
+    assert {one["name"] for one in said} == set(names)
+
+
+def test_what_macos_adds_to_archives_is_left_out(tab, files):
+    content = {"a.jpg": files["a.jpg"], "c.jpg": files["b.png"], "__MACOSX/._a.jpg": b"x", "__MACOSX/a.jpg": b"x"}
+    browsing.upload(tab, "image", pack(content), "x.zip")
+    browsing.status(tab, "image", "2 images labelled, 0 of them refused")
+
+
+def test_encrypted_archive_is_refused(tab, files):
+    data = bytearray(pack({"a.jpg": files["a.jpg"]}))
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    browsing.upload(tab, "image", bytes(data), "x.zip")
+    browsing.status(tab, "image", "packed in a way that this page cannot read", problem=True)
+
+
+def test_entries_that_share_their_bytes_are_refused(tab):
+    """A stored entry of a thousand takes all of the archive, and says that it holds nothing."""
+    end = b"PK\x05\x06" + bytes(6) + (1000).to_bytes(2, "little") + bytes(4) + (100).to_bytes(4, "little") + bytes(2)
+    entry = b"PK\x01\x02" + bytes(16) + (1000).to_bytes(4, "little") + bytes(4) + b"\x05\x00" + bytes(16) + b"a.jpg"
+    browsing.upload(tab, "image", b"PK\x03\x04" + bytes(96) + entry * 1000 + end, "x.zip")
+    browsing.status(tab, "image", "the archive is damaged", problem=True)
+
+
+def test_copied_command_names_one_file(site, files):
+    with site.visit("image", permissions=["clipboard-read", "clipboard-write"]) as page:
+        browsing.upload(page, "image", files["a.jpg"], """it's",key;"\\.jpg""")
+        browsing.status(page, "image", "1 face found")
+        page.click("#image .curl")
+        browsing.status(page, "image", "Copied")
+        (_, _, form, _) = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    assert form == r'''image=@"it's\",key;\"\\.jpg"'''
 
 
 def test_example_and_copy_as_curl(site):

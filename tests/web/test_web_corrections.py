@@ -1,5 +1,7 @@
 """--collect: corrected faces become class folders; nothing without consent, and nothing outside the folder."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ pytest.importorskip("support.web", reason="requirements-app.txt is not installed
 from support import web
 from support.web import connect, encode, line
 
+from fer import FerError
 from fer.core.images import InputSpec
 from fer.data import dataset
+from fer.web import corrections
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +88,7 @@ def test_without_the_flag_there_is_no_such_route(image):
         ({"width": 10**9}, 422),
         ({"x": 10**30}, 422),
         ({"height": "many"}, 422),
+        ({"width": 16, "height": 40}, 422),
     ],
 )
 def test_bad_corrections_are_refused_and_not_kept(folder, image, fields, status):
@@ -101,6 +106,60 @@ def test_numbers_are_limited(folder, image):
         assert [send(client, image).status_code for _ in range(3)] == [201, 201, 507]
     with connect(collect=folder, corrections_per_minute=1) as client:
         assert [send(client, image).status_code for _ in range(2)] == [201, 429]
+
+
+def test_corrections_at_once_do_not_pass_the_limit(folder, image):
+    with connect(collect=folder, corrections=2) as client, ThreadPoolExecutor(6) as pool:
+        statuses = [answer.status_code for answer in pool.map(lambda _: send(client, image), range(6))]
+    assert sorted(statuses) == [201, 201, 507, 507, 507, 507]
+    assert len(kept(folder)) == 2
+
+
+def test_refused_corrections_do_not_count(folder, image):
+    with connect(collect=folder, corrections=1) as client:
+        assert send(client, b"no image").status_code == 415
+        assert send(client, image).status_code == 201
+
+
+def test_large_face_is_reduced(folder):
+    """Noise of 1000 x 800 pixels would be a file of 2.4 MB, and the largest image one of 75 MB."""
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    box = {"x": 0, "y": 0, "width": 1000, "height": 800}
+    with connect(collect=folder, correction_side=100) as client:
+        assert send(client, encode(noise), **box).status_code == 201
+    (path,) = kept(folder)
+    assert cv2.imread(str(path)).shape == (80, 100, 3)
+
+
+def test_links_are_not_followed(folder, image, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (folder / "sad").symlink_to(elsewhere)
+    with pytest.raises(FerError, match="leads to another folder"):
+        connect(collect=folder)
+    (folder / "sad").unlink()
+    with connect(collect=folder) as client:  # nor one that appears later
+        (folder / "sad").rmdir()
+        (folder / "sad").symlink_to(elsewhere)
+        assert send(client, image, label="sad").status_code == 507
+        assert send(client, image).status_code == 201
+    assert not list(elsewhere.iterdir())
+
+
+def test_folder_itself_may_be_a_link(folder, image, tmp_path):
+    (tmp_path / "disk").mkdir()
+    folder.symlink_to(tmp_path / "disk")
+    with connect(collect=folder) as client:
+        assert send(client, image).status_code == 201
+    assert len(kept(tmp_path / "disk")) == 1
+
+
+@pytest.mark.parametrize("label", ["../sad", "/tmp/sad", "a/b", "..", ".", "", "sad\0"])
+def test_labels_of_a_model_do_not_leave_the_folder(folder, label):
+    with pytest.raises(FerError):
+        corrections.class_folder(folder, label)
+    assert not folder.exists()
 
 
 def test_cross_origin_corrections_are_refused(folder, image):

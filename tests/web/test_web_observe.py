@@ -1,13 +1,17 @@
 """The access log and /metrics: what they hold, and what they must not."""
 
 import json
+import logging
+import socket
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
-from support.web import connect, encode
+from support import web
+from support.web import connect, encode, listening
 
 from fer import FerError
 from fer.web.observe import AccessLog
@@ -89,3 +93,29 @@ def test_metrics_without_the_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "prometheus_client", None)
     with pytest.raises(FerError, match="pip install prometheus-client"):
         connect(metrics=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /live HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * 200_000,
+    ],
+    ids=["refused-websocket", "chunk"],
+)
+def test_hostile_requests_write_no_log(caplog, data):
+    log = logging.getLogger("uvicorn.error")
+    with listening() as place, socket.create_connection(place, 20) as wires:
+        log.addHandler(caplog.handler)
+        try:
+            wires.sendall(data)
+            with suppress(ConnectionResetError):
+                while wires.recv(1000):
+                    pass
+            assert web.http_get(place, "/health") == 200  # by now the other one would have been logged
+            assert not caplog.records
+            log.error("Exception in ASGI application")  # a bug
+            assert len(caplog.records) == 1
+        finally:
+            log.removeHandler(caplog.handler)

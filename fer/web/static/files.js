@@ -4,7 +4,10 @@ import { text } from "./strings.js";
 
 const IMAGE = /\.(jpe?g|png|webp|bmp)$/i;
 const MOST_FILES = 1000;
-const MOST_BYTES = 256 * 2 ** 20; // of the unpacked files of an archive
+const MOST_BYTES = 256 * 2 ** 20; // of an archive, and of its unpacked files
+const LONGEST_COMMENT = 2 ** 16; // bytes behind an archive's end record
+const ENCRYPTED = 1; // bit of an entry's flags
+const MAC = /(^|\/)(__MACOSX\/|\._)/; // what macOS adds to archives: no images
 
 class Refused extends Error {} // in words for a person
 
@@ -56,19 +59,23 @@ async function walk(entry, files) {
 
 // The images of a zip archive (PKWARE's APPNOTE 4.3: end record, central directory, local headers), stored or deflated.
 export async function unzip(file) {
+  if (file.size > MOST_BYTES) throw new Refused(text("zip_too_large", { name: file.name }));
   const data = new DataView(await file.arrayBuffer());
   let end = data.byteLength - 22;
-  while (end >= 0 && data.getUint32(end, true) !== 0x06054b50) end--;
-  if (end < 0) throw new Refused(text("no_zip", { name: file.name }));
+  const first = Math.max(0, end - LONGEST_COMMENT);
+  while (end >= first && data.getUint32(end, true) !== 0x06054b50) end--;
+  if (end < first) throw new Refused(text("no_zip", { name: file.name }));
   const files = [];
   let [at, bytes] = [data.getUint32(end + 16, true), 0];
   for (let left = data.getUint16(end + 10, true); left > 0 && data.getUint32(at, true) === 0x02014b50; left--) {
+    const flags = data.getUint16(at + 8, true);
     const [method, packed, size] = [data.getUint16(at + 10, true), data.getUint32(at + 20, true), data.getUint32(at + 24, true)];
     const [nameLength, extra, comment] = [28, 30, 32].map((offset) => data.getUint16(at + offset, true));
     const name = new TextDecoder().decode(new Uint8Array(data.buffer, at + 46, nameLength));
     const local = data.getUint32(at + 42, true);
     at += 46 + nameLength + extra + comment;
-    if (!IMAGE.test(name)) continue;
+    if (!IMAGE.test(name) || MAC.test(name)) continue;
+    if (flags & ENCRYPTED) throw new Refused(text("zip_unknown"));
     bytes += size;
     if (files.length >= MOST_FILES || bytes > MOST_BYTES) throw new Refused(text("zip_too_large", { name: file.name }));
     const start = local + 30 + data.getUint16(local + 26, true) + data.getUint16(local + 28, true);
@@ -81,6 +88,7 @@ export async function unzip(file) {
 
 // The declared size is a promise: reading stops where a file grows beyond it.
 async function inflate(packed, method, size) {
+  if (method === 0 && packed.length !== size) throw new Refused(text("zip_damaged"));
   if (method === 0) return packed;
   if (method !== 8) throw new Refused(text("zip_unknown"));
   const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();

@@ -190,7 +190,8 @@ export class ImageTab {
   }
 
   async copyCommand() {
-    const name = this.name.replaceAll("'", String.raw`'\''`);
+    // Escaped for curl, to which a quote would end the name and a comma begin another file; then for the shell.
+    const name = this.name.replace(/["\\]/g, String.raw`\$&`).replaceAll("'", String.raw`'\''`);
     const command = `curl -F 'image=@"${name}"' ${location.origin}/predict`;
     try {
       await navigator.clipboard.writeText(command);

@@ -31,7 +31,11 @@ export class Rows {
   }
 }
 
+// Spreadsheets take text that begins so for a formula; none of the numbers here does.
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+
 function quoted(value) {
-  const text = String(value ?? "");
+  let text = String(value ?? "");
+  if (FORMULA.test(text)) text = `'${text}`;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
