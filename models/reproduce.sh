@@ -18,7 +18,7 @@ train() {
     python train.py "$@"
 }
 
-# From scratch, 300 epochs each. docs/experiments.md has what a shorter schedule of fer2013-fast gave.
+# From scratch, 300 epochs each. docs/experiments.md has what shorter schedules of fer2013-fast gave.
 single() {
     train $mixed --recipe fer2013 --output $out/fer2013.keras
     train $mixed --recipe fer2013-fast --teacher $out/fer2013.keras --output $out/fer2013-fast.keras
