@@ -58,6 +58,8 @@ def main(args):
         else:
             model.save(args.output)
         Classifier.load(args.output)
+    if args.range != "0,255" and not guessed and (layer := convert.own_scaling(network)):
+        print(f"note: layer {layer} of the network scales pixels of 0 to 255 itself; is --range 0,255 meant?")
     for line in dropped:
         print(f"dropped, not supported by Keras 3: {line}")
     colours = f" {options['colours'].upper()}" if spec.channels == 3 else ""

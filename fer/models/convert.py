@@ -16,6 +16,7 @@ RANGES = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}  # pixel ranges tha
 COLOURS = ("rgb", "bgr")
 # What a network can return, and how it becomes probabilities.
 OUTPUTS = {"softmax": "", "sigmoid": "; divided by their sum", "logits": "; softmax added"}
+_FUNCTIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax"}  # by the class in `keras.ops`
 MIN_LEAD = 0.05  # mean recall by which the best label order must lead the next one
 SAMPLE = 2000  # images on which label orders are compared, at most
 N_RANDOM = 64  # random images that show the kind of output of a network whose last layer does not
@@ -69,11 +70,9 @@ def input_spec(network: keras.Model, path: str | Path, size: int | None = None) 
 
 def output_kind(network: keras.Model, spec: InputSpec) -> tuple[str, str]:
     """The kind of numbers that a network returns: (key of `OUTPUTS`, how that was found)."""
-    layer = network.layers[-1]
-    while hasattr(layer, "layers"):
-        layer = layer.layers[-1]
+    layer = _last_operation(network)
     kind = type(layer).__name__
-    name = "softmax" if kind == "Softmax" else getattr(getattr(layer, "activation", None), "__name__", None)
+    name = _FUNCTIONS.get(kind) or getattr(getattr(layer, "activation", None), "__name__", None)
     known = {"softmax": "softmax", "sigmoid": "sigmoid", "linear": "logits", "log_softmax": "logits"}
     if name in known and (name != "linear" or kind == "Dense"):
         return known[name], f"its last layer, {layer.name}, is {name}"
@@ -84,6 +83,22 @@ def output_kind(network: keras.Model, spec: InputSpec) -> tuple[str, str]:
     if np.allclose(output.sum(axis=1), 1, atol=1e-2):
         return "softmax", "outputs sum to 1 on random images"
     return "sigmoid", "outputs from 0 to 1 that do not sum to 1 on random images"
+
+
+def _last_operation(network: keras.Model) -> keras.Operation:
+    """The layer or function that gives the output. `Model.layers` leaves functions out, such as a final softmax."""
+    history = network.outputs[0]._keras_history
+    while isinstance(history.operation, keras.Model):
+        history = history.operation.outputs[history.tensor_index]._keras_history
+    return history.operation
+
+
+def own_scaling(network: keras.Model) -> str | None:
+    """The name of a layer by which a network scales pixels of 0 to 255 itself; None where it has none."""
+    scalings = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.Rescaling)]
+    if any(np.max(np.abs(layer.scale)) >= 100 for layer in scalings):  # from 0 to 1, and back again
+        return None
+    return next((layer.name for layer in scalings if np.max(np.abs(layer.scale)) <= 0.01), None)
 
 
 def to_classifier(

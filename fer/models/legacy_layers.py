@@ -37,10 +37,10 @@ ARGUMENTS = {
     "inner_activation": "recurrent_activation",
 }
 VALUES = {"tf": "channels_last", "th": "channels_first", "default": "channels_last", "softmax_v2": "softmax"}
-# Layers that do nothing outside of training. Some of them are no layers of Keras 3.
+# Layers that do nothing outside of training. Some are no layers of Keras 3; FixedDropout is that of PyPI efficientnet.
 TRAINING_ONLY = {
-    "ActivityRegularization", "RandomBrightness", "RandomContrast", "RandomFlip", "RandomHeight", "RandomRotation",
-    "RandomTranslation", "RandomWidth", "RandomZoom",
+    "ActivityRegularization", "FixedDropout", "RandomBrightness", "RandomContrast", "RandomFlip", "RandomHeight",
+    "RandomRotation", "RandomTranslation", "RandomWidth", "RandomZoom",
 }  # fmt: skip
 # Arguments for training only, which may hold names that Keras 3 does not know; the weights are in the file.
 TRAINING_ARGUMENTS = ("initializer", "regularizer", "constraint", "_init", "init", "dtype", "trainable")
@@ -128,6 +128,8 @@ def make_layer(kind: str, config: dict, dropped: list[str]) -> tuple[keras.Layer
     kind = MERGES.get(config.get("mode", ""), kind) if kind == "Merge" else CLASSES.get(kind, kind)
     if kind in TRAINING_ONLY:
         return None, _identity
+    if kind == "BatchNormalization" and config.get("mode"):  # 1 and 2 of Keras 1 use no statistics of the training
+        raise FerError(f"layer {name}: Keras 3 has no BatchNormalization with mode={config['mode']}: {_WAY_ON}")
     if kind == "RandomCrop":  # what it does outside of training in Keras 2
         return None, keras.layers.Resizing(config["height"], config["width"], crop_to_aspect_ratio=True)
     if kind == "ThresholdedReLU":
@@ -169,6 +171,9 @@ def _arguments(kind: str, old: dict, dropped: list[str]) -> tuple[dict, Callable
         arguments["reset_after"] = False
     for old_key, old_value in old.items():
         key, value = _rename(kind, old_key, old_value)
+        if (key, value) == ("data_format", "channels_first"):
+            way_on = "rebuild it channels last where it was made, transpose the kernels, save it and import that"
+            raise FerError(f"layer {name}: channels-first networks are not supported: {way_on}")
         if key in NESTED:
             value, after = _nested(kind, value, dropped)
         elif key in ("activation", "recurrent_activation"):
@@ -220,6 +225,10 @@ def _operation(activation: Any, name: str) -> Callable | None:
     if activation == "hard_sigmoid":  # Keras 2: clip(0.2 x + 0.5, 0, 1); Keras 3: clip(x / 6 + 0.5, 0, 1)
         return lambda x: keras.ops.hard_sigmoid(x * 1.2)
     if not isinstance(activation, dict):
+        try:
+            keras.activations.get(VALUES.get(activation, activation))
+        except ValueError as error:
+            raise FerError(f"layer {name}: its activation {activation} is none of Keras 3: {_WAY_ON}") from error
         return None
     kind, config = str(activation["class_name"]), activation["config"]
     if not isinstance(config, dict) or not hasattr(keras.layers, CLASSES.get(kind, kind)):

@@ -22,6 +22,7 @@ CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # of Keras 2.14 and l
 # Columns of the weights that belong to gates, in units of the cell: of input, forget, cell and output; of update, reset
 # and new state.
 _GATES = {"LSTMCell": (1, 1, 0, 1), "ConvLSTMCell": (1, 1, 0, 1), "GRUCell": (1, 1, 0)}
+_FLIPPED = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose")
 _WAY_ON = "copy or download it again, or save it again where it was made"
 # Names of weights that tell what they are; Keras 1 and Theano had others, which do not tell.
 _NAMES = {"kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "recurrent_kernel", "pointwise_kernel"}
@@ -45,9 +46,12 @@ def load(root: Part, file: h5py.File) -> None:
         _load_lists(root, file)
     else:
         raise FerError(f"it holds no weights that Keras wrote; {_WAY_ON}")
+    backend = file.attrs.get("backend", b"")
     for part in _leaves(root):
         if part.layer is not None:
             _rescale_gates(part.layer)
+            if backend in (b"theano", "theano"):
+                _flip_kernels(part.name, part.layer)
 
 
 def _leaves(part: Part) -> Iterator[Part]:
@@ -209,3 +213,19 @@ def _rescale_gates(layer: keras.Layer) -> None:
             factors = np.where(gates, 1.2, 1.0)
             for variable in cell.weights:
                 variable.assign(np.array(variable) * np.repeat(factors, variable.shape[-1] // len(gates)))
+
+
+def _flip_kernels(name: str, outer: keras.Layer) -> None:
+    """Theano flips kernels before it applies them; TensorFlow, JAX and PyTorch do not.
+
+    Raises:
+        FerError: a layer for which Keras 2 did not convert the kernels either.
+    """
+    for layer in outer._flatten_layers():
+        kind = type(layer).__name__
+        if kind in _FLIPPED:
+            kernel = np.array(layer.kernel)
+            layer.kernel.assign(np.flip(kernel, tuple(range(kernel.ndim - 2))))
+        elif "Conv" in kind:
+            way_on = "load the model with Keras 2.2 on TensorFlow, save it again and import that"
+            raise FerError(f"layer {name}: kernels of a {kind} that Theano trained are not converted; {way_on}")

@@ -109,6 +109,47 @@ def ends(*layers):
     return keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), *layers])
 
 
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("function", "expected", "why"),
+    [
+        (keras.ops.softmax, "softmax", ", is softmax"),
+        (keras.ops.sigmoid, "sigmoid", ", is sigmoid"),
+        (keras.ops.log_softmax, "logits", ", is log_softmax"),
+        (keras.ops.hard_sigmoid, "sigmoid", "on random images"),
+        (lambda x: 5 * keras.ops.tanh(x), "logits", "on random images"),
+    ],
+)
+def test_a_function_after_the_last_layer(function, expected, why, nested):
+    """`tf.nn.softmax` behind a dense layer: a second softmax would flatten the probabilities without a word."""
+    x = keras.Input((4, 4, 1))
+    model = keras.Model(x, function(keras.layers.Dense(3)(keras.layers.Flatten()(x))))
+    model = keras.Sequential([keras.Input((4, 4, 1)), model]) if nested else model
+    kind, reason = convert.output_kind(model, InputSpec(4))
+    assert kind == expected
+    assert why in reason
+
+
+@pytest.mark.parametrize(
+    ("scales", "named"), [((1 / 255,), True), ((2.0, 1 / 127.5), True), ((2.0,), False), ((255.0, 1 / 255), False)]
+)
+def test_a_network_that_scales_its_pixels_itself_is_known(scales, named):
+    layers = [keras.layers.Rescaling(scale, name=f"own_{i}") for i, scale in enumerate(scales)]
+    found = convert.own_scaling(keras.Sequential([keras.Input((4, 4, 1)), keras.Sequential(layers)]))
+    assert found == (layers[-1].name if named else None)
+
+
+@pytest.mark.parametrize("range", ["0,1", "0,255"])
+def test_a_network_that_scales_its_pixels_itself_is_named(tmp_path, capsys, range):
+    network = ends(keras.layers.Dense(3, "softmax"))
+    keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Rescaling(1 / 255, name="own"), network]).save(
+        tmp_path / "a.keras"
+    )
+    assert script(tmp_path / "a.keras", "--labels", NAMES, "--range", range, "--output", tmp_path / "new.keras") == 0
+    note = "note: layer own of the network scales pixels of 0 to 255 itself; is --range 0,255 meant?"
+    assert (note in capsys.readouterr().out) == (range == "0,1")
+
+
 @pytest.mark.parametrize(
     ("layers", "expected", "why"),
     [

@@ -207,3 +207,55 @@ def test_weights_in_another_order_are_refused(tmp_path):
             group.move(f"norm/weight_{i}:0", f"norm/{name}:0")
         group.attrs["weight_names"] = [f"norm/{name}:0" for name in ("beta", "gamma", "moving_mean", "moving_variance")]
     assert "layer norm: the file has beta where the network has gamma" in refused(path)
+
+
+# --- Theano, and what Keras 3 does not have
+
+
+def flipped(weights):
+    return weights | {"conv": [weights["conv"][0][::-1, ::-1], weights["conv"][1]]}
+
+
+@pytest.mark.parametrize("backend", [b"theano", b"tensorflow", b"cntk"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_kernels_that_theano_trained_are_flipped(tmp_path, backend, wrapped):
+    """Theano computes convolutions, the others correlations: the shapes fit, and all answers would be wrong."""
+    weights = old.arrays()
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(), flipped(weights) if backend == b"theano" else weights)
+    if wrapped:  # weights beside a model.json
+        (tmp_path / "model.json").write_text(json.dumps(old.keras2()))
+        path = old.hdf5(tmp_path / "weights.h5", None, flipped(weights) if backend == b"theano" else weights)
+    with h5py.File(path, "a") as file:
+        file.get("model_weights", file).attrs["backend"] = backend
+    arguments = (tmp_path / "model.json", path) if wrapped else (path,)
+    same(keras_legacy.load(*arguments)[0], old.today(weights))
+
+
+@pytest.mark.parametrize("mode", [1, 2])
+def test_a_batch_normalization_of_keras_1_without_statistics(tmp_path, mode):
+    config = old.keras1()
+    config["config"][1]["config"]["mode"] = mode
+    message = refused(old.hdf5(tmp_path / "old.h5", config, old.arrays(), version="1.2.2"))
+    assert f"layer norm: Keras 3 has no BatchNormalization with mode={mode}: rebuild the network" in message
+
+
+def test_an_activation_of_its_author(tmp_path):
+    config = old.keras2()
+    config["config"]["layers"][0]["config"]["activation"] = "mine"
+    message = refused(old.hdf5(tmp_path / "old.h5", config, old.arrays()))
+    assert "layer conv: its activation mine is none of Keras 3: rebuild the network" in message
+
+
+def test_channels_first_is_the_reason_that_is_given(tmp_path):
+    """Keras 1 stores such kernels in another order: "copy the file again" would help nobody."""
+    weights, config = old.arrays(), old.keras1()
+    weights["conv"][0] = weights["conv"][0].transpose(3, 2, 0, 1)
+    config["config"][0]["config"] |= {"dim_ordering": "th", "batch_input_shape": [None, 1, old.SIDE, old.SIDE]}
+    message = refused(old.hdf5(tmp_path / "old.h5", config, weights, version="1.2.2"))
+    assert "layer conv: channels-first networks are not supported: rebuild it channels last" in message
+
+
+def test_the_dropout_of_the_package_efficientnet(tmp_path):
+    weights, config = old.arrays(), old.keras2()
+    config["config"]["layers"][4]["class_name"] = "FixedDropout"
+    same(keras_legacy.load(old.hdf5(tmp_path / "old.h5", config, weights))[0], old.today(weights))
