@@ -5,12 +5,10 @@ OpenCV decodes first. Pillow takes over where OpenCV gives up on a file whose pi
 
 import functools
 import io
-import math
 import os
 import re
 import struct
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,22 +17,24 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from fer.core import tiff_header
 from fer.core.errors import FerError
 from fer.core.opencv import quiet_opencv
+from fer.core.png_chunks import clean_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 DECODED = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2")
 NETPBM = (".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm")
-UNREADABLE = (".heic", ".heif", ".hif", ".jxl", ".psd", ".svg")  # images that OpenCV does not decode
+# Images that OpenCV does not decode. Most raw photographs are known by their content.
+UNREADABLE = (".heic", ".heif", ".hif", ".jxl", ".psd", ".svg", ".tga", ".pcx", ".sgi", ".dds", ".icns", ".xcf", ".cr3")
 SUFFIXES = frozenset({*DECODED, *NETPBM, *UNREADABLE, ".exr", ".hdr", ".j2k", ".ico"})
 HEAD = 4096  # bytes from which the format shows; an SVG file may begin with comments
-MOST_PIXELS = 2**27  # of an image, as `fer/__init__.py` tells OpenCV
 GREY = 128  # behind transparent areas
 WHITE = 255.0
 LEAST_WHITE = 16.0  # a brightest value below it is no image of the range 0 to 255
-ALPHA_FORMATS = frozenset({"png", "webp", "gif", "tiff", "avif", "jp2"})
+ALPHA_FORMATS = frozenset({"png", "webp", "gif", "tiff", "jp2"})
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # Pillow's readers that stand in where OpenCV fails.
 PILLOW = {
@@ -68,6 +68,11 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\x0a", "jxl"),
     (b"\0\0\0\x0cJXL ", "jxl"),
     (b"\x59\xa6\x6a\x95", "sunraster"),
+    (b"FUJIFILMCCD-RAW", "raw"),
+    (b"IIRO", "raw"),
+    (b"IIRS", "raw"),
+    (b"MMOR", "raw"),
+    (b"IIU\0", "raw"),
 )
 
 
@@ -86,6 +91,8 @@ def image_format(head: bytes) -> str | None:
         brands = head[8 : max(16, min(int.from_bytes(head[:4], "big"), 256))]
         if b"avif" in brands or b"avis" in brands:
             return "avif"
+        if b"crx " in brands:
+            return "raw"
         return "heif" if any(brand in brands for brand in HEIF_BRANDS) else None
     if _NETPBM_HEAD.match(head):
         return "pnm"
@@ -130,10 +137,19 @@ def decode(data: bytes) -> np.ndarray:
         return _decode_heif(data)
     if kind in ("jxl", "psd", "svg"):
         raise FerError(f"a {kind.upper()} image, which OpenCV does not decode; save it as PNG or JPEG")
-    if kind == "jpeg":
+    if kind == "raw":
+        raise tiff_header.raw_photograph()
+    if kind == "avif":  # OpenCV ignores that it is to be turned
+        return _with_pillow(data, kind)
+    tags: tiff_header.Tags = {}
+    if kind == "tiff":
+        data, tags = tiff_header.front(data)
+    elif kind == "bmp":
+        data = _newer_bmp(data)
+    elif kind == "jpeg":
         data = _end_jpeg(data)
     elif kind == "png":
-        data = _clean_png(data)
+        data = clean_png(data)
     try:
         with quiet_opencv():
             image = _with_opencv(data, kind)
@@ -142,7 +158,9 @@ def decode(data: bytes) -> np.ndarray:
     except cv2.error as error:  # for instance more pixels than OpenCV's own limit
         raise FerError(f"the image cannot be decoded ({error.err or 'OpenCV gave up'})") from error
     if image is not None:
-        return image
+        if kind == "jpeg" and _ends_flat(image, data):
+            _check_complete(data[: data.find(_END, _first_scan(data))])
+        return 255 - image if tiff_header.white_is_zero(tags) else image
     if kind not in PILLOW:
         raise FerError("not an image that OpenCV can decode")
     return _with_pillow(data, kind)
@@ -151,21 +169,35 @@ def decode(data: bytes) -> np.ndarray:
 def _with_opencv(data: bytes, kind: str | None) -> np.ndarray | None:
     buffer = np.frombuffer(data, np.uint8)
     if kind in ALPHA_FORMATS and _states_alpha(data, kind):
-        return _with_pillow(data, kind) if kind == "gif" else _with_alpha(buffer, data)
+        return _with_pillow(data, kind) if kind == "gif" else _with_alpha(buffer, data, kind)
     image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None and kind == "tiff":  # OpenCV does not turn grey of 64 bits into colours
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+        if image is not None and image.ndim == 2:
+            return cv2.cvtColor(to_8_bits(image), cv2.COLOR_GRAY2BGR)
     return None if image is None else to_8_bits(image)
 
 
-def _with_alpha(buffer: np.ndarray, data: bytes) -> np.ndarray | None:
-    image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)  # which does not obey the orientation
+def _with_alpha(buffer: np.ndarray, data: bytes, kind: str) -> np.ndarray | None:
+    image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)  # which does not obey the orientation, but in TIFF
     if image is None:
         return None
     if image.ndim == 2:
+        if kind == "png":  # a grey value that means transparent, which OpenCV ignores
+            return _with_pillow(data, kind)
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     if image.shape[2] == 4:
         opaque = 1.0 if image.dtype.kind == "f" else 256.0**image.itemsize - 1
         image = compose(to_8_bits(image[..., :3]), image[..., 3] / opaque)
-    return turn_upright(to_8_bits(image), _orientation(data))
+    return to_8_bits(image) if kind == "tiff" else turn_upright(to_8_bits(image), _orientation(data))
+
+
+def _newer_bmp(data: bytes) -> bytes:
+    """A BMP of 32 bits that states an order of colours, with a header of the version in which OpenCV looks for it."""
+    start, size, _, _, bits, packing = struct.unpack("<2I2i2xHI", data[10:34].ljust(24, b"\0"))
+    if size not in (40, 52) or (bits, packing) != (32, 3):
+        return data
+    return data[:10] + struct.pack("<2I", start + 4, 56) + data[18:66] + bytes(4) + data[66:]
 
 
 def _states_alpha(data: bytes, kind: str) -> bool:
@@ -246,10 +278,14 @@ def from_pillow(image: "PilImage") -> np.ndarray:
     """Converts a PIL image of any mode to uint8 (H, W, 3) BGR: upright, transparent areas grey."""
     from PIL import ImageOps
 
+    unsigned = getattr(image, "tag_v2", {}).get(339) in (
+        1,
+        (1,),
+    )  # of TIFF; Pillow takes all values of 32 bits as signed
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image)
-        if image.mode == "I" and grey.min(initial=0) >= 0:  # how Pillow holds 16-bit grey
+        if image.mode == "I" and (unsigned or grey.min(initial=0) >= 0):  # how Pillow holds 16-bit grey
             grey = grey.astype(np.uint32)
         return cv2.cvtColor(to_8_bits(grey), cv2.COLOR_GRAY2BGR)
     if "A" in image.getbands() or "transparency" in image.info:
@@ -278,7 +314,7 @@ def _with_pillow(data: bytes, kind: str) -> np.ndarray:
     except Exception as error:  # Pillow's readers raise nearly anything at damaged files
         if isinstance(error, FerError):
             raise
-        raise FerError(f"the image is cut short or damaged ({kind.upper()})") from error
+        raise FerError(f"the image is cut short or damaged, or of a kind that is not read ({kind.upper()})") from error
 
 
 def _decode_heif(data: bytes) -> np.ndarray:
@@ -295,29 +331,59 @@ def _decode_heif(data: bytes) -> np.ndarray:
 # --- files that are a little damaged
 
 _FILLER = bytes(range(1, 255)) * 4  # bytes that a JPEG decoder takes for pixels
+_END = b"\xff\xd9"  # marker of a JPEG
+_FIRST, _LAST = slice(4), slice(-4, None)
+# Rows and columns where the pixels of a JPEG end, by its EXIF orientation; the last ones, if it is not here.
+_ENDS = {
+    2: (_LAST, _FIRST),
+    3: (_FIRST, _FIRST),
+    4: (_FIRST, _LAST),
+    6: (_LAST, _FIRST),
+    7: (_FIRST, _FIRST),
+    8: (_FIRST, _LAST),
+}
 
 
 def _end_jpeg(data: bytes) -> bytes:
     """Adds a missing end marker to a JPEG whose pixels are all there.
 
-    A decoder fills missing pixels with grey and reports nothing. Where the pixels are complete, it ignores what follows
-    them: different continuations give the same image.
+    Raises:
+        FerError: pixels are missing.
+    """
+    if _END in data[_first_scan(data) :]:
+        return data
+    if _first_scan(data) >= len(data):
+        raise FerError("the image is cut short")
+    _check_complete(data)
+    return data + _END
+
+
+def _check_complete(data: bytes) -> None:
+    """Tells whether the pixels of a JPEG are all there, up to its end marker, which is left out.
+
+    A decoder fills missing pixels with one colour and reports nothing. Where the pixels are complete, it ignores what
+    follows them: different continuations give the same image.
 
     Raises:
         FerError: pixels are missing.
     """
-    if b"\xff\xd9" in data[_first_scan(data) :]:
-        return data
-    if _first_scan(data) >= len(data):
-        raise FerError("the image is cut short")
-    end = b"\xff\xd9"
     # Pillow decodes here: OpenCV's libjpeg prints a warning for each continuation.
     image, *others = (
-        _with_pillow(data.removesuffix(b"\xff") + filler + end, "jpeg") for filler in (b"", _FILLER, _FILLER[::-1])
+        _with_pillow(data.rstrip(b"\xff") + filler + _END, "jpeg") for filler in (b"", _FILLER, _FILLER[::-1])
     )
     if not all(np.array_equal(image, other) for other in others):
         raise FerError("the image is cut short")
-    return data + end
+
+
+def _ends_flat(image: np.ndarray, data: bytes) -> bool:
+    """True if the last pixels have one colour, as those have that a decoder filled in; most images end otherwise."""
+
+    def flat(rows: slice, columns: slice) -> bool:
+        return not np.ptp(image[rows, columns], axis=(0, 1)).any()
+
+    if not any(flat(rows, columns) for rows in (_FIRST, _LAST) for columns in (_FIRST, _LAST)):
+        return False
+    return flat(*_ENDS.get(_orientation(data), (_LAST, _LAST)))
 
 
 def _first_scan(data: bytes) -> int:
@@ -331,60 +397,3 @@ def _first_scan(data: bytes) -> int:
         filler = data[at + 1 : at + 2] == b"\xff"
         at += 1 if filler else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return at
-
-
-# All that pixels depend on. Other chunks hold text, colour profiles and times; libpng prints warnings about odd ones.
-_PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-_PNG_KEPT = _PNG_NEEDED | {b"tRNS", b"eXIf"}
-# Of an interlaced PNG: first column, first row, and the steps between columns and rows of each pass (RFC 2083, 2.6).
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-
-
-def _clean_png(data: bytes) -> bytes:
-    """A PNG without the chunks that pixels do not depend on, and whole: checksums are corrected and a missing end added
-    where the pixels are all there.
-
-    Raises:
-        FerError: pixels are missing or damaged.
-    """
-    chunks: list[tuple[bytes, bytes]] = []
-    whole, at = True, 8
-    while at + 8 <= len(data) and (not chunks or chunks[-1][0] != b"IEND"):
-        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        content, checksum = data[at + 8 : at + 8 + size], data[at + 8 + size : at + 12 + size]
-        intact = checksum == struct.pack(">I", zlib.crc32(name + content))
-        whole = whole and (intact or name not in _PNG_NEEDED)
-        if name in _PNG_NEEDED or (intact and name in _PNG_KEPT):
-            chunks.append((name, content))
-        at += 12 + size
-    if not whole or not chunks or chunks[-1] != (b"IEND", b""):
-        chunks = _complete_png(chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in chunks
-    )
-
-
-def _complete_png(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The chunks of a damaged PNG with its pixels packed anew."""
-    header = next((content for name, content in chunks if name == b"IHDR"), b"")
-    try:
-        width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-        bits = depth * _PNG_CHANNELS[colour]
-    except (struct.error, KeyError):
-        raise FerError("the image is cut short or damaged (PNG)") from None
-    if width * height > MOST_PIXELS:
-        raise FerError(f"the image cannot be decoded ({width:,} x {height:,} pixels)")
-    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
-    sizes = [(math.ceil((width - x) / across), math.ceil((height - y) / down)) for x, y, across, down in passes]
-    needed = sum(rows * (1 + math.ceil(columns * bits / 8)) for columns, rows in sizes if columns > 0 and rows > 0)
-    try:
-        packed = b"".join(content for name, content in chunks if name == b"IDAT")
-        pixels = zlib.decompressobj().decompress(packed, needed)
-    except zlib.error:
-        pixels = b""
-    if len(pixels) < needed or not needed:
-        raise FerError("the image is cut short or damaged (PNG)")
-    kept = [(name, content) for name, content in chunks if name not in (b"IHDR", b"IDAT", b"IEND")]
-    return [(b"IHDR", header), *kept, (b"IDAT", zlib.compress(pixels, 1)), (b"IEND", b"")]
