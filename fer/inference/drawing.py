@@ -24,6 +24,8 @@ MARGIN = 0.5  # of the letter height, around text
 def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "", bars: bool = True) -> np.ndarray:
     """Draws the box of every face, its label with confidence, and a bar for the probability of each label.
 
+    A face that others crowd has no bars.
+
     Args:
         image: uint8 (H, W, 3) BGR; it is not changed.
         predictions: the faces in it.
@@ -35,6 +37,7 @@ def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "",
     """
     canvas = np.array(image, order="C")
     letter = max(8, min(canvas.shape[:2]) // LETTERS)
+    panels: list[Box] = []
     for number, prediction in enumerate(predictions):
         color = COLORS[(prediction.track or number) % len(COLORS)]
         box = prediction.box
@@ -45,7 +48,9 @@ def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "",
         above = box.y - _line(letter)
         _text(canvas, text, (box.x, above if above >= 0 else box.y), letter, background=color)
         if bars:
-            _bars(canvas, prediction, letter, color)
+            others = [other.box for other in predictions if other is not prediction]
+            if panel := _bars(canvas, prediction, letter, color, others + panels):
+                panels.append(panel)
     if caption or not predictions:
         _text(canvas, caption if predictions else f"{caption}  no face".strip(), (0, 0), letter, background=PAPER)
     return canvas
@@ -89,18 +94,27 @@ def mirrored(image: np.ndarray, predictions: list[Prediction]) -> tuple[np.ndarr
     return image[:, ::-1], [flip(prediction) for prediction in predictions]
 
 
-def _bars(canvas: np.ndarray, prediction: Prediction, letter: int, color: Color) -> None:
-    """Draws a bar for each label beside the box, or inside it at the edge of the image."""
+def _bars(canvas: np.ndarray, prediction: Prediction, letter: int, color: Color, taken: list[Box]) -> Box | None:
+    """Draws a bar for each label beside the box, or inside it at the edge of the image.
+
+    Returns:
+        The place of the bars; None, and nothing is drawn, where every place covers a part of what is taken.
+    """
     letter = max(6, letter * 2 // 3)
     box, line = prediction.box, _line(letter)
     texts = [_ascii(label) for label in prediction.labels]
     text_width = max(_width(text, letter) for text in texts) + letter
     width = text_width + 5 * letter
     rows, columns = canvas.shape[:2]
-    right, left = box.x + box.width + letter // 2, box.x - letter // 2 - width
-    x = right if right + width <= columns else left if left >= 0 else max(0, columns - width)
     y = max(0, min(box.y, rows - line * len(texts)))
-    panel = canvas[y : y + line * len(texts), x : x + width]
+    right, left, edge = box.x + box.width + letter // 2, box.x - letter // 2 - width, max(0, columns - width)
+    starts = [x for x in (right, left) if 0 <= x <= columns - width] or [edge]
+    places = [Box(x, y, width, line * len(texts)) for x in starts]
+    place = next((place for place in places if not any(place.intersection(other) for other in taken)), None)
+    if place is None:
+        return None
+    x = place.x
+    panel = canvas[y : y + place.height, x : x + width]
     panel[:] = panel // 3  # darker, so that bars and words stand out
     for i, (text, probability) in enumerate(zip(texts, prediction.distribution, strict=True)):
         top = y + i * line
@@ -108,6 +122,7 @@ def _bars(canvas: np.ndarray, prediction: Prediction, letter: int, color: Color)
         _text(canvas, text, (x, top), letter, color=color if shown else PAPER)
         end = x + text_width + round(float(probability) * (width - text_width - letter // 2))
         cv2.rectangle(canvas, (x + text_width, top + line // 4), (end, top + line * 3 // 4), color, cv2.FILLED)
+    return place
 
 
 def _text(

@@ -52,6 +52,23 @@ class TestDraw:
         drawn = drawing.draw(np.zeros((*shape, 3), np.uint8), [prediction(box)], caption="30 fps")
         assert drawn.shape == (*shape, 3)
 
+    def test_bars_cover_neither_other_faces_nor_other_bars(self, image):
+        def columns(*starts):
+            faces = [prediction(Box(x, 60, 40, 60), track=i) for i, x in enumerate(starts, 1)]
+            plain, drawn = (drawing.draw(image, faces, bars=bars) for bars in (False, True))
+            return (plain != drawn).any(axis=(0, 2))
+
+        width = columns(0).sum()
+        apart = columns(0, 180)
+        assert apart.sum() == 2 * width
+        assert not apart[180:220].any()
+        near = columns(0, 130)  # the bars of the first would lie on the second face
+        assert near.sum() == width
+        assert not near[:170].any()
+        crowd = columns(100, 150, 200)  # only the first has room at its left
+        assert crowd.sum() == width
+        assert not crowd[100:].any()
+
     def test_no_face_is_said(self, image):
         blank, captioned = drawing.draw(image, []), drawing.draw(image, [], caption="30 fps")
         changed = (blank != image).any(axis=2)

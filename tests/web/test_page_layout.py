@@ -144,6 +144,10 @@ def test_labels_of_neighbours_do_not_cover_each_other(site):
         labels = page.evaluate(LABELS, [crowd, 640, 400])
         assert any(text.isdecimal() for text, _ in labels)  # the bars below say what each number stands for
 
+        crowd = [face(4 + 33 * i, 20 + 33 * j, 30) for i in range(9) for j in range(3)]  # as on a phone
+        labels = page.evaluate(LABELS, [crowd, 300, 130])
+        assert [text for text, _ in labels] == [str(i + 1) for i in range(27)]
+
 
 def test_uncertain_is_shown_and_paler(site):
     with site.visit("image") as page:

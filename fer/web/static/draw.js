@@ -31,7 +31,6 @@ export function drawFaces(canvas, answer, mirrored = false) {
     const [width, height] = [face.width * scale, face.height * scale];
     return { x: mirrored ? canvas.width - face.x * scale - width : face.x * scale, y: face.y * scale, width, height };
   });
-  const labels = [];
   answer.faces.forEach((face, index) => {
     const box = boxes[index];
     context.globalAlpha = face.uncertain ? PALE : 1;
@@ -39,21 +38,34 @@ export function drawFaces(canvas, answer, mirrored = false) {
     context.strokeStyle = context.fillStyle = colorOf(face, index);
     context.strokeRect(box.x, box.y, box.width, box.height);
   });
-  answer.faces.forEach((face, index) => {
+  const size = (words) => ({ text: words, width: context.measureText(words).width + letter, height: 1.6 * letter });
+  const texts = answer.faces.map((face, index) => {
     const number = String(nameOf(face, index));
-    const words = face.uncertain ? text("uncertain") : titleOf(face);
-    const size = (words) => ({ text: words, width: context.measureText(words).width + letter, height: 1.6 * letter });
-    const label = place([size(`${number}: ${words}`), size(number)], boxes, index, labels, canvas);
-    labels.push(label);
-    context.globalAlpha = 1;
-    context.fillStyle = colorOf(face, index);
+    return [size(`${number}: ${face.uncertain ? text("uncertain") : titleOf(face)}`), size(number)];
+  });
+  context.globalAlpha = 1;
+  placeAll(texts, boxes, canvas).forEach((label, index) => {
+    context.fillStyle = colorOf(answer.faces[index], index);
     context.fillRect(label.x, label.y, label.width, label.height);
     context.fillStyle = INK;
     context.fillText(label.text, label.x + letter / 2, label.y + label.height / 2);
   });
 }
 
-// The first of the texts that finds a place beside its box, over no other label and hardly any other face.
+// A label for each face: its words, or its number alone where they have no room. Where a number has none either, all get
+// numbers, the last ones at the corners of their boxes.
+function placeAll(texts, boxes, canvas) {
+  const labels = [];
+  for (const [index, choices] of texts.entries()) {
+    const label = place(choices, boxes, index, labels, canvas);
+    if (label) labels.push(label);
+    else if (choices.length > 1) return placeAll(texts.map((choices) => choices.slice(-1)), boxes, canvas);
+    else labels.push({ ...choices[0], x: boxes[index].x, y: boxes[index].y });
+  }
+  return labels;
+}
+
+// The first of the texts that finds a place beside its box, over no other label and hardly any other face; null for none.
 function place(texts, boxes, index, labels, canvas) {
   const box = boxes[index];
   const others = boxes.filter((_, other) => other !== index);
@@ -66,8 +78,7 @@ function place(texts, boxes, index, labels, canvas) {
     }
     if (best) return best;
   }
-  const { text, width, height } = texts.at(-1);
-  return { x: box.x, y: box.y, width, height, text };
+  return null;
 }
 
 // Places for a label, the best first: above the box, below it, or inside at its lower edge, where it hides little.
