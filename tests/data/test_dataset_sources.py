@@ -347,7 +347,7 @@ class TestRealFolders:
 
     def test_a_few_seconds(self, real_faces):
         """Seconds of all processors together, so that a busy machine does not fail the test."""
-        assert real_faces[1] < 15
+        assert real_faces[1] < 30
 
     def test_the_jpegs_show_the_images_of_the_table(self, real_faces, real_csv):
         """The files do not carry the row: every file is held against all rows. The README of the data says about 3."""

@@ -303,7 +303,7 @@ class TestRealData:
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's own peak of memory")
     def test_time_and_memory(self, real_loads):
         """Seconds of the processor, so that a busy machine does not fail the test."""
-        assert real_loads["seconds"] < 20
+        assert real_loads["seconds"] < 40
         assert 0.1 < real_loads["gigabytes"] < 1.5
 
     @pytest.mark.parametrize("mode", ["majority", "shares"])

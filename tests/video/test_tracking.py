@@ -290,7 +290,7 @@ def test_twenty_faces_take_little_time():
     start = time.process_time()
     for i in range(200):
         found = tracker.update(crowd[i % 9], i / 30)
-    assert time.process_time() - start < 1  # 0.2 as measured
+    assert time.process_time() - start < 2  # 0.2 as measured
     assert sorted(prediction.track for prediction in found) == list(range(1, 21))
 
 
