@@ -1,6 +1,7 @@
 """Videos: queued, labelled, fetched, cancelled, deleted; and what is refused."""
 
 import io
+import os
 import tempfile
 import threading
 import time
@@ -67,8 +68,9 @@ def ended(client, place):
 
 
 def kept(temporary):
-    """What lies in the server's folder, but for its own lock."""
-    return [path for folder in temporary.iterdir() for path in folder.rglob("*") if path.name != private_folder.LOCK]
+    """What lies in the server's folder, but for its own lock. Path.rglob fails at folders removed meanwhile."""
+    below = (Path(place, name) for place, folders, files in os.walk(temporary) for name in (*folders, *files))
+    return [path for path in below if path.parent != temporary and path.name != private_folder.LOCK]
 
 
 def test_results_of_a_video(temporary, short):
