@@ -278,10 +278,8 @@ def from_pillow(image: "PilImage") -> np.ndarray:
     """Converts a PIL image of any mode to uint8 (H, W, 3) BGR: upright, transparent areas grey."""
     from PIL import ImageOps
 
-    unsigned = getattr(image, "tag_v2", {}).get(339) in (
-        1,
-        (1,),
-    )  # of TIFF; Pillow takes all values of 32 bits as signed
+    # SampleFormat of TIFF: Pillow takes all values of 32 bits as signed.
+    unsigned = getattr(image, "tag_v2", {}).get(339) in (1, (1,))
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image)
