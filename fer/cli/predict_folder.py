@@ -22,6 +22,7 @@ from typing import Any
 
 from fer.cli import arguments, terminal
 from fer.core.errors import FerError
+from fer.core.signals import stoppable
 from fer.data import walk
 from fer.inference import results
 from fer.models.classifier import Classifier
@@ -85,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
         if not writer.done:
             run_metadata.write_metadata(run | {"cropped": recognizer.cropped}, args.output)
         copies = args.annotated and stack.enter_context(batch.AnnotatedCopies(args.folder, args.annotated))
-        stopped = stack.enter_context(terminal.stoppable())
+        stopped = stack.enter_context(stoppable())
         found = find_images(args, on_error=terminal.note, on_other=lambda path: others.update([path.suffix.lower()]))
         left = (path for path in found if not writer.holds(path))
         labelled = stack.enter_context(closing(batch.recognize(left, recognizer)))

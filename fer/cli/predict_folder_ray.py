@@ -13,6 +13,7 @@ from fer.cli import arguments, terminal
 from fer.cli.predict_folder import print_notes
 from fer.core import files
 from fer.core.errors import FerError
+from fer.core.signals import stoppable
 from fer.core.system import cores
 from fer.distributed import cluster, inputs, parts
 from fer.distributed.labeller import Done, prepare_run
@@ -46,7 +47,7 @@ def label(args: argparse.Namespace) -> int:
         parts.remove(args.output, parts=not before)
         run_metadata.write_metadata(description | {"cropped": cropped}, args.output)
         run = stack.enter_context(prepare_run(args.output, args.model, detector=args.detector, cropped=cropped, **how))
-        stopped = stack.enter_context(terminal.stoppable())
+        stopped = stack.enter_context(stoppable())
         others = Counter[str]()
         found = inputs.find_files(
             args.inputs, on_error=terminal.note, on_other=lambda path: others.update([path.suffix.lower()])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
+from fer.core.signals import stoppable
 from fer.inference import results
 from fer.models.bundled import live_model
 from fer.models.classifier import Classifier
@@ -71,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
         longest_still = writer.LONGEST_STILL if source.live else None
         recorder = args.record and stack.enter_context(writer.VideoWriter(args.record, longest_still=longest_still))
         screen = screen and stack.enter_context(screen)
-        stopped = stack.enter_context(terminal.stoppable())
+        stopped = stack.enter_context(stoppable())
         for frame in source if source.live else terminal.progress(source, source.total or 0, "frames"):
             if frame:  # None while a camera has nothing new
                 predictions = session.process(frame)

@@ -4,7 +4,6 @@ import io
 import logging
 import os
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -107,28 +106,3 @@ def quiet() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
-
-
-@contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether Ctrl-C, SIGTERM or SIGHUP has come; a second signal interrupts at once.
-
-    An exception raised inside TensorFlow may turn into another one or get lost: loops with networks poll instead.
-    """
-    asked = False
-
-    def ask(*_):
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # SIGHUP: a closed terminal
-    # Ignored signals stay ignored: Ctrl-C by jobs in the background, the closed terminal under nohup.
-    numbers = {number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
-    before = {number: signal.signal(number, ask) for number in numbers}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

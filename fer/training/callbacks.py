@@ -1,6 +1,6 @@
-"""Callbacks between the epochs: seeds, the size of the images, averaged weights."""
+"""Callbacks: Ctrl-C between the steps; seeds, the size of the images and averaged weights between the epochs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import keras
@@ -12,6 +12,26 @@ from fer.training.batches import Batches
 from fer.training.recipes import AUGMENTATION, Recipe
 
 REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are estimated anew for averaged weights
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends `fit` with a KeyboardInterrupt after the step in which Ctrl-C came.
+
+    Raised where the signal arrives, inside TensorFlow or NumPy, it may become a SystemError.
+
+    Args:
+        asked: whether Ctrl-C has come, see `fer.core.signals.stoppable`.
+    """
+
+    def __init__(self, asked: Callable[[], bool]):
+        super().__init__()
+        self.asked = asked
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.asked():
+            raise KeyboardInterrupt
+
+    on_test_batch_end = on_train_batch_end
 
 
 class Reseed(keras.callbacks.Callback):

@@ -1,5 +1,6 @@
 """One training from data sets in memory to a model file: network, callbacks and `fit`, resumable after any epoch."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import keras
 
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
+from fer.core.signals import stoppable
 from fer.data.dataset import Dataset
 from fer.models import networks
 from fer.models.classifier import Classifier
@@ -14,7 +16,7 @@ from fer.models.device import JIT_COMPILE, dtype_policy
 from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
 from fer.training.batches import ALONE, Accuracy, Batches, validation_data
-from fer.training.callbacks import AveragedWeights, Phases, Reseed
+from fer.training.callbacks import AveragedWeights, Interrupt, Phases, Reseed
 from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
 from fer.training.distribute import Workers
@@ -75,6 +77,7 @@ def fit(
     Raises:
         FerError: labels or shapes differ, fewer images than needed, or a checkpoint that is damaged or of another
             training.
+        KeyboardInterrupt: Ctrl-C, after the step in which it came; the epochs before are in the run folder.
     """
     recipe = config.recipe
     dtype = dtype_policy(config.precision)
@@ -116,16 +119,17 @@ def fit(
     else:
         folder.clear()
     if not folder.finished:
-        model.fit(
-            batches,
-            validation_data=validation_data(validation, recipe.batch_size, workers),
-            validation_batch_size=recipe.batch_size,
-            initial_epoch=len(folder.history),
-            epochs=recipe.epochs,
-            callbacks=[*callbacks, folder],
-            shuffle=False,  # Batches shuffles the images; this would shuffle the order of the batches beside our seed
-            verbose=verbose if workers.is_first else 0,
-        )
+        with stoppable((signal.SIGINT,)) as asked:
+            model.fit(
+                batches,
+                validation_data=validation_data(validation, recipe.batch_size, workers),
+                validation_batch_size=recipe.batch_size,
+                initial_epoch=len(folder.history),
+                epochs=recipe.epochs,
+                callbacks=[Interrupt(asked), *callbacks, folder],
+                shuffle=False,  # Batches shuffles images by the seed; this would reorder the batches without it
+                verbose=verbose if workers.is_first else 0,
+            )
     return folder
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 
 import pytest
 
@@ -97,19 +96,6 @@ def test_quiet_leaves_no_file_open():
 def test_progress_passes_everything_on_and_stays_silent_in_a_log(capfd):
     assert list(terminal.progress(iter("abc"), 3, "train")) == ["a", "b", "c"]
     assert capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_loop_is_asked_to_stop_once_and_interrupted_the_second_time(sign):
-    before = signal.getsignal(sign)
-    with terminal.stoppable() as stopped:
-        assert not stopped()
-        signal.raise_signal(sign)
-        assert stopped()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(sign)
-    assert stopped()
-    assert signal.getsignal(sign) == before
 
 
 @pytest.mark.parametrize("text", ["-1", "nan", "inf", "x", ""])

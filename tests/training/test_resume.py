@@ -150,6 +150,21 @@ def test_ctrl_c_leaves_a_model_and_says_where_and_how_to_go_on(runs):
     assert ahead in (0, 1)  # the log is written first
 
 
+@pytest.mark.parametrize("place", ["on_epoch_begin", "on_test_begin"])
+def test_ctrl_c_ends_training_between_two_steps_not_where_it_arrives(place, tmp_path):
+    """An exception inside TensorFlow or NumPy may become another one: SystemError, in a run of these tests."""
+    survived = []
+
+    def interrupt(callback, *args):
+        signal.raise_signal(signal.SIGINT)
+        survived.append(args)
+
+    with mock.patch.object(fit.BestModel, place, interrupt), pytest.raises(KeyboardInterrupt):
+        tiny.fit(tmp_path)
+    assert len(survived) == 1  # neither of the two would have come a second time
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
 # --- damaged and foreign checkpoints
 
 
