@@ -9,6 +9,7 @@ Labels of models and data are matched by name, never by position.
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 from fer.cli import arguments, terminal
@@ -30,7 +31,9 @@ def parse_args(argv=None):
     parser.add_argument("--model", nargs="+", type=arguments.model_path, default=default, metavar="MODEL", help=text)
     arguments.add_data_arguments(parser, required=True)
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="(validation)")
-    text = "test-time augmentation: average a single crop, two mirrored ones, or ten crops (none)"
+    text = (
+        "test-time augmentation: a single crop, or the average of an image and its mirror image, or of ten crops (none)"
+    )
     parser.add_argument("--tta", choices=tta.TTA, default="none", help=text)
     add_analysis_arguments(parser)
     add_output_arguments(parser)
@@ -90,7 +93,7 @@ def main(args):
             print(f"\n{analysis.summary()}")
     if args.report:
         asked = {name: getattr(args, name) for name in ("model", "data", "votes", "keep_list", "split", "tta")}
-        asked |= arguments.form_options(args)
+        asked["data_options"] = arguments.form_options(args)  # apart: --labels would replace the labels of the report
         plain = report.to_dict() | asked | {"views": tta.view_count(args.tta)}
         plain |= {name: analysis.to_dict() for name, analysis in analyses.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
@@ -219,9 +222,17 @@ def write_card(args, models, data, report, analyses):
     path, reports = args.model[0], {"none": report}
     for name in tta.TTA[1:]:
         reports[name] = predict(args.model, models, data, name).report()
-    asked = {"model": path, "data": args.data, "votes": args.votes, "keep-list": args.keep_list}
-    flags = [f"--{name} {Path(value).name}" for name, value in asked.items() if value]
-    command = " ".join(["python evaluate.py", *flags, "--split", args.split])
     more = {name: analyses.get(name) for name in ("leakage", "robustness")}
-    about = {"command": command, "data": Path(args.data).name, "split": args.split}
+    about = {"command": repeat_command(args), "data": Path(args.data).name, "split": args.split}
     card.write_card(args.card, path, models[path], reports, **about, **more)
+
+
+def repeat_command(args) -> str:
+    """The command that measures the same figures, with the names of files alone: a card is read elsewhere."""
+    asked = {"model": args.model[0], "data": args.data, "votes": args.votes, "keep_list": args.keep_list}
+    words = {name: value if places.is_address(value) else Path(value).name for name, value in asked.items() if value}
+    for name, value in arguments.form_options(args).items():
+        words[name] = value if isinstance(value, str) else ",".join(value)
+    words["split"] = args.split
+    flags = [f"--{name.replace('_', '-')} {shlex.quote(text)}" for name, text in words.items()]
+    return " ".join(["python evaluate.py", *flags])

@@ -46,7 +46,7 @@ def measured(tmp_path_factory):
 KEYS = {
     *("images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "weighted", "per_class"),
     *("confusion", "top2_accuracy", "ece", "nll", "risk_coverage"),
-    *("model", "data", "votes", "keep_list", "split", "tta", "views"),
+    *("model", "data", "data_options", "votes", "keep_list", "split", "tta", "views"),
 }
 
 
@@ -57,7 +57,8 @@ def evaluated(measured, tmp_path_factory):
     place = tmp_path_factory.mktemp("evaluated")
     names = ("report.json", "confusion.png", "reliability.png", "mistakes.csv")
     files = [word for name in names for word in (f"--{name.partition('.')[0]}", place / name)]
-    printed = tiny.printed(evaluate, "--model", models[0], "--data", faces, *files)
+    named = ("--labels", "anger=angry,happiness=happy,sadness=sad")
+    printed = tiny.printed(evaluate, "--model", models[0], "--data", faces, *named, *files)
     return place, json.loads((place / "report.json").read_text()), printed
 
 
@@ -65,6 +66,7 @@ def test_the_report_has_the_promised_keys(evaluated, measured):
     _, report, _ = evaluated
     assert report.keys() == KEYS
     assert report["labels"] == list(tiny.LABELS)
+    assert report["data_options"] == {"labels": "anger=angry,happiness=happy,sadness=sad"}
     assert report["model"] == [str(measured[1][0])]
     assert (report["data"], report["split"], report["tta"], report["views"]) == (
         str(measured[0]),
@@ -262,3 +264,13 @@ def test_card_has_a_row_for_each_kind_of_tta(measured, tmp_path):
         tiny.printed(evaluate, "--model", models[0], "--data", faces, "--report", path, "--tta", tta)
         assert f"| {tta} | {100 * json.loads(path.read_text())['accuracy']:.2f} % (" in text
     assert "`python evaluate.py --model model0.keras --data faces --split validation`" in text
+
+
+def test_the_command_of_a_card_names_the_form_of_the_data():
+    named = ["--labels", "raf-db", "--drop-labels", "contempt,fear", "--group", "p(\\d+)"]
+    args = evaluate.parse_args(["--data", "sets/raf", *named])
+    command = evaluate.repeat_command(args)
+    expected = "--labels raf-db --drop-labels contempt,fear --group 'p(\\d+)' --split validation"
+    assert command == f"python evaluate.py --model fer2013.keras --data raf {expected}"
+    downloaded = evaluate.parse_args(["--data", "kaggle:msambare/fer2013"])
+    assert " --data kaggle:msambare/fer2013 " in evaluate.repeat_command(downloaded)
