@@ -7,7 +7,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app
-COPY requirements.txt requirements-app.txt requirements-export.txt constraints.txt ./
+COPY requirements.txt requirements-app.txt constraints.txt ./
 # LiteRT runs the int8 model, which is the default where it is installed.
 RUN pip install --no-cache-dir -c constraints.txt -r requirements-app.txt ai-edge-litert prometheus-client
 

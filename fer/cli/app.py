@@ -43,12 +43,12 @@ def parse_args(argv=None):
     page.add_argument(
         "--compare-model", type=model_path, metavar="MODEL", help="a second model that labels images too, side by side"
     )
-    page.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeat)")
+    page.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeatable)")
     group = page.add_argument_group("network")
     group.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
     group.add_argument("--port", type=at_least(int, 0), default=7860, help="0 takes a free one (7860)")
     group.add_argument(
-        "--allowed-host", action="append", default=[], metavar="NAME", help="answer to this host name too (repeat)"
+        "--allowed-host", action="append", default=[], metavar="NAME", help="answer to this host name too (repeatable)"
     )
     group.add_argument("--name", action="append", dest="allowed_host", help=argparse.SUPPRESS)  # the old name
     group.add_argument("--certificate", metavar="PEM", help="serve https; webcams of other computers need it")
@@ -62,7 +62,7 @@ def parse_args(argv=None):
         type=_network,
         default=[],
         metavar="ADDRESS",
-        help="address or network of a proxy whose X-Forwarded-For names the client (repeat)",
+        help="address or network of a proxy whose X-Forwarded-For names the client (repeatable)",
     )
     group = page.add_argument_group("records")
     group.add_argument(

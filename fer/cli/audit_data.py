@@ -1,7 +1,7 @@
 """Audit a data set before training on it: counts, odd images, duplicates, leakage between splits, doubtful labels.
 
     python audit_data.py fer2013/ --report audit.json --sheets sheets/
-    python audit_data.py fer2013.csv --votes fer2013new.csv --model models/four-block.keras --write-clean-list keep.csv
+    python audit_data.py fer2013.csv --votes fer2013new.csv --write-clean-list keep.csv
 
 No file is changed: train.py and evaluate.py take the clean list with --keep-list.
 """

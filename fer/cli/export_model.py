@@ -24,7 +24,9 @@ def parse_args(argv=None):
     parser = arguments.parser(__doc__)
     parser.add_argument("model", type=arguments.model_path, metavar="MODEL", help="a .keras file, or a bundled model")
     parser.add_argument("--format", choices=export.FORMATS, help="(by the suffix of --output)")
-    parser.add_argument("--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER")
+    parser.add_argument(
+        "--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER", help="file or folder to write"
+    )
     precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
     parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
     arguments.add_data_arguments(parser, format_flag="--data-format")

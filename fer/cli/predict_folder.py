@@ -8,7 +8,7 @@ With --detector auto, small square images are taken as cropped faces; the others
 With --ray, worker processes of this machine or of a Ray cluster label folders, patterns, object stores and videos, and
 write a folder of Parquet files (docs/scaling.md):
 
-    python predict_folder.py photos/ "films/2024-*" s3://bucket/prefix --ray auto --output labelled/
+    python predict_folder.py photos/ "clips/2024-*" s3://bucket/prefix --ray auto --output labelled/
 """
 
 import argparse

@@ -29,34 +29,41 @@ NEEDS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of train.py beside those of the data; each field of a recipe is one."""
-    places = parser.add_argument_group("places")
-    places.add_argument("--output", metavar="MODEL.keras", help="gets the best epoch (default: in the run folder)")
-    places.add_argument("--run-dir", metavar="DIR", help="log, curves, checkpoint (default: runs/NAME OF THE OUTPUT)")
-    places.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
-    places.add_argument("--overwrite", action="store_true", help="replace an earlier run or output")
-    places.add_argument(
+    run = parser.add_argument_group("run")
+    run.add_argument("--output", metavar="MODEL.keras", help="gets the best epoch (default: in the run folder)")
+    run.add_argument("--run-dir", metavar="DIR", help="log, curves, checkpoint (default: runs/NAME OF THE OUTPUT)")
+    run.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
+    run.add_argument("--overwrite", action="store_true", help="replace an earlier run or output")
+    run.add_argument(
         "--init",
         metavar="MODEL.keras",
         help="start from this model's weights (fine-tuning); a wider vgg is pruned to its strongest channels",
     )
-    places.add_argument("--teacher", nargs="+", metavar="MODEL.keras", help="distil these models")
+    run.add_argument("--teacher", nargs="+", metavar="MODEL.keras", help="distil these models")
     text = "k-fold cross-validation on all images: a model for each fold, mean and spread of the scores"
-    places.add_argument("--folds", type=int, metavar="K", help=text)
-    places.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs into the run folder")
-    places.add_argument("--diagram", metavar="PNG", help="draw the network and stop")
-    places.add_argument("--list-recipes", action="store_true", help="print the recipes and stop")
-    run = parser.add_argument_group("training")
-    run.add_argument("--recipe", type=current_name, choices=RECIPES, help="(four-block)")
+    run.add_argument("--folds", type=int, metavar="K", help=text)
+    run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs into the run folder")
+    run.add_argument("--diagram", metavar="PNG", help="draw the network and stop")
+    run.add_argument("--list-recipes", action="store_true", help="print the recipes and stop")
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--recipe",
+        type=current_name,
+        choices=RECIPES,
+        help="network and numbers; --list-recipes prints them (four-block)",
+    )
     text = "targets from votes: eight emotions as shares or by majority, or mixed into the seven labels (shares)"
-    run.add_argument("--vote-mode", choices=("shares", "majority", "mixed"), help=text)
-    run.add_argument("--seed", type=int, help="seed of the weights, the order, augmentation and dropout (42)")
-    run.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), help="arithmetic (auto)")
-    run.add_argument(
+    training.add_argument("--vote-mode", choices=("shares", "majority", "mixed"), help=text)
+    training.add_argument("--seed", type=int, help="seed of the weights, the order, augmentation and dropout (42)")
+    training.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16", "float16"), help="of the arithmetic (auto)"
+    )
+    training.add_argument(
         "--distribute",
         action="store_true",
         help="train on all devices, and on all processes that KERAS_DISTRIBUTION_... or Slurm name (JAX backend)",
     )
-    run.add_argument("--augment", action=argparse.BooleanOptionalAction, help="all augmentation on or off")
+    training.add_argument("--augment", action=argparse.BooleanOptionalAction, help="all augmentation on or off")
     fields = parser.add_argument_group("recipe", "each overrides one number of the recipe")
     earlier = {present: name for name, present in FIELDS.items()}
     for item in dataclasses.fields(Recipe)[2:]:

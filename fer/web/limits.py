@@ -87,7 +87,7 @@ def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limits")
     for limit in fields(Limits):
         kind = type(limit.default)
-        help_text = f"{limit.metadata['help']} ({limit.default:g})" if kind is float else ""
+        help_text = f"{limit.metadata['help']} ({limit.default:,g})" if kind is float else ""
         group.add_argument(
             f"--{limit.name.replace('_', '-')}",
             type=_positive(kind),
