@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fer.core.errors import FerError
@@ -57,20 +56,6 @@ def require(table: pd.DataFrame, names: tuple[str, ...], path: str | Path) -> No
         raise FerError(f"{path}: no column {', '.join(missing)}; found {reprlib.repr(list(table.columns))}")
     if not table.columns.is_unique:
         raise FerError(f"{path}: two columns have one name: {reprlib.repr(list(table.columns))}")
-
-
-def numbers(table: pd.DataFrame, path: str | Path, *, header: bool = True) -> np.ndarray:
-    """The cells as numbers from 0, float32 (rows, columns).
-
-    Raises:
-        FerError: a cell is none; the message names the row.
-    """
-    values = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
-    if (wrong := np.flatnonzero(~(values >= 0).all(axis=1))).size:
-        row = int(wrong[0])
-        where = at_row(path, row) if header else f"{path}, line {row + 1}"
-        raise FerError(f"{where}: a vote is missing or not a number from 0")
-    return values
 
 
 def at_row(path: str | Path, row: int) -> str:

@@ -138,8 +138,22 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
     if (wrong := np.flatnonzero(usages != splits)).size:
         row = int(wrong[0])
         raise FerError(f"{csv.at_row(path, row)}: Usage {table['usage'].iloc[row]} beside an image of {splits[row]}")
-    counts = csv.numbers(table[[*EMOTIONS, *OTHER_VOTES]], path)
+    counts = vote_counts(table[[*EMOTIONS, *OTHER_VOTES]], path)
     return Votes(counts, shares_of(counts), tuple(canonical(name) for name in EMOTIONS))
+
+
+def vote_counts(table: pd.DataFrame, path: str | Path, *, header: bool = True) -> np.ndarray:
+    """The cells of a table of votes, float32 (rows, columns).
+
+    Raises:
+        FerError: a cell is not a number from 0; the message names the row.
+    """
+    values = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    if (wrong := np.flatnonzero(~(values >= 0).all(axis=1))).size:
+        row = int(wrong[0])
+        where = csv.at_row(path, row) if header else f"{path}, line {row + 1}"
+        raise FerError(f"{where}: a vote is missing or not a number from 0")
+    return values
 
 
 def shares_of(counts: np.ndarray) -> np.ndarray:

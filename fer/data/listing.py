@@ -131,7 +131,6 @@ class Reader(ABC):
     """One form in which data sets lie on disk. Sub-classes are found by their marks or named by --format."""
 
     name: str
-    summary: str
 
     @abstractmethod
     def recognises(self, tree: Tree) -> bool:

@@ -21,8 +21,9 @@ AT_PATH, AT_EXPRESSION, N_COLUMNS = 0, 6, 9
 
 
 class AffectNetTables(Reader):
+    """AffectNet of 2017: Manually_Annotated_Images/ and training.csv, validation.csv."""
+
     name = "affectnet"
-    summary = "AffectNet of 2017: Manually_Annotated_Images/ and training.csv, validation.csv"
 
     def recognises(self, tree: Tree) -> bool:
         return bool(tree.images) and bool(self._tables(tree))
@@ -59,8 +60,9 @@ def _has_columns(path: Path) -> bool:
 
 
 class AffectNetArrays(Reader):
+    """AffectNet of 2021: train_set/images and train_set/annotations/*_exp.npy."""
+
     name = "affectnet-2021"
-    summary = "AffectNet of 2021: train_set/images and train_set/annotations/*_exp.npy"
 
     def recognises(self, tree: Tree) -> bool:
         return bool(tree.images) and any(path.endswith("_exp.npy") for path in tree.others)
@@ -99,8 +101,9 @@ def _read_number(path: Path) -> str:
 
 
 class Yolo(Reader):
+    """A YOLO layout, as of AffectNet: data.yaml, {train,valid,test}/images and /labels."""
+
     name = "yolo"
-    summary = "a YOLO layout, as of AffectNet: data.yaml, {train,valid,test}/images and /labels"
 
     def recognises(self, tree: Tree) -> bool:
         return bool(tree.images) and bool(tree.named("data.yaml", "data.yml"))

@@ -16,8 +16,9 @@ NOT_IN_A_CLASS, NO_IMAGES = "not in a class folder", "a class without images"
 
 
 class ClassFolders(Reader):
+    """Images in folders named like emotions, with or without folders of splits."""
+
     name = "class-folders"
-    summary = "images in folders named like emotions, with or without folders of splits"
 
     def __init__(self, is_class: Callable[[str], bool] = is_emotion):
         self.is_class = is_class

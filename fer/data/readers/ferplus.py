@@ -7,7 +7,7 @@ import numpy as np
 from fer.core import csv
 from fer.core.errors import FerError
 from fer.core.labels import canonical
-from fer.data.fer2013_csv import EMOTIONS, shares_of
+from fer.data.fer2013_csv import EMOTIONS, shares_of, vote_counts
 from fer.data.listing import Listing, Options, Reader
 from fer.data.readers.pixel_tables import majority
 from fer.data.readers.table import FileIndex
@@ -23,8 +23,9 @@ def has_votes(source: str | Path) -> bool:
 
 
 class FerPlusFolders(Reader):
+    """FER+ as PNG files in FER2013Train, FER2013Valid and FER2013Test, each with its label.csv of votes."""
+
     name = "ferplus"
-    summary = "FER+ as PNG files in FER2013Train, FER2013Valid and FER2013Test, each with its label.csv of votes"
 
     def recognises(self, tree: Tree) -> bool:
         return bool(tree.images) and any("fer2013" in path.lower() for path in self._tables(tree))
@@ -48,7 +49,7 @@ class FerPlusFolders(Reader):
             table = csv.read_csv(tree.root / path, header=False)
             if table.shape[1] != 12:
                 raise FerError(f"{tree.root / path}: expected 12 columns: name, box, ten votes; found {table.shape[1]}")
-            counts = csv.numbers(table.iloc[:, 2:], tree.root / path, header=False)
+            counts = vote_counts(table.iloc[:, 2:], tree.root / path, header=False)
             for name, votes in zip(table.iloc[:, 0], counts, strict=True):
                 file = index.find(name, folder)
                 if file is None or not file.startswith(f"{folder}/"):

@@ -35,8 +35,9 @@ def persons_of(paths: list[str]) -> list[str]:
 
 
 class CkPlus(Reader):
+    """CK+: cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt."""
+
     name = "ck+"
-    summary = "CK+: cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt"
 
     def recognises(self, tree: Tree) -> bool:
         return bool(tree.images) and any(path.endswith("_emotion.txt") for path in tree.others)
@@ -92,24 +93,27 @@ class CodedNames(Reader):
 
 
 class Jaffe(CodedNames):
+    """JAFFE: KA.AN1.39.tiff."""
+
     name = "jaffe"
-    summary = "JAFFE: KA.AN1.39.tiff"
     pattern = re.compile(
         r"(?P<person>[A-Z]{2})[.\-](?P<expression>AN|DI|FE|HA|NE|SA|SU)\d?[.\-]\d+\.\w+", re.IGNORECASE
     )
 
 
 class Kdef(CodedNames):
+    """KDEF: AF01ANS.JPG."""
+
     name = "kdef"
-    summary = "KDEF: AF01ANS.JPG"
     pattern = re.compile(
         r"[AB](?P<person>[FM]\d{2})(?P<expression>AN|AF|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)\.\w+", re.IGNORECASE
     )
 
 
 class ExpW(Reader):
+    """ExpW: label.lst with name, face, top, left, right, bottom, confidence, label; several faces an image."""
+
     name = "expw"
-    summary = "ExpW: label.lst with name, face, top, left, right, bottom, confidence, label; several faces an image"
 
     def recognises(self, tree: Tree) -> bool:
         return bool(tree.images) and bool(tree.named("label.lst"))

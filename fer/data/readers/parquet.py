@@ -17,8 +17,9 @@ LABELS = ("label", "labels", "emotion", "expression", "class")
 
 
 class Parquet(Reader):
+    """Hugging Face's parquet files: columns image and label; a split for each file name (needs pyarrow)."""
+
     name = "parquet"
-    summary = "Hugging Face's parquet files: columns image and label; a split for each file name (needs pyarrow)"
 
     def recognises(self, tree: Tree) -> bool:
         return not tree.images and bool(tree.named("*.parquet"))

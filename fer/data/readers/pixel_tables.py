@@ -20,8 +20,9 @@ UNDECIDED = "no emotion holds more than half of its votes"
 
 
 class PixelTable(Reader):
+    """A CSV emotion,pixels[,Usage]: fer2013.csv, icml_face_data.csv, or train.csv and test.csv in one folder."""
+
     name = "fer2013"
-    summary = "a CSV emotion,pixels[,Usage]: fer2013.csv, icml_face_data.csv, or train.csv and test.csv in one folder"
     coding = "fer2013"
 
     def recognises(self, tree: Tree) -> bool:
@@ -96,8 +97,9 @@ class PixelTable(Reader):
 
 
 class ExtendedCk(PixelTable):
+    """`ckextended.csv` of CK+: emotion,pixels,Usage with 7 = contempt."""
+
     name = "ckextended"
-    summary = "ckextended.csv of CK+: emotion,pixels,Usage with 7 = contempt"
     coding = "ckextended"
 
     def recognises(self, tree: Tree) -> bool:

@@ -13,8 +13,9 @@ CODES = CODINGS["raf-db"].keys()
 
 
 class RafDb(Reader):
+    """RAF-DB: DATASET/train/1..7 with train_labels.csv, or list_patition_label.txt and Image/aligned."""
+
     name = "raf-db"
-    summary = "RAF-DB: DATASET/train/1..7 with train_labels.csv, or list_patition_label.txt and Image/aligned"
     LIST = ("list_patition_label.txt", "list_partition_label.txt")
 
     def recognises(self, tree: Tree) -> bool:

@@ -212,8 +212,9 @@ def label_hint(tree: Tree) -> str:
 
 
 class TableOfFiles(Reader):
+    """Images and a CSV of names and labels: --labels-csv FILE[,FILE], or metadata.csv or .jsonl beside them."""
+
     name = "table"
-    summary = "images and a CSV of names and labels: --labels-csv FILE[,FILE], or metadata.csv or .jsonl beside them"
 
     def recognises(self, tree: Tree) -> bool:
         if not tree.images:
@@ -240,7 +241,11 @@ def _split_above(path: str) -> str | None:
 
 
 def read_lines(path: Path, cells: int) -> Iterable[tuple]:
-    """Lines of cells between blanks: (line number, cells...)."""
+    """Lines of cells between blanks: (line number, cells...).
+
+    Raises:
+        FerError: a line has another number of cells.
+    """
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             found = line.split()
