@@ -70,7 +70,7 @@ def main():
     }
     for key, text in names.items():
         values = [row[key] for row in rounds]
-        print(f"{text:34} {np.median(values):9,.1f} pictures/s   ({min(values):,.1f} to {max(values):,.1f})")
+        print(f"{text:34} {np.median(values):9,.1f} images/s   ({min(values):,.1f} to {max(values):,.1f})")
     figures = {
         "share_of_network": median(row["faces"] / row["network"] for row in rounds),
         "share_of_detector": median(row["photographs"] / (cores * row["detector"]) for row in rounds),
@@ -93,11 +93,11 @@ def photograph(count):
     return [scenes.scene(*rng.uniform((0.5, -50, 0), (1.1, 350, 100)))[0] for _ in range(count)]
 
 
-def write(folder, pictures):
+def write(folder, images):
     folder.mkdir()
-    paths = [folder / f"{i:06}.jpg" for i in range(len(pictures))]
-    for path, picture in zip(paths, pictures, strict=True):
-        cv2.imwrite(str(path), picture)
+    paths = [folder / f"{i:06}.jpg" for i in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        cv2.imwrite(str(path), image)
     return paths
 
 
@@ -120,14 +120,14 @@ def network(model, batch, count):
     return batch * calls / (time.perf_counter() - begun)
 
 
-def detector(pictures):
+def detector(images):
     """Images a second of one detector in one thread."""
     haar, threads = Haar(), cv2.getNumThreads()
     cv2.setNumThreads(1)
     begun = time.perf_counter()
-    for picture in pictures:
-        haar.find(picture)
-    speed = len(pictures) / (time.perf_counter() - begun)
+    for image in images:
+        haar.find(image)
+    speed = len(images) / (time.perf_counter() - begun)
     cv2.setNumThreads(threads)
     return speed
 

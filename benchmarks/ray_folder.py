@@ -64,9 +64,9 @@ def main():
                 "faces": draw_faces(args.faces, recognizer.classifier.spec.size),
                 "photographs": photograph(args.photographs),
             }
-            for name, pictures in sets.items():
-                if pictures:
-                    write(Path(folder, name), pictures)
+            for name, images in sets.items():
+                if images:
+                    write(Path(folder, name), images)
                     figures[name] = compare(Path(folder, name), args, recognizer)
     print(f"start: Ray {connected:.1f} s; model of the plain run {loaded:.1f} s")
     for name in sets:

@@ -15,10 +15,10 @@ def scene(scale: float, x: float, y: float) -> tuple[np.ndarray, tuple[float, fl
 
     person = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)[ROWS, COLUMNS]
     street = cv2.resize(load_sample_image("china.jpg")[:, :, ::-1], (WIDTH, HEIGHT))
-    picture = cv2.GaussianBlur(street, (0, 0), 3)
+    image = cv2.GaussianBlur(street, (0, 0), 3)
     move = np.float32([[scale, 0, x], [0, scale, y]])
-    cv2.warpAffine(person, move, (WIDTH, HEIGHT), picture, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
-    return picture, (x + scale * FACE[0], y + scale * FACE[1], scale * FACE[2])
+    cv2.warpAffine(person, move, (WIDTH, HEIGHT), image, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
+    return image, (x + scale * FACE[0], y + scale * FACE[1], scale * FACE[2])
 
 
 def shows(boxes, face: tuple[float, float, float]) -> bool:

@@ -59,8 +59,8 @@ def load(
         predictions = recognizer("photo.jpg")
 
     Args:
-        model: the name of a bundled model ("fer2013", "fer2013-fast", "ferplus"), or the path of a .keras, .onnx or
-            .tflite file.
+        model: the name of a bundled model ("fer2013", "fer2013-fast", "ferplus"), the path of a .keras, .onnx or
+            .tflite file, or an address: "hf:OWNER/NAME" or "kaggle:OWNER/MODEL/FRAMEWORK/VARIATION".
         detector: "auto" takes small square images as cropped faces and searches the others with YuNet if it was
             fetched before, and with Haar cascades; "haar", "mtcnn" and "yunet" search every image; "none" takes every
             image as one face.
@@ -81,16 +81,16 @@ def load(
 
 
 def load_dataset(source: str | Path, *, size: int = 48, channels: int = 1, **options) -> dict[str, Dataset]:
-    """Loads labelled images into memory.
+    """Loads labelled images: into memory where they fit, else they are decoded when they are needed.
 
         data = fer.load_dataset("fer2013/")
         print(data["train"].counts)
 
     Args:
-        source: a folder of class folders, a fer2013.csv, "demo" for synthetic faces, "kaggle:OWNER/NAME" or
+        source: a folder or a table (docs/data.md lists the forms), "demo" for synthetic faces, "kaggle:OWNER/NAME" or
             "hf:OWNER/NAME".
         size, channels: side in pixels and 1 (grey) or 3 (colour), as the network takes them.
-        options: more arguments of `fer.data.dataset.load`, such as `splits`, `votes` and `keep_list`.
+        options: more arguments of `fer.data.dataset.load`, such as `splits`, `labels`, `votes` and `cache`.
 
     Returns:
         A data set for each split, by default "train" and "validation".

@@ -32,6 +32,7 @@ class InputSpec:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(size, size, channels)."""
         return (self.size, self.size, self.channels)
 
 
@@ -59,7 +60,11 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def encode(image: np.ndarray, suffix: str) -> bytes:
-    """The bytes of an image file in the format of the suffix (".jpg", ".png", ...).
+    """The bytes of an image file.
+
+    Args:
+        image: uint8 (H, W) grey or (H, W, 3) BGR.
+        suffix: names the format: ".jpg", ".png", ...
 
     Raises:
         FerError: OpenCV writes no such format, or not this image in it.

@@ -28,7 +28,7 @@ STAYS = ("test", "validation", "all", "train")  # of duplicates in several split
 
 @dataclass(frozen=True)
 class Audit:
-    """The images of all splits as one data set, and the findings; rows count in that one.
+    """The images of all splits as one data set, and the findings; rows are int64 indexes into that one.
 
     Attributes:
         data: the n images.
@@ -195,12 +195,17 @@ def votes_of(path: str | Path, parts: dict[str, Dataset]) -> np.ndarray:
 
 
 def first_of(group: np.ndarray) -> np.ndarray:
-    """The first row of each numbered group."""
+    """The first row of each group, int64; `group`: int64 (n), the number of each image's group."""
     return np.unique(group, return_index=True)[1]
 
 
 def groups_of(group: np.ndarray, usable: np.ndarray) -> list[np.ndarray]:
-    """Rows of each group with two or more usable members, in the order of their first rows."""
+    """Rows, int64, of each group with two or more usable members, in the order of their first rows.
+
+    Args:
+        group: int64 (n), the number of each image's group.
+        usable: bool (n).
+    """
     rows = np.flatnonzero(usable)
     rows = rows[np.argsort(group[rows], kind="stable")]
     parts = np.split(rows, np.flatnonzero(np.diff(group[rows])) + 1)

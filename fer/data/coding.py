@@ -16,7 +16,7 @@ def _numbered(names: Iterable[str], first: int = 0) -> dict[str, str]:
     return {str(code): name for code, name in enumerate(names, first)}
 
 
-# Sources: docs/data.md.
+# As the publishers number them: docs/data.md.
 CODINGS: dict[str, dict[str, str]] = {
     "fer2013": _numbered(FER2013),
     "ferplus": _numbered(("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")),

@@ -43,6 +43,7 @@ class ImageArray(ABC):
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all pixels, as an ndarray has them."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     @abstractmethod

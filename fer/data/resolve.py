@@ -17,7 +17,11 @@ NO_GROUPS = "none"  # --group: persons are not kept apart
 
 
 def groups(listing: Listing, group: str | None) -> list[str]:
-    """The person or sequence of each image; empty where none is known or none is wanted."""
+    """The person or sequence of each image; empty where none is known or none is wanted.
+
+    Raises:
+        FerError: `group` is neither a column nor a regular expression that fits an image.
+    """
     if group is None:
         if listing.groups or any(entry.row is not None for entry in listing.entries):
             return listing.groups

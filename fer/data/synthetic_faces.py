@@ -88,13 +88,16 @@ class Pen:
         return [np.rint(pixels * (1 << SUBPIXEL_BITS)).astype(np.int32)]
 
     def fill(self, points, grey: float) -> None:
+        """Fills the polygon of the points (n, 2)."""
         cv2.fillPoly(self.canvas, self._pixels(points), float(grey), cv2.LINE_8, SUBPIXEL_BITS)
 
     def line(self, points, grey: float, width: float) -> None:
+        """Draws a line through the points (n, 2)."""
         thickness = max(1, round(width * self.unit))
         cv2.polylines(self.canvas, self._pixels(points), False, float(grey), thickness, cv2.LINE_8, SUBPIXEL_BITS)
 
     def moved(self, x: float, y: float) -> "Pen":
+        """A pen whose origin is at (x, y) of this one."""
         return Pen(self.canvas, self.matrix, self.origin + self.matrix @ (x, y))
 
 

@@ -73,6 +73,7 @@ def is_url(text: str) -> bool:
 
 
 def is_video(name: str) -> bool:
+    """True for a video file by its suffix."""
     return os.path.splitext(name)[1].lower() in VIDEOS
 
 

@@ -60,6 +60,7 @@ class Run:
 
     @property
     def columns(self) -> "pyarrow.Schema":
+        """The columns of the parts that this run writes."""
         return parts.schema(self.labels, uncertain=self.uncertain_below is not None)
 
 

@@ -51,17 +51,20 @@ class Counts:
         return self.images.total() + self.videos
 
     def add(self, other: "Counts") -> None:
+        """Adds the counts of another part."""
         self.images += other.images
         self.frames += other.frames
         self.videos += other.videos
         self.table += other.table
 
     def to_json(self) -> str:
+        """The counts as the metadata of a part hold them."""
         table = [[*key, count] for key, count in self.table.items()]
         return json.dumps({"images": self.images, "frames": self.frames, "videos": self.videos, "table": table})
 
     @classmethod
     def from_json(cls, text: bytes) -> "Counts":
+        """Reads what `to_json` wrote."""
         known = json.loads(text)
         table = Counter({(row, column): count for row, column, count in known["table"]})
         return cls(Counter(known["images"]), Counter(known["frames"]), known["videos"], table)

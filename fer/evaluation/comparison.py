@@ -38,6 +38,7 @@ class Comparison:
 
     @property
     def n_images(self) -> int:
+        """Number of images that both models classified."""
         return self.both + self.only_a + self.only_b + self.neither
 
     @property
@@ -52,6 +53,7 @@ class Comparison:
 
     @property
     def macro_f1_difference(self) -> float:
+        """Macro F1 of the first model minus that of the second."""
         return self.macro_f1[0] - self.macro_f1[1]
 
     @property

@@ -61,6 +61,7 @@ class Report:
 
     @property
     def n_images(self) -> int:
+        """Number of images."""
         return int(self.confusion.sum())
 
     @property

@@ -29,6 +29,7 @@ class Predictions:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """k names, in the order of the columns of `probabilities`."""
         return self.data.labels
 
     @property
@@ -47,10 +48,11 @@ class Predictions:
         return self.probabilities.max(axis=1)
 
     def report(self, rows: np.ndarray | slice = slice(None)) -> metrics.Report:
-        """The metrics of all images, or of some rows."""
+        """The metrics of all images, or of some rows: indexes, bool (n), or a slice."""
         return metrics.compute_report(self.probabilities[rows], self.data.targets[rows], self.labels)
 
     def risk_coverage(self) -> selective.RiskCoverage:
+        """The error rate of the most confident images, for every number of them."""
         return selective.risk_coverage(self.confidence, self.y_pred == self.y_true)
 
     def compare(self, other: "Predictions") -> comparison.Comparison:

@@ -26,6 +26,7 @@ class RiskCoverage:
 
     @property
     def n_images(self) -> int:
+        """Number of images."""
         return len(self.risk)
 
     @property
@@ -123,6 +124,7 @@ class Threshold:
 
     @property
     def accuracy_ci95(self) -> tuple[float, float]:
+        """95 % interval of `accuracy` (Wilson)."""
         return wilson(self.n_correct, self.n_kept)
 
     @property
@@ -131,6 +133,7 @@ class Threshold:
         return self.n_kept / self.n_images
 
     def summary(self) -> str:
+        """The threshold, and what is left above it, in two lines."""
         low, high = self.accuracy_ci95
         return (
             f'confidence below {self.confidence:.4f} is "uncertain": the other {self.n_kept:,} images '

@@ -51,7 +51,7 @@ class YuNetThenHaar:
         return self._yunet.find(image) or [face for face in self.in_video.find(image) if self.confirms(image, face)]
 
     def confirms(self, image: np.ndarray, face: Face) -> bool:
-        """Whether YuNet sees the face, too."""
+        """Whether YuNet sees this face, too, in the image uint8 (H, W, 3) BGR."""
         return self._yunet.sees(image, face)
 
 

@@ -54,7 +54,7 @@ def search_copy(image: np.ndarray, colours: int | None = None) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, factor: float) -> np.ndarray:
-    """Scales an image down by a factor from 0 to 1, by area averaging."""
+    """Scales an image uint8 (H, W, ...) down by a factor above 0, at most 1, by area averaging."""
     if factor == 1:
         return image
     size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
@@ -93,10 +93,12 @@ class Box:
 
     @property
     def area(self) -> int:
+        """Square pixels."""
         return self.width * self.height
 
     @property
     def centre(self) -> tuple[float, float]:
+        """x and y, pixels."""
         return (self.x + self.width / 2, self.y + self.height / 2)
 
     def intersection(self, other: "Box") -> int:

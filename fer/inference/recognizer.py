@@ -54,10 +54,12 @@ class Prediction:
 
     @property
     def box(self) -> Box:
+        """Where the face is, in pixels."""
         return self.face.box
 
     @property
     def label(self) -> str:
+        """The most probable label; in a video the one that is shown (hysteresis)."""
         return self.labels[self._index]
 
     @property
@@ -72,6 +74,7 @@ class Prediction:
 
     @property
     def uncertain(self) -> bool:
+        """True where the confidence is below `uncertain_below`."""
         return self.uncertain_below is not None and self.confidence < self.uncertain_below
 
     @property
@@ -232,21 +235,23 @@ class Recognizer:
 
 
 def is_square(image: np.ndarray) -> bool:
-    """True for an image whose sides differ by 5 % at most, and which is large enough to show a face."""
+    """True for an image (H, W, 3) whose sides differ by 5 % at most and have `CROPPED_LEAST` pixels at least."""
     short, long = sorted(image.shape[:2])
     return short >= CROPPED_LEAST and long <= CROPPED_RATIO * short
 
 
 def is_cropped_face(image: np.ndarray) -> bool:
-    """True for a small square image, such as data sets of faces hold."""
+    """True for a square image (H, W, 3) of `CROPPED_SIDE` pixels at most, such as data sets of faces hold."""
     return is_square(image) and max(image.shape[:2]) <= CROPPED_SIDE
 
 
 def load_image(source: Source) -> np.ndarray:
     """An image as the suite takes it, uint8 (H, W, 3) BGR, from a path, a PIL image or such an array.
 
+    An array comes back unchecked: `Recognizer.detect` refuses another type or shape.
+
     Raises:
-        FerError: the file cannot be read, or the array has another type or shape.
+        FerError: the file cannot be read, or the source is nothing of that.
     """
     if isinstance(source, (str, os.PathLike)):
         return images.read(os.fspath(source))

@@ -116,7 +116,7 @@ class Classifier:
         """Loads a .keras, .onnx or .tflite file of this suite. No code inside the file runs: Keras' safe mode is on.
 
         Args:
-            path: the file, or the name of a bundled model such as "fer2013".
+            path: the file, the name of a bundled model such as "fer2013", or an address: see `bundled.find_model`.
 
         Raises:
             FerError: the file is missing, truncated, not a Keras file, without labels, or with labels that do not fit

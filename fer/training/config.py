@@ -83,6 +83,7 @@ class TrainingConfig:
 
     @property
     def path(self) -> Path:
+        """run.json in the run folder."""
         return Path(self.run_dir, FILE)
 
     def existing(self) -> Path | None:

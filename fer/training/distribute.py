@@ -40,6 +40,7 @@ class Workers:
 
     @property
     def is_first(self) -> bool:
+        """True for the process that prints and writes."""
         return self.index == 0
 
     def part(self, batch_size: int) -> slice:

@@ -25,6 +25,7 @@ from fer.training.run_folder import BestModel, RunFolder
 
 
 def spec_of(recipe: Recipe) -> InputSpec:
+    """The images that a recipe's network takes."""
     return InputSpec(recipe.size, recipe.channels)
 
 

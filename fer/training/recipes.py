@@ -61,7 +61,10 @@ class Recipe:
         NOT_NEGATIVE,
     )
     dropout: tuple[float, ...] = _field(
-        (0.25,), "dropout rate after the convolution blocks: one, or one per block (0.1,0.2)", None, DROPOUT_RATES
+        (0.25,),
+        "dropout rate after the convolution blocks: one, or one per block, such as 0.1,0.2",
+        None,
+        DROPOUT_RATES,
     )
     dense_dropout: tuple[float, ...] = _field((0.25,), "the same for the dense layers", None, DROPOUT_RATES)
 
@@ -73,7 +76,7 @@ class Recipe:
 
     epochs: int = _field(48, "epochs at most", None, AT_LEAST_1)
     progressive_sizes: tuple[int, ...] = _field(
-        (), "progressive resizing: image sides of the first half of the epochs, pixels (32,40)"
+        (), "progressive resizing: image sides of the first half of the epochs, pixels, such as 32,40"
     )
     late_share: float = _field(
         0.0,
@@ -116,7 +119,9 @@ class Recipe:
     teacher_once: bool = _field(
         False, "distillation: the teachers see each image once, before the first epoch, not each augmented one"
     )
-    ema: float = _field(0.0, "decay per step of the moving average of the weights (0.999); 0 = off", None, BELOW_1)
+    ema: float = _field(
+        0.0, "decay per step of the moving average of the weights, such as 0.999; 0 = off", None, BELOW_1
+    )
 
     flip: bool = _augmentation(False, "mirror half of the images")
     rotation: float = _augmentation(0.0, "rotate by up to this many degrees either way", NOT_NEGATIVE)
@@ -158,6 +163,7 @@ class Recipe:
 
     @property
     def augments(self) -> bool:
+        """True if any augmentation is on."""
         return any(getattr(self, name) for name in AUGMENTATION)
 
 

@@ -1,4 +1,4 @@
-"""`train`: from a data set and a recipe to a model file. The command train.py calls its parts; see the README."""
+"""`train`: from a data set and a recipe to a model file. The command train.py calls its parts; see docs/training.md."""
 
 import dataclasses
 import logging
@@ -66,8 +66,8 @@ def train(
         print(result.best_epoch, result.history[-1]["val_accuracy"])
 
     Args:
-        data: class folders, a fer2013.csv, "demo" or "kaggle:OWNER/NAME"; or loaded data sets {"train": ...,
-            "validation": ...} of the recipe's image size.
+        data: what `fer.data.dataset.load` takes as its source; or loaded data sets {"train": ..., "validation": ...} of
+            the recipe's image size.
         recipe: a recipe or the name of one.
         resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with.
         overwrite: replace an earlier run or model in the same place.
@@ -78,7 +78,7 @@ def train(
             (epochs, learning_rate, flip, ...); they override the recipe.
 
     Returns:
-        The classifier with its files and its history.
+        The model file, the run folder, the history, and the best epoch as a classifier.
 
     Raises:
         FerError: unusable data or settings, a place that is taken, nothing to resume, or no finite validation score.

@@ -41,7 +41,11 @@ def without_secrets(text: str) -> str:
 
 
 def open_camera(number: int) -> Capture:
-    """Opens a camera of this machine."""
+    """Opens a camera of this machine.
+
+    Raises:
+        FerError: it cannot be opened; the message lists the devices.
+    """
     capture, tried = _try(number, cv2.videoio_registry.getCameraBackends())
     if capture is None:
         raise FerError(f"camera {number} cannot be opened (tried {tried}); {_devices(number)}")
@@ -62,7 +66,11 @@ def _devices(number: int, folder: str = "/dev") -> str:
 
 
 def open_address(address: str, patience: float) -> Capture:
-    """Opens a network camera; connecting and each read take at most `patience` seconds."""
+    """Opens a network camera; connecting and each read take at most `patience` seconds.
+
+    Raises:
+        FerError: no video can be opened there.
+    """
     capture, tried = _try(address, _stream_backends(), round(1000 * patience))
     if capture is None:
         raise FerError(

@@ -53,7 +53,7 @@ class VideoFile(FrameSource):
     Frames that cannot be decoded are skipped and counted; `Frame.index` counts them too, so a gap in the indices shows
     where they belong. Rotation, mirroring, cropping and the shape of the pixels, as the container states them, are
     applied. Times count from the beginning of the file, as in a player: where the sound begins first, the first frame
-    is later. Of several video streams the one that players choose is read; a cover picture is none.
+    is later. Of several video streams the one that players choose is read; a cover image is none.
 
     Args:
         path: the file.
@@ -283,7 +283,7 @@ def _open(path: str | Path, name: str, limits: FileLimits | None) -> "av.contain
 
 
 def _tracks(container: "av.container.InputContainer") -> "list[av.VideoStream]":
-    """The video streams that are no cover picture."""
+    """The video streams that are no cover image."""
     return [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
 
 
@@ -296,7 +296,7 @@ def _choose_stream(container: "av.container.InputContainer", name: str) -> "av.V
     streams = _tracks(container)
     if not streams:
         if container.streams.video:
-            raise FerError(f"{name}: a sound file with a cover picture; it holds no video")
+            raise FerError(f"{name}: a sound file with a cover image; it holds no video")
         raise _no_video(name)
     if container.format.name in NOT_VIDEO:
         raise _no_video(name)

@@ -107,9 +107,16 @@ def check_video_format(path: str | Path) -> None:
 
 
 def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Fits an image into width x height: scaled, with black beside it where the proportions differ.
+    """Fits an image into a frame: scaled, with black beside it where the proportions differ.
 
     An image that is larger by one row or column loses it instead, and stays sharp.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: width and height of the frame, pixels.
+
+    Returns:
+        uint8 (height, width, 3).
     """
     width, height = size
     if 0 <= image.shape[0] - height <= 1 and 0 <= image.shape[1] - width <= 1:

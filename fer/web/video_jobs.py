@@ -59,6 +59,7 @@ class Job:
 
     @property
     def upload(self) -> Path:
+        """The file as the client sent it."""
         return self.folder / "upload"
 
 

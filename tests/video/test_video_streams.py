@@ -72,11 +72,11 @@ def read(path):
 
 class TestSeveralStreams:
     @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-    def test_a_cover_picture_is_not_the_video(self, tmp_path, name):
+    def test_a_cover_image_is_not_the_video(self, tmp_path, name):
         cover, video = (COVER, "mjpeg", Disposition.attached_pic), (PICTURES, "libx264", Disposition.default)
         assert read(muxed(tmp_path / name, cover, video))[0] == list(range(12))
 
-    def test_sound_with_a_cover_picture_is_no_video(self, tmp_path):
+    def test_sound_with_a_cover_image_is_no_video(self, tmp_path):
         with av.open(str(tmp_path / "song.mp3"), "w") as file:
             sound, cover = file.add_stream("libmp3lame", rate=44100), file.add_stream("mjpeg", rate=RATE)
             cover.width = cover.height = 200
@@ -88,7 +88,7 @@ class TestSeveralStreams:
                 frame.rate, frame.pts, frame.time_base = 44100, 1152 * i, Fraction(1, 44100)
                 file.mux(sound.encode(frame))
             file.mux(sound.encode(None))
-        with pytest.raises(FerError, match=r"song\.mp3: a sound file with a cover picture; it holds no video$"):
+        with pytest.raises(FerError, match=r"song\.mp3: a sound file with a cover image; it holds no video$"):
             VideoFile(tmp_path / "song.mp3")
 
     def test_a_choice_between_videos_is_said(self, tmp_path, caplog):
