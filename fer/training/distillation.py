@@ -59,7 +59,7 @@ def _orders(teachers: Sequence[Classifier], labels: tuple[str, ...]) -> list[lis
     return [[teacher.labels.index(label) for label in labels] for teacher in teachers]
 
 
-def taught(
+def with_teacher_targets(
     train: Dataset, teachers: Sequence[Classifier], share: float, *, dtype: str = "float32", flip: bool = False
 ) -> Dataset:
     """The data set with targets that are in part the teachers' mean prediction for the unchanged image.
@@ -68,6 +68,8 @@ def taught(
     more than without teachers; in return, they do not see what augmentation has done to an image.
 
     Args:
+        train: the images, as the teachers take them.
+        teachers: one or more.
         share: of the target that is the teachers'.
         dtype, flip: see `mean_prediction`.
 

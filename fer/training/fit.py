@@ -1,4 +1,4 @@
-"""One training from data sets in memory to a model file: network, callbacks and `fit`, resumable after any epoch."""
+"""One training from loaded data sets to a model file: network, callbacks and `fit`, resumable after any epoch."""
 
 import signal
 from collections.abc import Sequence
@@ -87,10 +87,11 @@ def fit(
     network = build(recipe, train.labels, dtype, any_size=bool(recipe.progressive_sizes))
     if init is not None:
         weight_transfer.transfer(init, network, train.labels)
-    lesson, online = train, bool(teachers) and not recipe.teacher_once
+    softened, online = train, bool(teachers) and not recipe.teacher_once
     if teachers and recipe.teacher_once:
-        lesson = distillation.taught(train, teachers, recipe.teacher_share, dtype=dtype, flip=recipe.teacher_flip)
-    batches = Batches(lesson, recipe, config.seed, workers)
+        share, flip = recipe.teacher_share, recipe.teacher_flip
+        softened = distillation.with_teacher_targets(train, teachers, share, dtype=dtype, flip=flip)
+    batches = Batches(softened, recipe, config.seed, workers)
     augmentation = Augmentation.from_recipe(recipe, seed=config.seed)
     layers = [keras.Input(spec_of(recipe).shape), augmentation, network]
     if online:

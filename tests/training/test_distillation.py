@@ -133,15 +133,15 @@ def test_a_student_owns_none_of_its_teachers_weights():
 def test_teachers_that_see_each_image_once_become_part_of_the_targets():
     data = tiny.data(10)
     first, second = teacher(seed=1), teacher(tiny.LABELS[::-1], seed=2)
-    found = distillation.taught(data, [first, second], 0.25, flip=True)
+    found = distillation.with_teacher_targets(data, [first, second], 0.25, flip=True)
     answers = [first.predict(data.images, tta="flip"), second.predict(data.images, tta="flip")[:, ::-1]]
     np.testing.assert_allclose(found.targets, 0.75 * data.targets + 0.25 * np.mean(answers, axis=0), atol=1e-6)
     assert found.targets.dtype == np.float32
     assert found.images is data.images
     with pytest.raises(FerError, match="a teacher knows a, b, but the data have angry, happy, sad"):
-        distillation.taught(data, [teacher(("a", "b"))], 0.25)
+        distillation.with_teacher_targets(data, [teacher(("a", "b"))], 0.25)
     with pytest.raises(FerError, match="the network takes images"):
-        distillation.taught(data, [teacher(size=2 * tiny.SIZE)], 0.25)
+        distillation.with_teacher_targets(data, [teacher(size=2 * tiny.SIZE)], 0.25)
 
 
 @pytest.mark.parametrize("once", [False, True])
