@@ -116,6 +116,7 @@ def fit(
         *_keras_callbacks(config, tensorboard and workers.is_first),
     ]
     folder = RunFolder(config, dtype, callbacks, best, data=(train, validation), teachers=teachers, workers=workers)
+    model.optimizer.build(model.trainable_variables)  # TensorFlow traces a step that builds it twice: seconds
     if resume:
         folder.restore(model)
     else:

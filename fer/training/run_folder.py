@@ -119,6 +119,9 @@ class RunFolder(keras.callbacks.Callback):
     def restore(self, model: keras.Model) -> None:
         """Puts the checkpoint's weights, optimizer and scores back; the callbacks' when training begins.
 
+        Args:
+            model: compiled, its optimizer built.
+
         Raises:
             FerError: no checkpoint, a damaged one, or one of another recipe, seed, data set or teacher.
         """
@@ -134,7 +137,6 @@ class RunFolder(keras.callbacks.Callback):
             raise FerError(f"{self.path}: the checkpoint is damaged ({error}); start again with --overwrite") from error
         if differences:
             raise FerError(f"{self.path}: the checkpoint is of another training: {'; '.join(differences)}")
-        model.optimizer.build(model.trainable_variables)
         variables = _variables(model)
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
         if {name: array.shape for name, array in arrays.items()} != shapes:
