@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fer.core import tiff_header
+from fer.core import netpbm, tiff_header
 from fer.core.errors import FerError
-from fer.core.opencv import quiet_opencv
+from fer.core.opencv import quiet_libjpeg, quiet_opencv
 from fer.core.png_chunks import clean_png
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ HEAD = 4096  # bytes from which the format shows; an SVG file may begin with com
 GREY = 128  # behind transparent areas
 WHITE = 255.0
 LEAST_WHITE = 16.0  # a brightest value below it is no image of the range 0 to 255
-ALPHA_FORMATS = frozenset({"png", "webp", "gif", "tiff", "jp2"})
+ALPHA_FORMATS = frozenset({"png", "webp", "gif", "tiff", "jp2", "bmp"})
+LINEAR = frozenset({"hdr", "exr"})  # values in proportion to the light
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # Pillow's readers that stand in where OpenCV fails.
 PILLOW = {
@@ -141,9 +142,13 @@ def decode(data: bytes) -> np.ndarray:
         raise tiff_header.raw_photograph()
     if kind == "avif":  # OpenCV ignores that it is to be turned
         return _with_pillow(data, kind)
+    if kind == "pnm" and (found := netpbm.decode_raw(data)):
+        return compose(*found)
     tags: tiff_header.Tags = {}
     if kind == "tiff":
         data, tags = tiff_header.front(data)
+        if not tiff_header.is_unpacked_by_opencv(tags):
+            return _with_pillow(data, kind)
     elif kind == "bmp":
         data = _newer_bmp(data)
     elif kind == "jpeg":
@@ -151,10 +156,10 @@ def decode(data: bytes) -> np.ndarray:
     elif kind == "png":
         data = clean_png(data)
     try:
-        with quiet_opencv():
-            image = _with_opencv(data, kind)
+        with quiet_opencv(), quiet_libjpeg():
+            image = _with_opencv(data, kind, tags)
             if image is None and kind == "webp":  # the stated length may be all that is wrong
-                image = _with_opencv(data[:4] + struct.pack("<I", len(data) - 8) + data[8:], kind)
+                image = _with_opencv(data[:4] + struct.pack("<I", len(data) - 8) + data[8:], kind, tags)
     except cv2.error as error:  # for instance more pixels than OpenCV's own limit
         raise FerError(f"the image cannot be decoded ({error.err or 'OpenCV gave up'})") from error
     if image is not None:
@@ -166,29 +171,36 @@ def decode(data: bytes) -> np.ndarray:
     return _with_pillow(data, kind)
 
 
-def _with_opencv(data: bytes, kind: str | None) -> np.ndarray | None:
+def _with_opencv(data: bytes, kind: str | None, tags: tiff_header.Tags) -> np.ndarray | None:
     buffer = np.frombuffer(data, np.uint8)
-    if kind in ALPHA_FORMATS and _states_alpha(data, kind):
-        return _with_pillow(data, kind) if kind == "gif" else _with_alpha(buffer, data, kind)
+    if kind in ALPHA_FORMATS and _states_alpha(data, kind, tags):
+        return _with_pillow(data, kind) if kind == "gif" else _with_alpha(buffer, data, kind, tags)
     image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None and kind == "tiff":  # OpenCV does not turn grey of 64 bits into colours
         image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-        if image is not None and image.ndim == 2:
-            return cv2.cvtColor(to_8_bits(image), cv2.COLOR_GRAY2BGR)
-    return None if image is None else to_8_bits(image)
+        if image is None or image.ndim != 2:
+            return None
+    if image is None:
+        return None
+    image = from_linear(image) if kind in LINEAR else to_8_bits(image)
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
 
 
-def _with_alpha(buffer: np.ndarray, data: bytes, kind: str) -> np.ndarray | None:
+def _with_alpha(buffer: np.ndarray, data: bytes, kind: str, tags: tiff_header.Tags) -> np.ndarray | None:
     image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)  # which does not obey the orientation, but in TIFF
     if image is None:
         return None
+    if image.ndim == 2 and not (kind == "png" and image.dtype == np.uint16):
+        return _with_pillow(data, kind)  # OpenCV ignores the opacity of grey pixels
     if image.ndim == 2:
-        if kind == "png":  # a grey value that means transparent, which OpenCV ignores
-            return _with_pillow(data, kind)
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    if image.shape[2] == 4:
-        opaque = 1.0 if image.dtype.kind == "f" else 256.0**image.itemsize - 1
-        image = compose(to_8_bits(image[..., :3]), image[..., 3] / opaque)
+        place = data.index(b"tRNS") + 4  # the one value that means transparent; Pillow ignores it
+        opacity: np.ndarray = image != int.from_bytes(data[place : place + 2])
+        image = compose(cv2.cvtColor(to_8_bits(image), cv2.COLOR_GRAY2BGR), opacity)
+    elif image.shape[2] == 4:
+        opacity = image[..., 3] / (1.0 if image.dtype.kind == "f" else 256.0**image.itemsize - 1)
+        if kind == "bmp" and not opacity.any():  # written by programs that do not mean it
+            return to_8_bits(image[..., :3])
+        image = compose(to_8_bits(image[..., :3]), opacity, multiplied=tiff_header.is_multiplied(tags))
     return to_8_bits(image) if kind == "tiff" else turn_upright(to_8_bits(image), _orientation(data))
 
 
@@ -200,10 +212,15 @@ def _newer_bmp(data: bytes) -> bytes:
     return data[:10] + struct.pack("<2I", start + 4, 56) + data[18:66] + bytes(4) + data[66:]
 
 
-def _states_alpha(data: bytes, kind: str) -> bool:
+def _states_alpha(data: bytes, kind: str, tags: tiff_header.Tags) -> bool:
     """True if the header states transparency; no pixel is decoded."""
     if kind == "png":
         return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[: max(data.find(b"IDAT"), 0)]
+    if kind == "tiff":
+        return tiff_header.states_alpha(tags)
+    if kind == "bmp":  # versions 3 to 5 of its header have a mask for the opacity
+        size, bits, packing = (int.from_bytes(data[at : at + 2], "little") for at in (14, 28, 30))
+        return size >= 56 and (bits, packing) == (32, 3) and any(data[66:70])
     try:
         with _pillow().open(io.BytesIO(data), formats=(PILLOW[kind],)) as header:
             return "A" in header.getbands() or "transparency" in header.info
@@ -211,18 +228,32 @@ def _states_alpha(data: bytes, kind: str) -> bool:
         return False
 
 
-def compose(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def compose(image: np.ndarray, alpha: np.ndarray, *, multiplied: bool = False) -> np.ndarray:
     """Composes an image onto grey.
 
     Args:
         image: uint8 (H, W, 3).
         alpha: (H, W), opacity from 0 to 1.
+        multiplied: the values of the image are multiplied by the opacity already.
 
     Returns:
         uint8 (H, W, 3).
     """
     alpha = alpha.astype(np.float32)[..., None]
-    return np.rint(alpha * image + (1 - alpha) * GREY).astype(np.uint8)
+    colours = image if multiplied else alpha * image
+    return np.rint(np.minimum(colours + (1 - alpha) * GREY, WHITE)).astype(np.uint8)
+
+
+def from_linear(values: np.ndarray) -> np.ndarray:
+    """Values in proportion to the light as sRGB (IEC 61966-2-1), of the same shape, uint8.
+
+    1 is white, as viewers show it; where most of the image is brighter, its 99th percentile is.
+    """
+    values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    white = 1.0 if np.median(values) <= 1 else float(np.percentile(values, 99))
+    values = np.clip(values / white, 0, 1)
+    curve = np.where(values <= 0.0031308, 12.92 * values, 1.055 * values ** (1 / 2.4) - 0.055)
+    return np.rint(WHITE * curve).astype(np.uint8)
 
 
 def to_8_bits(image: np.ndarray) -> np.ndarray:

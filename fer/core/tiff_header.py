@@ -7,7 +7,11 @@ from fer.core.errors import FerError
 
 Tags = dict[int, int]  # the first value of each tag that holds whole numbers
 
-SUBFILE, BITS, PHOTOMETRIC, SAMPLES, PLANAR, SUB_DIRECTORIES, DNG = 254, 258, 262, 277, 284, 330, 50706
+SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, SUB_DIRECTORIES, EXTRA, DNG = (
+    254, 258, 259, 262, 277, 284, 330, 338, 50706
+)  # fmt: skip
+# Compressions that OpenCV unpacks: none, fax, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard. Others come out black.
+UNPACKED = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000})
 RAW = frozenset({32803, 34892})  # photometric interpretations: colour filter array, linear raw
 MAX_DIRECTORIES = 100  # a hostile file has a loop of them
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}  # of whole numbers
@@ -44,6 +48,21 @@ def raw_photograph() -> FerError:
 def white_is_zero(tags: Tags) -> bool:
     """True for an image whose values OpenCV gives the wrong way round."""
     return tags.get(PHOTOMETRIC) == 0 and tags.get(BITS, 1) > 8
+
+
+def is_unpacked_by_opencv(tags: Tags) -> bool:
+    """False for an image of which OpenCV gives black pixels, and no error."""
+    return tags.get(COMPRESSION, 1) in UNPACKED
+
+
+def states_alpha(tags: Tags) -> bool:
+    """True where the first value beside the colours is the opacity; some programs do not say what it is."""
+    return tags.get(EXTRA, 0) in (1, 2) or (EXTRA not in tags and tags.get(SAMPLES) == 4 and tags.get(PHOTOMETRIC) == 2)
+
+
+def is_multiplied(tags: Tags) -> bool:
+    """True where OpenCV gives colours that are multiplied by the opacity: as stored, or made so in 8 bits."""
+    return tags.get(EXTRA) == 1 or (tags.get(EXTRA) == 2 and tags.get(BITS, 1) <= 8)
 
 
 def _form(data: bytes) -> tuple[str, bool]:

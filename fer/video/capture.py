@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fer.core.errors import FerError
-from fer.core.opencv import quiet_opencv
+from fer.core.opencv import quiet_libjpeg, quiet_opencv
 from fer.video.frames import MAX_FPS
 
 # They open numbered series of images and device files, neither of which an address means.
@@ -20,7 +20,9 @@ _SECRET = re.compile(r"(?i)(\w*(?:user|usr|login|pas|pwd|psw|token|key|auth|secr
 class Capture(Protocol):
     """The part of `cv2.VideoCapture` that is used."""
 
-    def read(self) -> tuple[bool, np.ndarray | None]: ...
+    def grab(self) -> bool: ...
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]: ...
 
     def get(self, what: int) -> float: ...
 
@@ -104,7 +106,10 @@ def _try(target: int | str, backends: list[int], milliseconds: int = 0) -> tuple
 def read(capture: Capture) -> np.ndarray | None:
     """The next frame as uint8 (H, W, 3) BGR, or None."""
     try:
-        ok, image = capture.read()
+        ok, image = capture.grab(), None
+        if ok:
+            with quiet_libjpeg():  # webcams send JPEG, some of it a little damaged
+                ok, image = capture.retrieve()
     except cv2.error:  # half a frame
         return None
     if not ok or image is None or not image.size:

@@ -21,8 +21,9 @@ class FakeCapture:
 
     def __init__(self, answers, delay=0.0):
         self.answers, self.delay, self.released = iter(answers), delay, 0
+        self.image = None
 
-    def read(self):
+    def grab(self):
         assert not self.released
         time.sleep(self.delay)
         answer = next(self.answers, None)
@@ -32,7 +33,11 @@ class FakeCapture:
             raise answer
         if isinstance(answer, int):
             answer = picture(answer)
-        return answer is not None, answer
+        self.image = answer
+        return answer is not None
+
+    def retrieve(self):
+        return True, self.image
 
     def get(self, what):
         return {cv2.CAP_PROP_FPS: 20.0}[what]
