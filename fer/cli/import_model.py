@@ -6,6 +6,7 @@
 Reads .h5 and .hdf5 files of Keras 1 to 3, .keras files, and a model.json with its weights. No code in a file runs.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def parse_args(argv=None):
     parser.add_argument("model", metavar="OLD", help=".h5, .hdf5, .keras, or model.json")
     parser.add_argument("--weights", metavar="H5", help="the weights of a model.json")
     parser.add_argument("--labels", metavar="A,B,C", help="in the order of the outputs")
-    parser.add_argument("--range", choices=("0,1", "-1,1", "0,255"), help="pixel range of its training")
+    text = "pixel range of its training: 0,1 or -1,1 or 0,255 or others; or caffe, torch as in keras.applications"
+    parser.add_argument("--range", metavar="LOW,HIGH", help=text)
     parser.add_argument("--colours", choices=("rgb", "bgr"), help="channel order of its training (rgb)")
     text = "kind of its outputs (read from the last layer)"
     parser.add_argument("--ends-in", choices=("softmax", "sigmoid", "logits"), help=text)
@@ -34,8 +36,8 @@ def parse_args(argv=None):
     parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help=text)
     parser.add_argument("--output", required=True, metavar="NEW.keras", help="or .onnx, .tflite")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
-    # argparse would take "-1,1" for an option.
-    words = "\0".join(sys.argv[1:] if argv is None else argv).replace("\0-1,1", "=-1,1")
+    # argparse would take -1,1 for an option.
+    words = re.sub(r"\0--range\0(?=-[\d.])", "\0--range=", "\0" + "\0".join(sys.argv[1:] if argv is None else argv))[1:]
     return parser.parse_args(words.split("\0") if words else [])
 
 
@@ -46,9 +48,11 @@ def main(args):
 
         network, dropped = keras_legacy.load(args.model, args.weights)
         spec = convert.input_spec(network, args.model, args.size)
+        if args.range:
+            convert.scaling(args.range, spec.channels)
         outputs, reason = (args.ends_in, "from --ends-in") if args.ends_in else convert.output_kind(network, spec)
     guessed = guess_labels(args, network, spec) if args.guess_labels else {}
-    options = {"range": args.range, "colours": args.colours or "rgb"}
+    options = {"range": args.range, "colours": args.colours or (convert.MODES.get(args.range) or ("rgb",))[-1]}
     metadata = {"imported": Path(args.model).name, "ends_in": outputs, "ends_in_because": reason, **options, **guessed}
     names = tuple(name for name in map(str.strip, args.labels.split(",")) if name)
     with terminal.quiet():
@@ -59,12 +63,13 @@ def main(args):
             model.save(args.output)
         Classifier.load(args.output)
     if args.range != "0,255" and not guessed and (layer := convert.own_scaling(network)):
-        print(f"note: layer {layer} of the network scales pixels of 0 to 255 itself; is --range 0,255 meant?")
+        print(f"note: {layer} in the network scales pixels of 0 to 255 itself; is --range 0,255 meant?")
     for line in dropped:
         print(f"dropped, not supported by Keras 3: {line}")
     colours = f" {options['colours'].upper()}" if spec.channels == 3 else ""
     print(f"images {'x'.join(map(str, spec.shape))}{colours}, scaled to {' ... '.join(args.range.split(','))}")
-    print(f"outputs: {outputs}, {reason}{convert.OUTPUTS[outputs]}")
+    single = network.output_shape[1] == 1
+    print(f"outputs: {outputs}, {reason}{f'; near 1 is {model.labels[1]}' if single else convert.OUTPUTS[outputs]}")
     print(f"labels{', GUESSED' if guessed else ''}: {', '.join(model.labels)}\nwrote {args.output}")
     return 0
 

@@ -1,5 +1,6 @@
 """Imported networks as a `Classifier`: scaling, colour order and softmax become layers of the network."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,19 @@ from fer.data.dataset import Dataset
 from fer.models.classifier import BATCH_SIZE, Classifier
 
 RANGES = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}  # pixel ranges that networks are trained on
+# Modes of `preprocess_input` of `keras.applications`: factors and shifts of the channels, and their order.
+MODES = {
+    "caffe": ((1.0, 1.0, 1.0), (-103.939, -116.779, -123.68), "bgr"),
+    "torch": ((1 / 58.395, 1 / 57.12, 1 / 57.375), (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225), "rgb"),
+}
 COLOURS = ("rgb", "bgr")
 # What a network can return, and how it becomes probabilities.
 OUTPUTS = {"softmax": "", "sigmoid": "; divided by their sum", "logits": "; softmax added"}
 _FUNCTIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax"}  # by the class in `keras.ops`
 MIN_LEAD = 0.05  # mean recall by which the best label order must lead the next one
 SAMPLE = 2000  # images on which label orders are compared, at most
+# Of images of 0 to 255: factors and shifts that only they need, and a factor that makes them of images of 0 to 1.
+SMALL_FACTOR, LARGE_SHIFT, LARGE_FACTOR = 0.05, 50.0, 100.0
 N_RANDOM = 64  # random images that show the kind of output of a network whose last layer does not
 
 
@@ -94,11 +102,62 @@ def _last_operation(network: keras.Model) -> keras.Operation:
 
 
 def own_scaling(network: keras.Model) -> str | None:
-    """The name of a layer by which a network scales pixels of 0 to 255 itself; None where it has none."""
-    scalings = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.Rescaling)]
-    if any(np.max(np.abs(layer.scale)) >= 100 for layer in scalings):  # from 0 to 1, and back again
+    """The name of a layer or operation by which a network scales pixels of 0 to 255 itself; None where it has none."""
+    steps = [(operation.name, *step) for operation in _operations(network) if (step := _scaling_step(operation))]
+    if any(factor >= LARGE_FACTOR for _, factor, _ in steps):  # from 0 to 1, and back again
         return None
-    return next((layer.name for layer in scalings if np.max(np.abs(layer.scale)) <= 0.01), None)
+    return next((name for name, factor, shift in steps if factor <= SMALL_FACTOR or shift >= LARGE_SHIFT), None)
+
+
+def _operations(network: keras.Model) -> Iterator[keras.Operation]:
+    """The layers and functions of a network, those of inner models included."""
+    for operation in getattr(network, "_functional", network).operations:
+        if isinstance(operation, keras.Model):
+            yield from _operations(operation)
+        else:
+            yield operation
+
+
+def _scaling_step(operation: keras.Operation) -> tuple[float, float] | None:
+    """The factor and the shift, without signs, of an operation on images; None for any other."""
+    node = operation._inbound_nodes[0]
+    shapes = [tensor.shape for tensor in node.output_tensors]
+    if not shapes or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3):
+        return None
+    if isinstance(operation, keras.layers.Rescaling):
+        return float(np.max(np.abs(operation.scale))), float(np.max(np.abs(operation.offset)))
+    if isinstance(operation, keras.layers.Normalization):
+        return float(1 / np.sqrt(np.max(np.array(operation.variance)))), 0.0
+    numbers = [abs(float(one)) for one in node.arguments.args if isinstance(one, int | float) and one]
+    kind = type(operation).__name__
+    if not numbers or kind not in ("Add", "Subtract", "Multiply", "Divide", "TrueDivide"):
+        return None
+    factor = numbers[0] if kind == "Multiply" else 1 / numbers[0] if "Divide" in kind else 1.0
+    return factor, numbers[0] if kind in ("Add", "Subtract") else 0.0
+
+
+def scaling(range: str, channels: int) -> tuple[float | tuple[float, ...], float | tuple[float, ...]]:
+    """The factors and shifts that turn pixels of 0 to 255 into what a network was trained on.
+
+    Args:
+        range: key of `MODES`, or the values of black and white: "-0.5,0.5".
+        channels: of the network's input.
+
+    Raises:
+        FerError: another text, or a mode with means of three channels for a grey network.
+    """
+    if range in MODES:
+        if channels != 3:
+            raise FerError(f"--range {range} has a mean for each of three channels; the network takes {channels}")
+        return MODES[range][:2]
+    try:
+        low, high = map(float, range.split(","))
+    except ValueError:
+        known = ", ".join((*RANGES, *MODES))
+        raise FerError(f"--range is one of {known}, or the values of black and white: LOW,HIGH; not {range}") from None
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise FerError(f"--range {range}: the value of black must be below that of white")
+    return (high - low) / 255, low
 
 
 def to_classifier(
@@ -117,8 +176,9 @@ def to_classifier(
         network: from pixels in `range` to one vector of k numbers.
         names: k labels in the order of its outputs; synonyms become canonical names.
         spec: see `input_spec`.
-        range: key of `RANGES`: the pixel range of its training.
-        outputs: key of `OUTPUTS`: logits get a softmax, sigmoids are divided by their sum.
+        range: see `scaling`: the pixel range of its training.
+        outputs: key of `OUTPUTS`: logits get a softmax, sigmoids are divided by their sum. A single output is the
+            probability, or logit, of the second of two labels.
         colours: one of `COLOURS`: the channel order of its training, for three channels.
         metadata: where it comes from.
 
@@ -126,14 +186,23 @@ def to_classifier(
         FerError: the number of labels is not that of the outputs, or a label is repeated.
     """
     names = tuple(map(labels.canonical, names))
+    single = network.output_shape[1] == 1
+    if single and (len(names) != 2 or outputs == "softmax"):
+        if outputs == "softmax":
+            raise FerError("it has a single output with a softmax, which is always 1: it tells no labels apart")
+        given = ", ".join(names)
+        raise FerError(f"it has a single output: give two labels, that of outputs near 0 and that near 1, not {given}")
     pixels = keras.Input(spec.shape, name="pixels", dtype="float32")
     x = pixels
     if spec.channels == 3 and colours == "rgb":  # images are BGR, as OpenCV reads them
         x = keras.ops.take(x, [2, 1, 0], axis=-1)
-    low, high = RANGES[range]
-    if (low, high) != (0, 255):
-        x = keras.layers.Rescaling((high - low) / 255, low, name="scale")(x)
+    factors, shifts = scaling(range, spec.channels)
+    if (factors, shifts) != (1, 0):
+        x = keras.layers.Rescaling(factors, shifts, name="scale")(x)
     x = network(x)
+    if single:
+        x = keras.ops.sigmoid(x) if outputs == "logits" else x
+        x, outputs = keras.ops.concatenate([1 - x, x], axis=-1), "softmax"
     if outputs == "sigmoid":
         x = keras.ops.log(keras.ops.maximum(x, keras.config.epsilon()))  # softmax(log(x)) is x / sum(x)
     if outputs != "softmax":

@@ -64,8 +64,12 @@ def _load_keras(path: Path) -> "tuple[keras.Model, list[str]]":
     import keras
 
     if not zipfile.is_zipfile(path):
-        raise FerError("neither an HDF5 file nor a .keras file, or truncated")
+        raise FerError(_other_kind(path) or "neither an HDF5 file nor a .keras file, or truncated")
     with zipfile.ZipFile(path) as archive:
+        if "config.json" not in archive.namelist():
+            if any(name.endswith("data.pkl") for name in archive.namelist()):
+                raise FerError("a PyTorch file, not one of Keras")
+            raise FerError("a zip, but no .keras file: unpack it first")
         config = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
         if _is_legacy(config, metadata.get("keras_version")):
@@ -73,6 +77,19 @@ def _load_keras(path: Path) -> "tuple[keras.Model, list[str]]":
                 return _rebuild(config, weights)
     _refuse_custom_layers(config)
     return keras.saving.load_model(path, compile=False, safe_mode=True), []
+
+
+def _other_kind(path: Path) -> str | None:
+    """What a file is that people take for a Keras model."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not the file itself: fetch it with git lfs pull"
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "a web page, not a model: download the file itself"
+    if head[4:8] == b"TFL3":
+        return "a LiteRT (TFLite) file: import the Keras file that it was made from"
+    return None
 
 
 def _load_hdf5(path: Path) -> "tuple[keras.Model, list[str]]":
@@ -95,11 +112,14 @@ def _load_json(path: Path, weights: str | Path | None) -> "tuple[keras.Model, li
     import h5py
     import keras
 
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if "modelTopology" in config:
+        command = "tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras model.json model.h5"
+        raise FerError(f"a model of TensorFlow.js: convert it with {command}, and import that")
     if weights is None:
         raise FerError("a network without its weights: give them with --weights FILE.h5")
     if not Path(weights).is_file():
         raise FerError(f"there is no file {weights}")
-    config = json.loads(path.read_text(encoding="utf-8"))
     with h5py.File(weights) as file:
         if _is_legacy(config, config.get("keras_version")):
             return _rebuild(config, file)

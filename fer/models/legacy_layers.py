@@ -248,4 +248,6 @@ def _rename(kind: str, key: str, value: Any) -> tuple[str, Any]:
         (value,) = value
     if isinstance(value, dict) and value.get("class_name") in ("__tuple__", "TensorShape"):
         value = value["items"]
+    if isinstance(value, dict) and set(value) == {"type", "value"}:  # a NumPy number, as Keras 2.0 wrote it
+        value = value["value"]
     return key, VALUES.get(value, value) if isinstance(value, str) else value

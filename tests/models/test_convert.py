@@ -146,7 +146,7 @@ def test_a_network_that_scales_its_pixels_itself_is_named(tmp_path, capsys, rang
         tmp_path / "a.keras"
     )
     assert script(tmp_path / "a.keras", "--labels", NAMES, "--range", range, "--output", tmp_path / "new.keras") == 0
-    note = "note: layer own of the network scales pixels of 0 to 255 itself; is --range 0,255 meant?"
+    note = "note: own in the network scales pixels of 0 to 255 itself; is --range 0,255 meant?"
     assert (note in capsys.readouterr().out) == (range == "0,1")
 
 
