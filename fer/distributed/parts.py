@@ -37,7 +37,7 @@ class Counts:
         images: number of images by status, see `results.STATUSES`.
         frames: number of frames of videos by status.
         videos: number of videos.
-        table: images by (folder named like a label, predicted label), see `batch.Tally`.
+        table: images by (folder named like a label, predicted label), see `batch.count_row`.
     """
 
     images: Counter[str] = field(default_factory=Counter)
