@@ -1,42 +1,49 @@
-"""Shared fixtures: images, class folders and tables written to disk, and the real FER2013 where it lies at hand."""
+"""Shared fixtures: images, class folders, tables and videos written to disk, and small models.
+
+Keras is imported where it is needed: pytest-xdist's first process, which only hands out tests, then starts without it.
+"""
 
 import logging
-import lzma
-import shutil
-import tarfile
-import time
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from support import numbered, tiny
+from support import numbered
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.data import dataset
-from fer.models import export
-from fer.models.classifier import Classifier
 
-# The real data are too large for the repository: they lie beside the checkout, or nowhere.
-REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
-
+ROOT = Path(__file__).resolve().parents[1]
 
 SLOW_MARKERS = {"browser", "gui", "backend"}
-SLOW_FIXTURES = {"real_csv", "real_folders", "real_faces", "fer2013"}
+
+
+def pytest_configure():
+    """Lets the programs that tests start hear Ctrl-C and SIGHUP, also in a shell's background and under nohup.
+
+    A program inherits that a signal is ignored; a handler it does not inherit.
+    """
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", lambda *_: None)):
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items):
-    """Marks tests as slow that start a browser, a screen or another backend, or that read the real FER2013."""
+    """Marks tests as slow that start a browser, a screen or another backend, or that read the real FER2013.
+
+    Files with slow tests come first: the quick ones then fill the time until all processes of pytest-xdist end.
+    """
     for item in items:
-        if SLOW_MARKERS & {mark.name for mark in item.iter_markers()} or SLOW_FIXTURES & set(item.fixturenames):
+        if SLOW_MARKERS & {mark.name for mark in item.iter_markers()} or "fer2013" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
-
-
-def _real(name: str) -> Path:
-    if not (REAL / name).is_file():
-        pytest.skip(f"the real data are not here: ../shared/data/{name}")
-    return REAL / name
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def _draw(seed: int, height: int = 48, width: int = 48) -> np.ndarray:
@@ -99,71 +106,64 @@ def write_csv(tmp_path):
     return write
 
 
-@pytest.fixture(scope="session")
-def real_csv(tmp_path_factory):
-    """The official training and PublicTest rows as fer2013.csv (271 MB)."""
-    packed = _real("fer2013.csv.xz")
-    path = tmp_path_factory.mktemp("real_csv") / "fer2013.csv"
-    with lzma.open(packed) as source, path.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-    yield path
-    path.unlink()
-
-
-@pytest.fixture(scope="session")
-def real_votes():
-    return _real("fer2013new.csv")
-
-
-@pytest.fixture(scope="session")
-def real_folders(tmp_path_factory):
-    """The same images as class folders of JPEG files."""
-    packed = _real("fer2013-folders.tar.gz")
-    root = tmp_path_factory.mktemp("real_folders")
-    with tarfile.open(packed) as archive:
-        archive.extractall(root, filter="data")
-    yield root
-    shutil.rmtree(root)
-
-
-@pytest.fixture(scope="session")
-def real_faces(real_folders):
-    """The splits of these folders as they are loaded, and the seconds of all processors together that it took."""
-    before = time.process_time()
-    data = dataset.load(real_folders, InputSpec(48, 1))
-    return data, time.process_time() - before
+def _made_once(factory, name: str, make: Callable[[Path], object]) -> Path:
+    """The only file in a folder that the processes of pytest-xdist share; whoever needs it first makes it."""
+    base = factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    if not shared.exists():
+        folder = factory.mktemp(name)
+        make(folder)
+        with suppress(OSError):  # another process was quicker
+            folder.rename(shared)
+    (path,) = shared.iterdir()
+    return path
 
 
 @pytest.fixture(scope="session")
 def learnt(tmp_path_factory):
     """The file of a tiny network that has learnt what `tiny.data` asks of it."""
-    folder = tmp_path_factory.mktemp("learnt")
-    tiny.fit(folder, epochs=8)
-    return folder / "model.keras"
+    from support import tiny
+
+    def make(folder):
+        trained = tmp_path_factory.mktemp("run")
+        tiny.fit(trained, epochs=8)
+        (trained / "model.keras").rename(folder / "model.keras")
+
+    return _made_once(tmp_path_factory, "learnt", make)
 
 
-def _light(known: Classifier, path: Path) -> Path:
+def _light(known, path: Path) -> None:
     """A model for programs in processes of their own: with LiteRT, where it is there, none waits for TensorFlow."""
+    from fer.models import export
+
     try:
         export.export(known, path, format="litert", images=export.synthetic_images(known.spec, 8))
     except FerError:
-        path = path.with_suffix(".keras")
-        known.save(path)
-    return path
+        known.save(path.with_suffix(".keras"))
 
 
 @pytest.fixture(scope="session")
 def light_model(tmp_path_factory):
     """The file of a tiny model with which a program starts in a second."""
-    known = Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
-    return _light(known, tmp_path_factory.mktemp("light") / "tiny.tflite")
+    from support import tiny
+
+    from fer.models.classifier import Classifier
+
+    def make(folder):
+        _light(Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE)), folder / "tiny.tflite")
+
+    return _made_once(tmp_path_factory, "light_model", make)
 
 
 @pytest.fixture(scope="session")
 def light_four_block(tmp_path_factory):
     """The same for models/four-block.keras."""
-    known = Classifier.load(tiny.ROOT / "models" / "four-block.keras")
-    return _light(known, tmp_path_factory.mktemp("light") / "four-block.tflite")
+    from fer.models.classifier import Classifier
+
+    def make(folder):
+        _light(Classifier.load(ROOT / "models" / "four-block.keras"), folder / "four-block.tflite")
+
+    return _made_once(tmp_path_factory, "light_four_block", make)
 
 
 @pytest.fixture
@@ -192,6 +192,7 @@ def log_lines():
 @pytest.fixture
 def refuse(capsys):
     """refuse(module, *arguments): the one line with which a script must stop, exit code 2."""
+    from support import tiny
 
     def refuse(module, *arguments):
         assert tiny.script(module, *arguments) == 2

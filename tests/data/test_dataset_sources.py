@@ -338,31 +338,6 @@ class TestSources:
         assert rows_of(load(str(root), SPEC)["train"]) == rows_of(load(root, SPEC)["train"])
 
 
-class TestRealFolders:
-    def test_every_image_is_there(self, real_faces):
-        data, _ = real_faces
-        assert {split: len(part) for split, part in data.items()} == {"train": 28_709, "validation": 3_589}
-        assert data["train"].counts["disgust"] == 436
-        assert data["train"].skipped == data["validation"].skipped == ()
-
-    def test_a_few_seconds(self, real_faces):
-        """Seconds of all processors together, so that a busy machine does not fail the test."""
-        assert real_faces[1] < 30
-
-    def test_the_jpegs_show_the_images_of_the_table(self, real_faces, real_csv):
-        """The files do not carry the row: every file is held against all rows. The README of the data says about 3."""
-        files = real_faces[0]["validation"]
-        rows = load(real_csv, InputSpec(48, 1))["validation"]
-        one, other = (part.images.reshape(len(part), -1).astype(np.float32) for part in (files, rows))
-        distance = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
-        nearest = distance.argmin(axis=1)
-        errors = ((one - other[nearest]) ** 2).mean(axis=1)
-        assert 2.5 < errors.mean() < 3.5
-        assert errors.max() < 5
-        same = files.align(rows.labels).targets.argmax(axis=1) == rows.targets[nearest].argmax(axis=1)
-        assert same.mean() > 0.995  # some duplicates carry another label
-
-
 def test_the_made_split_is_the_same_whatever_size_and_colours_a_network_wants(class_folders):
     root = class_folders({"happy": 9, "sad": 8}, side=40)
     specs = (InputSpec(16, 1), InputSpec(24, 1), InputSpec(16, 3))

@@ -1,11 +1,6 @@
 """fer2013.csv and the FER+ votes: every spelling that is passed around, every damage, the rules by hand."""
 
-import json
 import lzma
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +11,6 @@ from fer.data.fer2013_csv import EMOTIONS, OTHER_VOTES, read, read_votes
 
 BLANK = " ".join(["7"] * 48 * 48)
 VOTES_HEADER = ",".join(["Usage", "Image name", *EMOTIONS, *OTHER_VOTES])
-SEVEN = {"angry": 3995, "disgust": 436, "fear": 4097, "happy": 7215, "sad": 4830, "surprise": 3171, "neutral": 4965}
 
 
 def cut(pixels=0, first=""):
@@ -254,69 +248,3 @@ class TestReadVotes:
     def test_a_csv_without_usage_cannot_be_matched(self, votes):
         with pytest.raises(FerError, match="no Usage column"):
             read_votes(votes([("Training", {"fear": 9})]), None)
-
-
-LOADS = r"""
-import json, re, sys, time
-from fer.data import dataset, fer2013_csv
-from fer.core.images import InputSpec
-
-def load(**votes):
-    data = dataset.load(sys.argv[1], InputSpec(), **votes)
-    return {split: [part.counts, part.n_blank, len(part.skipped)] for split, part in data.items()}
-
-def once(*arguments):
-    if not kept:
-        kept.append(read(*arguments))
-    return kept[0]
-
-kept, read, fer2013_csv.read = [], fer2013_csv.read, once
-before = time.process_time()
-found = {"plain": load(), "seconds": time.process_time() - before}
-# Not getrusage: on Linux its maximum survives exec, and so would be that of the process which runs the tests.
-status = fer2013_csv.Path("/proc/self/status")
-peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
-found["gigabytes"] = peak and int(peak[1]) / 1e6
-found["majority"] = load(votes=sys.argv[2])
-found["shares"] = load(votes=sys.argv[2], vote_mode="shares")
-print(json.dumps(found))
-"""
-
-
-@pytest.fixture(scope="module")
-def real_loads(real_csv, real_votes):
-    """What `load` makes of the real data, in a process of its own, which alone knows its peak of memory."""
-    environment = os.environ | {"PYTHONPATH": str(Path(fer2013_csv.__file__).parents[2])}
-    command = [sys.executable, "-c", LOADS, str(real_csv), str(real_votes)]
-    return json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
-
-
-class TestRealData:
-    def test_fer2013(self, real_loads):
-        (counts, blank, skipped), (validation, validation_blank, _) = real_loads["plain"].values()
-        assert counts == SEVEN
-        assert sum(counts.values()) == 28_709
-        assert sum(validation.values()) == 3_589
-        assert blank + validation_blank == 12
-        assert skipped == 0
-
-    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's own peak of memory")
-    def test_time_and_memory(self, real_loads):
-        """Seconds of the processor, so that a busy machine does not fail the test."""
-        assert real_loads["seconds"] < 40
-        assert 0.1 < real_loads["gigabytes"] < 1.5
-
-    @pytest.mark.parametrize("mode", ["majority", "shares"])
-    def test_fer_plus_keeps_exactly_the_published_images(self, real_loads, mode):
-        parts = real_loads[mode]
-        kept = {split: sum(counts.values()) for split, (counts, _, _) in parts.items()}
-        dropped = {split: skipped for split, (_, _, skipped) in parts.items()}
-        assert kept == {"train": 25_060, "validation": 3_199}
-        assert dropped == {"train": 28_709 - 25_060, "validation": 3_589 - 3_199}
-
-    def test_fer_plus_shares_are_distributions(self, real_votes):
-        shares = read_votes(real_votes, np.repeat(["train", "validation"], [28_709, 3_589])).shares
-        shares = shares[shares.any(axis=1)]
-        np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
-        assert (shares.max(axis=1) > 0.5).all()
-        assert 0.3 < (shares.max(axis=1) < 1).mean() < 0.9  # neither all one-hot nor all mixed
