@@ -57,7 +57,7 @@ def store(objects: dict[str, bytes]):
         return f'<?xml version="1.0"?><ListBucketResult>{content}</ListBucketResult>'.encode()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     place = f"endpoint_override=127.0.0.1:{server.server_port}&scheme=http&region=us-east-1"
     try:
         yield lambda key: f"s3://user:secret@faces/{key}?{place}"

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from support import tiny
 
-MODEL = tiny.ROOT / "models" / "four-block.keras"
-
 
 @contextmanager
-def serving(model: Path = MODEL, *flags: str) -> Iterator[str]:
+def serving(model: Path, *flags: str) -> Iterator[str]:
     """Starts the page at a free port and gives its address, such as http://127.0.0.1:40001."""
     process = tiny.start("--model", model, "--port", "0", *flags, script="app.py", PYTHONUNBUFFERED="1")
     try:

@@ -32,11 +32,11 @@ def private(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(private):
+def address(private, light_four_block):
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = str(private)
     try:
-        with serving() as address:
+        with serving(light_four_block) as address:
             yield address
     finally:
         os.environ.pop("TMPDIR")
@@ -299,7 +299,7 @@ def test_malformed_messages(client, place, frame, code):
 def test_compressed_message_is_limited(client, place, address):
     before = memory(address)
     with connect(f"ws://localhost:{place[1]}/live", max_size=None, compression="deflate") as wires:
-        assert ended(wires, bytes(300 * MEGABYTE)) == 1009
+        assert ended(wires, bytes(100 * MEGABYTE)) == 1009
     assert memory(address) - before < 50
 
 
