@@ -1,16 +1,10 @@
-"""Data-parallel training: two devices, two processes, a process that dies. Needs JAX, skips without it."""
-
-import importlib.util
-import json
-import shutil
-import signal
-import socket
-import time
+"""Data-parallel training: two devices, two processes. Whole trainings need JAX and are skipped without it."""
 
 import keras
 import numpy as np
 import pytest
 from support import tiny
+from support.distributed_runs import assert_same_history, finish, history, needs_jax, start
 
 from fer import FerError
 from fer.models.classifier import Classifier
@@ -20,8 +14,6 @@ from fer.training.distribute import Workers
 
 pytestmark = pytest.mark.slow
 
-needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
-SCRIPT = "tests/support/distributed.py"
 TWO = [Workers(2, index, 2, distributed=True) for index in (0, 1)]
 
 
@@ -79,38 +71,6 @@ def test_another_backend_is_refused_in_one_line(monkeypatch):
 # --- whole trainings
 
 
-def start(folder, *words, processes=1, devices=1):
-    """Starts support/distributed.py in that many processes."""
-    folder.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = tiny.JAX | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    if processes > 1:
-        environment |= {distribute.ADDRESSES: address, distribute.COUNT: str(processes)}
-    return [
-        tiny.start(folder, *words, script=SCRIPT, **environment, **{distribute.INDEX: str(index)})
-        for index in range(processes)
-    ]
-
-
-def finish(processes):
-    for process in processes:
-        output = "".join(process.communicate(timeout=500))
-        assert process.returncode == 0, output
-
-
-def history(folder, scenario, index=0):
-    rows = json.loads((folder / f"{scenario}-{index}.json").read_text())
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-
-
-def assert_same_history(found, expected, **tolerance):
-    assert [row["epoch"] for row in found] == [row["epoch"] for row in expected]
-    for row, other in zip(found, expected, strict=True):
-        assert row == pytest.approx(other, **tolerance)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The same trainings on one device, on two devices of a process, and in two processes."""
@@ -156,59 +116,3 @@ class TestDistributed:
 @pytest.mark.backend
 def test_early_stopping_ended_a_run_before_its_last_epoch(trained):
     assert len(history(trained / "processes", "stops")) < 30
-
-
-def epochs_done(folder):
-    try:
-        with np.load(folder / "checkpoint.npz") as archive:
-            return len(json.loads(str(archive["state"]))["history"])
-    except FileNotFoundError:
-        return 0
-
-
-@pytest.fixture(scope="module", params=[0, 1], ids=["first", "second"])
-def killed(request, tmp_path_factory):
-    """A training of two processes in which one was killed: (folder, output of the other, its seconds)."""
-    place = tmp_path_factory.mktemp("killed") / "run"
-    processes = start(place, "--distribute", "long", processes=2)
-    try:
-        deadline = time.monotonic() + 300
-        while epochs_done(place / "long") < 2:
-            assert time.monotonic() < deadline
-            assert all(process.poll() is None for process in processes)
-            time.sleep(0.05)
-        processes[request.param].send_signal(signal.SIGKILL)
-        killed_at = time.monotonic()
-        survivor = processes[1 - request.param]
-        output = "".join(survivor.communicate(timeout=120))
-        return place, output, time.monotonic() - killed_at, survivor.returncode
-    finally:
-        for process in processes:
-            process.kill()
-
-
-@needs_jax
-@pytest.mark.slow
-@pytest.mark.backend
-class TestKilledProcess:
-    def test_the_other_ends_within_a_minute_and_says_why(self, killed):
-        place, output, seconds, code = killed
-        assert seconds < 60
-        assert code != 0
-        assert "lost another process of the training" in output or "JAX ended it after another died" in output
-        assert f"start all processes again with --resume --run-dir {place / 'long'}" in output
-
-    @pytest.mark.parametrize("killed", [1], ids=["second"], indirect=True)
-    def test_the_run_resumes_with_the_same_and_with_another_number_of_processes(self, killed, tmp_path):
-        place, *_ = killed
-        assert 2 <= epochs_done(place / "long") < 25
-        alone = tmp_path / "alone"
-        shutil.copytree(place, alone)
-        path = alone / "long" / "run.json"
-        path.write_text(path.read_text().replace(str(place), str(alone)))
-        finish(start(place, "--distribute", "--resume", "long", processes=2))
-        finish(start(alone, "--resume", "long"))
-        whole = tmp_path / "whole"
-        finish(start(whole, "long"))
-        assert_same_history(history(place, "long"), history(whole, "long"), rel=1e-4, abs=1e-5)
-        assert_same_history(history(alone, "long"), history(whole, "long"), rel=1e-4, abs=1e-5)
