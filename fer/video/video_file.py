@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,10 +15,11 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError, InvalidDataError
+from av.format import Flags
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 
-from fer.core.decoding import HEAD, image_format
+from fer.core.decoding import HEAD, compose, image_format
 from fer.core.errors import FerError
 from fer.inference.faces import check_size
 from fer.video.cropping import NONE, stated_crop
@@ -29,7 +30,12 @@ logger = logging.getLogger(__name__)
 NOT_VIDEO = frozenset({"tty"})  # FFmpeg formats that draw the letters of any text file
 MAX_FAILED_READS = 100  # of the container in a row, before the rest is given up
 MAX_ASPECT = 4.0  # width to height of a pixel; a header beyond it is damaged
+LONGEST_GAP = 10.0  # seconds between two frames of a broadcast; FFmpeg takes more for a clock that was set anew
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave the opacity out
 SEQUENCES = (b"avis", b"msf1", b"hevc", b"hevx")  # brands of HEIF and AVIF files that hold a video
+
+
+Decoded = tuple[np.ndarray, float, int]  # image, seconds or NaN, and how many frames were lost before it
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class VideoFile(FrameSource):
     def __init__(self, path: str | Path, *, name: str | None = None, limits: FileLimits | None = None):
         self.name = str(path) if name is None else name
         self.lost, self.damage = 0, ""
-        self._first: tuple[np.ndarray, float] | None = None
+        self._first: Decoded | None = None
         self._closed = False
         self._lock = threading.Lock()  # closing a container while it is read ends the process
         _check_readable(path, self.name)
@@ -90,8 +96,10 @@ class VideoFile(FrameSource):
             if limits and not 0 < width * height <= limits.pixels:  # FFmpeg reports 0 for frames beyond its limit
                 raise FerError(f"{self.name}: the frames have more than {limits.pixels:,} pixels, or none")
             check_size(width, height)
+            self._decoder = _decoder(self._stream)
             if limits:
-                self._stream.codec_context.options = {"max_pixels": str(limits.pixels)}
+                self._decoder.options = {"max_pixels": str(limits.pixels)}
+            self._brightest = 0  # of 16-bit grey, so far
             # The crop is that of the first track.
             self._crop = stated_crop(path) if self._stream == _tracks(self._container)[0] else NONE
             self._tick = self._stream.time_base or Fraction(1, 1000)
@@ -102,7 +110,7 @@ class VideoFile(FrameSource):
             self._later = max(0.0, self._start - (self._container.start_time or 0) / av.time_base)
             if self._later < self._step:  # sound coders begin with a few milliseconds of silence
                 self._later = 0.0
-            self._decoded = self._decode()
+            self._decoded = without_outliers(self._decode())
             self._first = self._next()
             if self._first is None:
                 reasons = "cut short, damaged, protected, or of a kind that this FFmpeg does not decode"
@@ -121,15 +129,21 @@ class VideoFile(FrameSource):
             self._closed, self._first = True, None
 
     def __iter__(self) -> Iterator[Frame]:
-        seconds = -math.inf
+        seconds, shift = -math.inf, 0.0
+        flags: Any = self._container.format.flags  # PyAV's own type is wrong: it is a number
+        broadcast = bool(flags & Flags.ts_discont.value)
         try:
             for delivered in itertools.count():
                 item, self._first = self._first or self._next(), None
                 if item is None:
                     break
-                image, time = item
+                image, time, lost = item
+                time -= shift
+                if broadcast and LONGEST_GAP < abs(time - seconds) < math.inf:
+                    shift += time - seconds - self._step
+                    time = seconds + self._step
                 seconds = increasing(time, seconds, self._step)
-                yield Frame(image, self.name, delivered + self.lost, seconds)
+                yield Frame(image, self.name, delivered + lost, seconds)
             if not self._closed:
                 self._report(delivered)
         finally:
@@ -172,12 +186,11 @@ class VideoFile(FrameSource):
         total = self._stream.frames or (seconds or (self._container.duration or 0) / av.time_base) * (self.fps or 0)
         return int(total) if 1 <= total < 1e9 else None
 
-    def _next(self) -> tuple[np.ndarray, float] | None:
-        """The next frame uint8 (H, W, 3) BGR and its time in seconds, NaN where the file states none."""
+    def _next(self) -> Decoded | None:
         with self._lock:
             return None if self._closed else next(self._decoded, None)
 
-    def _decode(self) -> Iterator[tuple[np.ndarray, float]]:
+    def _decode(self) -> Iterator[Decoded]:
         for packet in self._packets():
             if packet.pts is not None and packet.time_base:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -186,7 +199,7 @@ class VideoFile(FrameSource):
             if packet.stream != self._stream:
                 continue
             try:
-                frames = packet.decode()
+                frames = self._decoder.decode(packet)
             except InvalidDataError:
                 self.lost += bool(packet.size)
                 continue
@@ -196,7 +209,7 @@ class VideoFile(FrameSource):
                 time = math.nan
                 if frame.pts is not None:
                     time = float(frame.pts * (frame.time_base or self._tick)) - self._start
-                yield self._upright(frame), time + self._later if 0 <= time < 1e7 else math.nan
+                yield self._upright(frame), time + self._later if 0 <= time < 1e7 else math.nan, self.lost
 
     def _packets(self) -> Iterator[av.Packet]:
         """The packets of the stream and of the others, which tell whether the file is whole; damage in the container is
@@ -214,7 +227,7 @@ class VideoFile(FrameSource):
                 packets, failed = self._container.demux(streams), failed + 1
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
-        image: np.ndarray = frame.to_ndarray(format="bgr24")
+        image = self._pixels(frame)
         left, top, right, bottom = self._crop
         if left + right < image.shape[1] and top + bottom < image.shape[0]:  # else the header is damaged
             image = image[top : image.shape[0] - bottom, left : image.shape[1] - right]
@@ -229,6 +242,32 @@ class VideoFile(FrameSource):
             return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
         matrix = side_data.get(SideData.DISPLAYMATRIX)
         return np.ascontiguousarray(image) if matrix is None else display(image, np.frombuffer(bytes(matrix), np.int32))
+
+    def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
+        """The pixels uint8 (H, W, 3) BGR: transparent areas grey, as in images, and 16-bit grey by the highest bit."""
+        name = frame.format.name
+        if name == "pal8" or any(component.is_alpha for component in frame.format.components):
+            pixels = frame.to_ndarray(format="bgra")
+            return compose(pixels[..., :3], pixels[..., 3] / 255) if (pixels[..., 3] < 255).any() else pixels[..., :3]
+        if name.startswith("gray16"):
+            grey: Any = frame.to_ndarray(format="gray16le")
+            self._brightest = max(self._brightest, int(grey.max(initial=0)))
+            bits = max(8, self._brightest.bit_length())
+            return cv2.cvtColor((grey >> (bits - 8)).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+        return frame.to_ndarray(format="bgr24")
+
+
+def without_outliers(frames: Iterable[Decoded]) -> Iterator[Decoded]:
+    """Takes the time from a frame that is stamped later than the next: recorders stamp a single one hours ahead."""
+    held, before = None, -math.inf
+    for item in frames:
+        if held is not None:
+            held = (held[0], math.nan, held[2]) if before < item[1] < held[1] else held
+            yield held
+            before = before if math.isnan(held[1]) else held[1]
+        held = item
+    if held is not None:
+        yield held
 
 
 def display(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -306,6 +345,14 @@ def _choose_stream(container: "av.container.InputContainer", name: str) -> "av.V
         number, size = streams.index(chosen) + 1, f"{chosen.width}x{chosen.height}"
         logger.warning("%s: %d video streams; number %d, %s, is read", name, len(streams), number, size)
     return chosen
+
+
+def _decoder(stream: "av.VideoStream") -> Any:
+    """The decoder of a stream; one that gives the opacity, where the container says that there is some."""
+    name = ALPHA_DECODERS.get(stream.codec_context.name, "")
+    if stream.metadata.get("alpha_mode") == "1" and name in av.codecs_available:
+        return av.CodecContext.create(name, "r")
+    return stream.codec_context
 
 
 def _refuse_image(path: str | Path, name: str, container: str) -> None:
