@@ -26,12 +26,12 @@ PNG = b"\x89PNG"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """One real run of train.py, and evaluate.py here, with the default network, small: (folder, both outputs)."""
+    """One real run of train.py, and evaluate.py here, with the default network, narrow: (folder, both outputs)."""
     place = tmp_path_factory.mktemp("program")
     faces, model = tiny.folders(place / "faces", train=66, validation=30, size=16), place / "models" / "mine.keras"
     (faces / "train" / "happy" / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
     trained = tiny.run(
-        *("--data", faces, "--size", "16", "--epochs", "2", "--batch-size", "32", "--output", model),
+        *("--data", faces, "--size", "16", "--width", "16", "--epochs", "2", "--batch-size", "32", "--output", model),
         *("--run-dir", place / "run"),
         script="train.py",
     )
