@@ -93,6 +93,11 @@ def output_kind(network: keras.Model, spec: InputSpec) -> tuple[str, str]:
     return "sigmoid", "outputs from 0 to 1 that do not sum to 1 on random images"
 
 
+def noise(spec: InputSpec) -> np.ndarray:
+    """Random images uint8 (8, size, size, channels)."""
+    return np.random.default_rng(0).integers(0, 256, (8, *spec.shape), np.uint8)
+
+
 def _last_operation(network: keras.Model) -> keras.Operation:
     """The layer or function that gives the output. `Model.layers` leaves functions out, such as a final softmax."""
     history = network.outputs[0]._keras_history

@@ -316,3 +316,12 @@ def test_images_of_another_shape_or_type_are_refused(saved, images, received):
         FerError, match=re.escape(f"the network takes images uint8 (n, 12, 12, 1), received {received}")
     ):
         saved[0].predict(images)
+
+
+def test_outputs_that_are_no_numbers_are_no_label(tmp_path):
+    """A training that diverged: argmax would name the first label for every image."""
+    network = tiny.varied()
+    network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
+    Classifier(network, tiny.LABELS, SPEC).save(tmp_path / "nan.keras")
+    with pytest.raises(FerError, match=r"outputs are no numbers \(NaN\): its training diverged"):
+        Classifier.load(tmp_path / "nan.keras").predict(tiny.noise(3))

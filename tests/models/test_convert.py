@@ -204,6 +204,15 @@ def test_what_was_not_said_is_asked_for(tmp_path, capsys):
     assert (tmp_path / "new.keras").read_text() == "precious"
 
 
+def test_a_network_that_gives_no_numbers_is_refused(tmp_path, capsys):
+    weights = old.arrays()
+    weights["norm"][3][:] = -1  # a variance below zero
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(), weights)
+    flags = ("--labels", NAMES, "--range", "0,1", "--output", tmp_path / "new.keras")
+    assert "the network's outputs are no numbers (NaN)" in refusal(capsys, path, *flags)
+    assert not (tmp_path / "new.keras").exists()
+
+
 def test_a_wrong_number_of_labels_is_one_line(tmp_path, capsys):
     path = old.hdf5(tmp_path / "old.h5", old.keras2(), old.arrays())
     flags = ("--range", "0,1", "--output", tmp_path / "new.keras")
