@@ -107,20 +107,6 @@ class TokenMiddleware:
         return response
 
 
-def without_cookies(app: Callable) -> Callable:
-    """The application without the clients' cookies, which it does not need.
-
-    FastAPI parses them for every route, with the slow parser of `TokenMiddleware._knows_cookie`.
-    """
-
-    async def wrapped(scope: dict, receive: Callable, send: Callable) -> None:
-        if scope["type"] in ("http", "websocket"):
-            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
-        await app(scope, receive, send)
-
-    return wrapped
-
-
 def _bearer(headers: Headers) -> bytes | None:
     """The token that a program sends; None if it sends none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")

@@ -38,6 +38,7 @@ NOT_EXPLAINED = (
     "whoever runs the server can start it with a .keras file: app.py --model fer2013.keras"
 )
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment with a length, or of the end
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Place(BaseModel):
@@ -205,10 +206,15 @@ def decode(data: bytes, limits: Limits, *, most_pixels: int, formats: tuple[str,
         uint8 (H, W, 3) BGR, upright.
 
     Raises:
-        HTTPException: 413 for too many pixels, 415 for another kind of file, 422 for a damaged file or a strip.
+        HTTPException: 413 for too many pixels, 415 for another kind of file, 422 for a damaged file, a strip, or one of
+            too many parts.
     """
     if not data:
         refuse(422, "the file is empty (0 bytes)")
+    if data.startswith(b"\xff\xd8"):
+        _check_jpeg(data, limits)
+    elif data.startswith(_PNG):
+        _check_png(data, limits)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as header:  # reads no pixels
             width, height = header.size
@@ -222,8 +228,6 @@ def decode(data: bytes, limits: Limits, *, most_pixels: int, formats: tuple[str,
         check_size(width, height)
     except FerError as error:
         raise HTTPException(422, str(error)) from None
-    if data.startswith(b"\xff\xd8") and _count_scans(data, limits.image_scans) > limits.image_scans:
-        refuse(422, f"the JPEG image has more than {limits.image_scans} scans; save it again")
     try:
         return images.decode(data)
     except FerError as error:
@@ -234,12 +238,29 @@ def _png_text(heat: np.ndarray) -> str:
     return base64.b64encode(images.encode(np.rint(255 * heat).astype(np.uint8), ".png")).decode()
 
 
-def _count_scans(data: bytes, most: int) -> int:
-    """Scans of a JPEG as a decoder reads it, up to one too many. Markers inside other segments do not count."""
-    count, at = 0, 2
-    while count <= most and (marker := _JPEG_MARKER.search(data, at)):
+def _check_jpeg(data: bytes, limits: Limits) -> None:
+    """Refuses a JPEG of too many scans, or of too many parts for readers in Python, which take a step for each.
+
+    It is walked over as a decoder reads it: markers inside other segments do not count.
+    """
+    scans, parts, at = 0, 0, 2
+    while marker := _JPEG_MARKER.search(data, at):
         if marker[1] == b"\xd9":  # end of image
             break
-        count += marker[1] == b"\xda"  # start of scan
+        parts += 1 if scans else 1 + marker.start() - at  # what lies between segments is skipped byte by byte
+        scans += marker[1] == b"\xda"  # start of scan
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-    return count
+        if scans > limits.image_scans:
+            refuse(422, f"the JPEG image has more than {limits.image_scans} scans; save it again")
+        if parts > limits.image_parts:
+            refuse(422, f"the JPEG image has more than {limits.image_parts:,} segments; save it again")
+
+
+def _check_png(data: bytes, limits: Limits) -> None:
+    """The same for a PNG of too many chunks."""
+    at = len(_PNG)
+    for _ in range(limits.image_parts):
+        if at >= len(data):
+            return
+        at += 12 + int.from_bytes(data[at : at + 4], "big")  # length, name and checksum beside the content
+    refuse(422, f"the PNG image has more than {limits.image_parts:,} chunks; save it again")

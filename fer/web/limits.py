@@ -21,6 +21,7 @@ class Limits:
     image_bytes: int = _limit(10 * 2**20, "size of an uploaded image", shown=True)
     image_pixels: int = _limit(25_000_000, "pixels of an uploaded image", shown=True)
     image_scans: int = _limit(100, "scans of a progressive JPEG; ten are usual, and each walks over the whole image")
+    image_parts: int = _limit(20_000, "segments of a JPEG and fillers between them, or chunks of a PNG")
     images: int = _limit(16, "images that are labelled or wait for it at once")
     images_per_client: int = _limit(8, "the same, per client")
     images_per_request: int = _limit(16, "images in one request, together no larger than one image")
@@ -61,6 +62,7 @@ class Limits:
     video_pixels: int = _limit(3840 * 2160, "pixels of one frame of a video")
     video_streams: int = _limit(16, "streams of a video file, sound and subtitles included")
     video_width: int = _limit(1280, "width in pixels to which a labelled video is reduced")
+    result_bytes: int = _limit(2**30, "size of a labelled video with its table")
     videos: int = _limit(6, "videos kept at once, results included")
     videos_per_client: int = _limit(3, "of these, videos of one client")
     video_work_seconds: float = _limit(3600.0, "time for a video to be labelled; the next one waits for it")
@@ -68,12 +70,15 @@ class Limits:
         900.0, "time for which a video's results stay after the last request for them", shown=True
     )
     # Requests and connections
-    requests_per_minute: int = _limit(1200, "requests of one client per minute, files of the page not counted")
+    requests_per_minute: int = _limit(
+        1200, "requests of one client per minute; files of the page count only where there is a token"
+    )
     failed_logins_per_minute: int = _limit(10, "wrong tokens of one client per minute, with --token")
     connections: int = _limit(500, "connections at once, WebSockets included")
-    connections_per_client: int = _limit(100, "of these, connections of one address")
+    connections_per_client: int = _limit(100, "of these, connections of one client")
     header_bytes: int = _limit(2**16, "size of a request's line and headers")
     header_seconds: float = _limit(10.0, "time for a request's line and headers to arrive")
+    unread_seconds: float = _limit(60.0, "time for which a client may leave a response or message unread")
     keep_alive_seconds: int = _limit(10, "time for which an idle connection stays open")
     shutdown_seconds: int = _limit(8, "time for running requests to end when the server is stopped")
 

@@ -5,6 +5,7 @@ Neither holds images, file names, ids of videos, names of cameras or query strin
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -17,8 +18,12 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from fer.core.errors import FerError
+from fer.web.slots import LONGEST_NAME
 
-OTHER = "other"  # the route of a request that no route answers
+logger = logging.getLogger(__name__)
+
+OTHER = "other"  # the route of a request that no route answers, and a method that no route has
+METHODS = ("GET", "HEAD", "POST", "DELETE")  # clients may send any word of 60 kB as a method
 PRANKS = ("ASGI callable returned without completing", "Invalid UTF-8 sequence received")  # beginnings of lines
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # buckets of the latencies
 
@@ -37,6 +42,28 @@ def route_of(scope: Mapping) -> str:
     return "/static" if scope["path"].startswith("/static/") else OTHER
 
 
+def method_of(scope: Mapping) -> str:
+    """The method of HTTP, or `OTHER`."""
+    return scope["method"] if scope["method"] in METHODS else OTHER
+
+
+class _LogFile(WatchedFileHandler):
+    """A file that goes on after a rotation of logs. Where it cannot be written, one line says so; requests go on."""
+
+    told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # of opening it again
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.told:
+            logger.warning("the access log cannot be written: %s", sys.exc_info()[1])
+        self.told = True
+
+
 class AccessLog:
     """Appends a line of JSON for every response to a file.
 
@@ -49,7 +76,7 @@ class AccessLog:
 
     def __init__(self, path: str | Path):
         try:
-            handler = WatchedFileHandler(path, encoding="utf-8")  # which goes on after a rotation of logs
+            handler = _LogFile(path, encoding="utf-8")
         except OSError as error:
             raise FerError(f"{path}: cannot be written ({error.strerror or error})") from error
         self.log = logging.Logger("access")
@@ -58,8 +85,8 @@ class AccessLog:
     def __call__(self, scope: Mapping, status: int, seconds: float) -> None:
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "client": scope["client"][0] if scope.get("client") else None,
-            "method": scope["method"],
+            "client": scope["client"][0][:LONGEST_NAME] if scope.get("client") else None,
+            "method": method_of(scope),
             "route": route_of(scope),
             "status": status,
             "milliseconds": round(1000 * seconds, 1),
@@ -105,9 +132,7 @@ class Metrics:
             client.Gauge(f"fer_{name}", text, registry=self.registry).set_function(function)
 
     def __call__(self, scope: Mapping, status: int, seconds: float) -> None:
-        # Clients choose methods freely, and each value would be a time series of its own.
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else OTHER
-        self.requests.labels(method, route_of(scope), status).inc()
+        self.requests.labels(method_of(scope), route_of(scope), status).inc()
         self.seconds.labels(route_of(scope)).observe(seconds)
 
     def create_router(self) -> APIRouter:

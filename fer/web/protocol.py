@@ -1,31 +1,74 @@
-"""Timeouts and counts below the application: connections that never finish a request's head, or are too many.
+"""Timeouts and counts below the application: clients that never finish a request, that do not read what they asked for,
+or that are too many.
 
 uvicorn's own limits do another job: `limit_concurrency` answers 503 to complete requests, and the keep-alive timeout
-begins after a response. Neither closes a connection that sends half a head, or nothing at all.
+begins after a response and ends with the next byte. None closes a connection that sends half a head, or nothing at all.
 """
 
 import asyncio
 import ipaddress
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fer.web.limits import Limits
+from fer.web.slots import name_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+MOST_PONGS = 2  # times that pongs are added to what waits to be read; a client may send pings for ever
 
-class LimitedProtocol(H11Protocol):
-    """uvicorn's protocol with the limits on connections and request heads; see `limited_protocol`.
+
+class Watched:
+    """Of both protocols: ends connections whose client leaves what was sent to it unread.
 
     Attributes:
         limits: those of the server.
-        proxies: networks whose connections are not counted per client, for they carry many clients.
+        name: under which the client's connections are counted.
     """
 
     limits = Limits()
+    name = ""
+    _stall: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Of asyncio.Protocol, as the methods below."""
+        # Tells of every byte that waits: by default of 64 kB, and a connection closes only after it has sent all.
+        transport.set_write_buffer_limits(high=1, low=0)
+        super().connection_made(transport)  # type: ignore[misc]
+        self.name = name_of(self.client[0]) if self.client else ""  # type: ignore[attr-defined]
+
+    def pause_writing(self) -> None:
+        super().pause_writing()  # type: ignore[misc]
+        loop, transport = self.loop, self.transport  # type: ignore[attr-defined]
+        self._stall = loop.call_later(self.limits.unread_seconds, transport.abort)
+
+    def resume_writing(self) -> None:
+        self._end_stall()
+        super().resume_writing()  # type: ignore[misc]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_stall()
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+
+class LimitedProtocol(Watched, H11Protocol):
+    """uvicorn's protocol with the limits on connections, request heads and unread bodies; see `limited_protocols`.
+
+    Attributes:
+        proxies: networks whose connections are not counted per client, for they carry many clients.
+    """
+
     proxies: tuple[Network, ...] = ()
     _timer: asyncio.TimerHandle | None = None
+    _awaited = 0.0  # seconds that the timer was given
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -38,22 +81,33 @@ class LimitedProtocol(H11Protocol):
         super().data_received(data)
         self._watch()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop()
 
     def _is_one_too_many(self) -> bool:
-        host = self.client[0] if self.client else ""
-        if is_within(host, self.proxies):
+        if is_within(self.client[0] if self.client else "", self.proxies):
             return False
-        clients = (getattr(one, "client", None) for one in self.connections)
-        return sum(client is not None and client[0] == host for client in clients) > self.limits.connections_per_client
+        names = (getattr(one, "name", None) for one in self.connections)
+        return sum(name == self.name for name in names) > self.limits.connections_per_client
 
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:  # the head is complete
+        """Sets the timer for what the client still owes: a head, or the rest of a body that is answered already."""
+        theirs, ours = self.conn.their_state, self.conn.our_state
+        if theirs is h11.IDLE:
+            awaited = self.limits.header_seconds
+        elif theirs is h11.SEND_BODY and ours is h11.DONE:
+            awaited = self.limits.image_upload_seconds
+        else:
             self._stop()
-        elif self._timer is None:
-            self._timer = self.loop.call_later(self.limits.header_seconds, self.transport.close)
+            return
+        if self._timer is None or self._awaited != awaited:
+            self._stop()
+            self._timer, self._awaited = self.loop.call_later(awaited, self.transport.close), awaited
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -61,9 +115,31 @@ class LimitedProtocol(H11Protocol):
             self._timer = None
 
 
-def limited_protocol(limits: Limits, proxies: tuple[Network, ...] = ()) -> type[LimitedProtocol]:
-    """The protocol class for uvicorn, which makes one object of it for each connection."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "proxies": proxies})
+class LimitedSocket(Watched, WebSocketsSansIOProtocol):
+    """uvicorn's protocol of WebSockets; pings of a client that does not read are left without an answer."""
+
+    _pongs = 0  # times that some were added since the client last read all
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._pongs = 0
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set() or self._pongs < MOST_PONGS:
+            self._pongs += not self.writable.is_set()
+            super().handle_ping()  # sends the pongs for all pings that arrived together
+        else:
+            self.conn.data_to_send()  # drops them
+
+
+def limited_protocols(
+    limits: Limits, proxies: tuple[Network, ...] = ()
+) -> tuple[type[LimitedProtocol], type[LimitedSocket]]:
+    """The protocol classes for uvicorn, which makes one object for each connection, and another for its WebSocket."""
+    return (
+        type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "proxies": proxies}),
+        type("LimitedSocket", (LimitedSocket,), {"limits": limits}),
+    )
 
 
 def is_within(host: str, networks: tuple[Network, ...]) -> bool:

@@ -99,7 +99,9 @@ class SecurityMiddleware:
             refuse(403, "cross-origin requests are not allowed")
         if self.stopping:
             refuse(503, "the server is closing", retry=10)
-        if not scope["path"].startswith("/static/"):
+        # A page has many files; but whoever guesses tokens or cookies can do so at a file too.
+        guesses = "authorization" in headers or "cookie" in headers
+        if guesses or not scope["path"].startswith("/static/"):
             self.rate.take(client_of(HTTPConnection(scope)))
 
     def _is_own(self, host: str) -> bool:

@@ -21,13 +21,14 @@ from fer.inference.recognizer import Recognizer
 from fer.inference.results import COLUMNS
 from fer.web import cameras as camera_routes
 from fer.web import corrections, images, problems, videos, webcam
-from fer.web.auth import TokenMiddleware, without_cookies
+from fer.web.auth import TokenMiddleware
 from fer.web.limits import Limits
 from fer.web.observe import AccessLog, Metrics, Observer, is_no_prank
-from fer.web.protocol import Network, limited_protocol
+from fer.web.protocol import Network, limited_protocols
 from fer.web.security import LOOPBACK, SecurityMiddleware
 from fer.web.state import State
 from fer.web.strings import STATIC, Strings, fill, read_strings
+from fer.web.uploads import without_traps
 
 DESCRIPTION = (
     "Names the facial expressions that a network sees in images: what a face shows, not what a person feels. "
@@ -134,7 +135,7 @@ def create_app(
     for number, router in enumerate(routers):  # the first one holds /health, which is open
         app.include_router(router, **(secured if token and number else {}))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    bare = without_cookies(app)
+    bare = without_traps(app)
     protected = bare if token is None else TokenMiddleware(bare, token, limits, fill(STATIC / "login.html", words))
     return SecurityMiddleware(protected, hosts=hosts, limits=limits, observers=observers)
 
@@ -190,10 +191,13 @@ def uvicorn_config(
         proxies: networks of trusted proxies, whose X-Forwarded-For and X-Forwarded-Proto are read.
     """
     limits = limits or Limits()
+    http, socket = limited_protocols(limits, proxies)
     logging.getLogger("uvicorn.error").addFilter(is_no_prank)
     return uvicorn.Config(
         app,
-        http=limited_protocol(limits, proxies),  # on h11, which refuses headers beyond the size below
+        http=http,  # on h11, which refuses headers beyond the size below
+        ws=socket,
+        ws_per_message_deflate=False,  # which turns 2 kB into 2 MB, and saves nothing with JPEG
         h11_max_incomplete_event_size=limits.header_bytes,
         ws_max_size=limits.message_bytes,
         timeout_keep_alive=limits.keep_alive_seconds,

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from fer.web.problems import refuse
 
 IPV6_NETWORK = 64  # bits: a client has a whole network of IPv6 addresses, and could otherwise count as many clients
+LONGEST_NAME = 64  # characters: a header of a proxy may hold any text in place of an address
 
 
 class Slots:
@@ -62,11 +63,15 @@ class Slots:
 
 def client_of(connection: HTTPConnection) -> str:
     """The name under which a client's places are counted: its address, or its network of IPv6 addresses."""
-    host = connection.client.host if connection.client else ""
+    return name_of(connection.client.host if connection.client else "")
+
+
+def name_of(host: str) -> str:
+    """The same for the address as text; other text is cut to `LONGEST_NAME`."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return host
+        return host[:LONGEST_NAME]
     if address.version == 4:
         return str(address)
     if address.ipv4_mapped:

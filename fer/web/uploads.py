@@ -1,4 +1,4 @@
-"""Bodies of requests: how large and how slow they may be."""
+"""Bodies of requests: how large and how slow they may be, and which parsers of theirs see them."""
 
 import asyncio
 import time
@@ -62,3 +62,27 @@ class LimitedBody:
         while not (expects or self.complete) and max(self.count, announced) <= self.limits.drain_factor * self.most:
             await self._next()
         raise HTTPException(413, f"the file is larger than {megabytes(self.file_bytes)}", CLOSE)
+
+
+def without_traps(app: Callable) -> Callable:
+    """The application without headers that it does not need, and that parsers behind it are slow or wasteful with.
+
+    Cookies: FastAPI parses them for every route, with the slow parser of `TokenMiddleware._knows_cookie`. Types of
+    bodies: Python keeps the name of every unknown `charset` for ever, and a form that is not multipart holds no file.
+    """
+
+    async def wrapped(scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] in ("http", "websocket"):
+            kept = ((name, _form_type(value) if name == b"content-type" else value) for name, value in scope["headers"])
+            scope["headers"] = [(name, value) for name, value in kept if name != b"cookie"]
+        await app(scope, receive, send)
+
+    return wrapped
+
+
+def _form_type(value: bytes) -> bytes:
+    """A Content-Type with nothing but the boundary of a multipart form."""
+    kind, *rest = value.split(b";")
+    if kind.strip().lower() != b"multipart/form-data":
+        return b"application/octet-stream"
+    return b";".join([kind, *(one for one in rest if one.strip().lower().startswith(b"boundary="))])

@@ -237,9 +237,16 @@ class VideoJobs:
                 predictions = session.process(frame)
                 table.write(session.rows(frame))
                 copy.write(drawing.draw(frame.image, predictions), frame.seconds)
+                self._check_size(job)
                 job.frames = frame.index + 1
         timeline.timeline(session.history.timeline(), session.history.labels, job.folder / "timeline.png")
         job.summary, job.detail = session.history.summary(), video.damage
+
+    def _check_size(self, job: Job) -> None:
+        """A small file may name the same noise many times over, and H.264 writes it anew each time."""
+        files = (job.folder / "annotated.mp4", job.folder / "rows.csv")
+        if sum(path.stat().st_size for path in files if path.exists()) > self.limits.result_bytes:
+            raise FerError(f"the labelled video is larger than {megabytes(self.limits.result_bytes)}")
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self.limits.video_seconds:

@@ -186,3 +186,12 @@ def test_cookie_is_found_among_others(client):
         (f"={COOKIE}={value}", 401),
     ):
         assert client.get("/cameras", headers={"Cookie": cookie}).status_code == status, cookie
+
+
+def test_guesses_at_files_count_as_requests():
+    """The files of the page are not counted for those who guess nothing."""
+    with connect(token=TOKEN, requests_per_minute=3) as client:
+        for headers in ({"Authorization": "Bearer wrong"}, {"Cookie": f"{COOKIE}=x"}, {"Authorization": "Bearer x"}):
+            assert client.get("/static/main.js", headers=headers).status_code == 401
+        assert "requests per minute" in line(client.get("/static/main.js", headers=BEARER))
+        assert client.get("/static/style.css").status_code == 200

@@ -2,6 +2,7 @@
 
 import io
 import time
+import zlib
 
 import cv2
 import numpy as np
@@ -48,6 +49,33 @@ def test_extreme_sizes_are_refused_before_they_are_decoded(client, size, words):
     assert time.monotonic() - begun < 2
     assert answer.status_code == 422
     assert words in line(answer)
+
+
+def crowded(suffix, at, part):
+    """An image file with nine megabytes of a part that says nothing, behind its first bytes."""
+    data = web.encode(np.zeros((100, 100, 3), np.uint8), suffix)
+    return data[:at] + part * (9 * 2**20 // len(part)) + data[at:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        crowded(".jpg", 2, b"\xff\xfe\0\2"),
+        crowded(".jpg", 2, b"\xff"),
+        crowded(".jpg", 2, b"\xff\xe1\0\x08Exif\0\0"),
+        crowded(".jpg", -2, b"\xff\xfe\0\2"),
+        crowded(".png", 33, b"\0\0\0\0abCd" + zlib.crc32(b"abCd").to_bytes(4, "big")),
+        crowded(".png", 33, b"\0\0\0\0IDAT" + zlib.crc32(b"IDAT").to_bytes(4, "big")),
+    ],
+    ids=["comments", "fillers", "exif", "behind", "chunks", "pixels"],
+)
+def test_files_of_many_parts_are_refused_at_once(client, data):
+    """Readers in Python take a step for each part, 5 to 15 seconds in all."""
+    begun = time.process_time()
+    answer = predict(client, data)
+    assert time.process_time() - begun < 2
+    assert answer.status_code == 422
+    assert "more than 20,000" in line(answer)
 
 
 def test_other_clients_do_not_wait_for_strips(client):

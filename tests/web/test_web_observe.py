@@ -60,6 +60,30 @@ def test_access_log_that_cannot_be_written(tmp_path):
         AccessLog(tmp_path / "missing" / "access.jsonl")
 
 
+def test_lines_of_the_log_are_short(tmp_path):
+    path = tmp_path / "access.jsonl"
+    with connect(access_log=path) as client:
+        client.request("A" * 50_000, "/health")
+    AccessLog(path)({"client": ("B" * 50_000, 1), "method": "GET", "path": "/"}, 200, 0.1)  # by X-Forwarded-For
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["method"] for line in lines] == ["other", "GET"]
+    assert max(map(len, lines)) < 300
+
+
+def test_log_that_is_taken_away_stops_no_request(tmp_path, caplog):
+    path = tmp_path / "logs" / "access.jsonl"
+    path.parent.mkdir()
+    with connect(access_log=path) as client:
+        path.unlink()
+        path.parent.rmdir()
+        assert [client.get("/health").status_code for _ in range(3)] == [200] * 3
+        (told,) = caplog.records
+        assert "access log cannot be written" in told.message
+        path.parent.mkdir()
+        client.get("/health")
+    assert len(path.read_text().splitlines()) == 1
+
+
 def test_metrics_are_off_by_default():
     with connect() as client:
         assert client.get("/metrics").status_code == 404

@@ -44,6 +44,7 @@ def test_one_client_holds_a_part_of_the_slots():
         ("::ffff:10.0.0.7", "10.0.0.7"),
         ("fe80::1%eth0", "fe80::/64"),
         ("testclient", "testclient"),
+        ("x" * 60_000, "x" * 64),
     ],
 )
 def test_client_is_its_address_or_its_network(host, client):

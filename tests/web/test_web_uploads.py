@@ -1,5 +1,6 @@
 """Uploads: too large, too slow, too many, or cut off by the client."""
 
+import encodings
 import logging
 import socket
 import time
@@ -41,6 +42,26 @@ def test_large_bodies(client):
         assert line(answer) == "the file is larger than 10 MB"
     assert client.post("/predict", files={"image": bytes(10 * 2**20)}).status_code == 415  # still in size
     assert client.post("/predict", files={"image": bytes(10 * 2**20 + 2**17)}).status_code == 413
+
+
+def test_types_of_forms_leave_nothing_behind(client):
+    """Python's `codecs` keeps every name that it does not know; charset is of no use to a form with a file."""
+    form = PART + IMAGE + b"\r\n--x--\r\n"
+    before = len(encodings._cache)
+    for number, beginning in enumerate((b"", b" charset=x%d;", b" CHARSET = y%d ;", b' charset="z%d";')):
+        kind = b"multipart/form-data;" + beginning.replace(b"%d", b"%d" % number) + b" boundary=x"
+        assert client.post("/predict", content=form, headers={"Content-Type": kind}).status_code == 200
+    assert len(encodings._cache) == before
+
+
+def test_other_forms_are_not_parsed(client):
+    """Five million empty fields take seconds, in which no other client is served."""
+    begun = time.process_time()
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.post("/predict", content=b"&" * 5_000_000, headers=kind)
+    assert time.process_time() - begun < 0.5
+    assert answer.status_code == 422
+    assert line(answer) == "image: Field required"
 
 
 def test_endless_body_is_cut_off():

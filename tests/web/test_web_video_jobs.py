@@ -263,6 +263,17 @@ def test_slow_video_is_ended(tmp_path):
         assert said["frames"] < 30
 
 
+def test_large_result_is_refused(tmp_path, temporary):
+    gate = threading.Event()
+    gate.set()
+    noise = np.random.default_rng(0).integers(0, 256, (60, 120, 160, 3), np.uint8)
+    data = encode_video(tmp_path / "video.avi", noise)
+    with connect(detector=lambda: Gate(gate), result_bytes=2**16) as client:
+        said = ended(client, send(client, data))
+        assert (said["state"], said["detail"]) == ("failed", "the labelled video is larger than 0 MB")
+        assert kept(temporary) == []
+
+
 def test_large_frames_are_refused(tmp_path):
     data = encode_video(tmp_path / "video.avi", plain_frames(3, 640, 480))
     with connect(video_pixels=640 * 479) as client:
