@@ -20,6 +20,7 @@ COOKIE = "fer_session"
 COOKIE_DAYS = 30
 SHORTEST_TOKEN = 16  # characters
 FORM_BYTES = 10_000
+BUSY = 'id="busy" class="problem" role="alert" hidden'  # in login.html
 
 
 class TokenMiddleware:
@@ -93,7 +94,10 @@ class TokenMiddleware:
                 return JSONResponse({"detail": "the form is too large"}, 413)
         (token,) = parse_qs(body.decode("latin-1")).get("token", [""])[:1]
         if not self._is_right(token.strip().encode()):
-            self.failures.take(client)
+            try:
+                self.failures.take(client)
+            except HTTPException as error:  # a person sees a page
+                return HTMLResponse(self.page.replace(BUSY, BUSY.removesuffix(" hidden")), 429, error.headers)
             return RedirectResponse("/login#wrong", 303)
         response = RedirectResponse("/", 303)
         response.set_cookie(

@@ -3,8 +3,9 @@
 Off unless the server is started with --collect. Each correction needs the person's consent, for that image alone.
 """
 
+import hashlib
 import logging
-import secrets
+import threading
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -43,7 +44,7 @@ def create_router(state: State, folder: Path) -> APIRouter:
     Raises:
         FerError: the folder cannot be made, or that of a label would lie elsewhere.
     """
-    labels, limits = state.classifier.labels, state.limits
+    labels, limits, lock = state.classifier.labels, state.limits, threading.Lock()
     rate = RateLimit(limits.corrections_per_minute, "corrections")
     for label in labels:
         class_folder(folder, label)
@@ -55,7 +56,8 @@ def create_router(state: State, folder: Path) -> APIRouter:
         status_code=201,
         responses={201: example({"kept": 12}), **problem_responses(400, 408, 413, 415, 422, 507)},
         description="Keeps one face of an image with the label that a person has chosen. The rest of the image is not "
-        f"kept.\n\nLimits: {limits.image_bytes:,} bytes, {limits.image_pixels:,} pixels, "
+        "kept. A face that is there already under this label is not kept again.\n\n"
+        f"Limits: {limits.image_bytes:,} bytes, {limits.image_pixels:,} pixels, "
         f"{limits.corrections_per_minute} corrections of a client per minute, {limits.corrections:,} in all.",
     )
     async def correct(
@@ -82,10 +84,11 @@ def create_router(state: State, folder: Path) -> APIRouter:
         box = (x, y, width, height)
         kept += 1  # before it is kept: others ask meanwhile
         try:
-            await state.run(state.image_pool, client, _keep, state, await image.read(), box, folder, label)
+            new = await state.run(state.image_pool, client, _keep, state, await image.read(), box, folder, label, lock)
         except BaseException:
             kept -= 1
             raise
+        kept -= not new
         return Kept(kept=kept)
 
     return router
@@ -107,8 +110,13 @@ def class_folder(folder: Path, label: str) -> Path:
     return path
 
 
-def _keep(state: State, data: bytes, box: tuple[int, int, int, int], folder: Path, label: str) -> None:
-    """Writes the pixels of a box as a PNG file of a random name: no metadata of the image is left."""
+def _keep(
+    state: State, data: bytes, box: tuple[int, int, int, int], folder: Path, label: str, lock: threading.Lock
+) -> bool:
+    """Writes the pixels of a box as a PNG file without metadata, named by a hash of them; False if it is there already.
+
+    The lock keeps the same correction from being written twice at once.
+    """
     image = decode(data, state.limits, most_pixels=state.limits.image_pixels)
     x, y, width, height = box
     if x + width > image.shape[1] or y + height > image.shape[0]:
@@ -116,8 +124,13 @@ def _keep(state: State, data: bytes, box: tuple[int, int, int, int], folder: Pat
     crop = image[y : y + height, x : x + width]
     crop = shrink(crop, min(1.0, state.limits.correction_side / max(width, height)))
     try:
-        with replacing(class_folder(folder, label) / f"{secrets.token_hex(8)}.png") as temporary:
-            temporary.write_bytes(images.encode(crop, ".png"))
+        path = class_folder(folder, label) / f"{hashlib.sha256(crop.tobytes()).hexdigest()[:16]}.png"
+        with lock:
+            if path.exists():
+                return False
+            with replacing(path) as temporary:
+                temporary.write_bytes(images.encode(crop, ".png"))
+        return True
     except (OSError, FerError):
         logger.exception("a correction could not be kept")
         refuse(507, "the server cannot keep this face")

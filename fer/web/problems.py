@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 # For the OpenAPI document: when a status comes, and a line that it may have.
 STATUSES = {
-    400: ("A form that cannot be read.", "There was an error parsing the body"),
+    400: ("A form or a Range that cannot be read.", "There was an error parsing the body"),
     401: ("No token, or a wrong one, where the server asks for one.", "this server asks for its token: ..."),
     403: ("A cross-origin request, or a host name that is not the server's.", "cross-origin requests are not allowed"),
     404: ("There is no such video or result.", "there is no such video; it may have been deleted"),
@@ -17,6 +17,7 @@ STATUSES = {
     409: ("The result is not there yet.", "the video is waiting"),
     413: ("Too many bytes, pixels or images.", "the file is larger than 10 MB"),
     415: ("Another kind of file.", "not an image in one of these formats: JPEG, PNG, WEBP, BMP"),
+    416: ("A Range beyond the end of the file.", "the range is not within the file, which has 4,096 bytes"),
     422: ("A damaged file, an extreme shape, or a field that is missing or wrong.", "the file is empty (0 bytes)"),
     429: (
         "Too much at once, or per minute; Retry-After says when to come back.",

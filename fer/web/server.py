@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.formparsers import MultiPartParser
 
 from fer.inference.recognizer import Recognizer
@@ -38,7 +38,7 @@ DESCRIPTION = (
 
 EXAMPLE = {
     **{"model": "fer2013", "labels": ["angry", "happy", "sad"], "uncertain_below": 0.42, "status": "ok"},
-    **{"columns": list(COLUMNS), "collects": False, "explains": True},
+    **{"columns": list(COLUMNS), "collects": False, "explains": True, "protected": False},
     "compared": {"model": "ferplus", "labels": ["angry", "contempt", "happy"], "uncertain_below": 0.51},
     "limits": Limits().shown(),
 }
@@ -60,6 +60,7 @@ class Health(Model):
     columns: list[str]
     collects: bool
     explains: bool
+    protected: bool = Field(description="whether the server asks for a token")
     limits: dict[str, float]
 
 
@@ -117,7 +118,7 @@ def create_app(
     problems.add_handlers(app)
     problems.add_document(app)
     routers = [
-        create_router(state, words, collects=collect is not None),
+        create_router(state, words, collects=collect is not None, protected=token is not None),
         images.create_router(state),
         webcam.create_router(state),
         camera_routes.create_router(state, cameras or {}),
@@ -140,7 +141,7 @@ def create_app(
     return SecurityMiddleware(protected, hosts=hosts, limits=limits, observers=observers)
 
 
-def create_router(state: State, words: Strings, *, collects: bool) -> APIRouter:
+def create_router(state: State, words: Strings, *, collects: bool, protected: bool) -> APIRouter:
     """The page itself, its words, and /health."""
     router, index = APIRouter(), fill(STATIC / "index.html", words)
 
@@ -154,6 +155,7 @@ def create_router(state: State, words: Strings, *, collects: bool) -> APIRouter:
             columns=list(COLUMNS),
             collects=collects,
             explains=state.explains,
+            protected=protected,
             limits=state.limits.shown(),
         )
 

@@ -7,8 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
 from fer.web.problems import example, problem_responses, refuse
 from fer.web.slots import client_of
@@ -39,6 +41,27 @@ class Progress(BaseModel):
     total: int | None
     detail: str
     summary: str
+
+
+class ResultFile(FileResponse):
+    """A file, or a part of it; a Range that it does not have is refused in one line of JSON."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Of ASGI."""
+        refused = False
+
+        async def wrapped(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                refused = True
+                place = Headers(raw=message["headers"]).get("content-range")
+                detail = f"the range is not within the file, which has {int(self.headers['content-length']):,} bytes"
+                headers = None if place is None else {"Content-Range": place}
+                await JSONResponse({"detail": detail}, message["status"], headers)(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await super().__call__(scope, receive, wrapped)
 
 
 def create_router(state: State) -> APIRouter:
@@ -84,7 +107,7 @@ def create_router(state: State) -> APIRouter:
     binary = {"schema": {"type": "string", "format": "binary"}}
     files: dict[int | str, dict] = {200: {"content": {kind: binary for kind in RESULTS.values()}}}
 
-    @router.get("/{id}/{result}", response_class=Response, responses={**files, **problem_responses(404, 409)})
+    @router.get("/{id}/{result}", response_class=Response, responses={**files, **problem_responses(400, 404, 409, 416)})
     async def get_result(
         id: str, result: Annotated[str, PathParameter(json_schema_extra={"enum": list(RESULTS)})]
     ) -> Response:
@@ -92,7 +115,7 @@ def create_router(state: State) -> APIRouter:
         if result not in RESULTS:
             refuse(404, f"the results are {', '.join(RESULTS)}")
         path, stat = jobs.result(id, result)
-        return FileResponse(path, stat_result=stat, media_type=RESULTS[result])
+        return ResultFile(path, stat_result=stat, media_type=RESULTS[result])
 
     @router.delete("/{id}", status_code=204, responses=problem_responses(404))
     async def delete_video(id: str) -> None:

@@ -36,7 +36,7 @@ def test_corrections_need_consent(tmp_path, light_four_block):
 
 def test_login_form(tmp_path, light_four_block):
     token = "a-long-token-for-tests"
-    with browsing.site(tmp_path, light_four_block, "--token", token) as site:
+    with browsing.site(tmp_path, light_four_block, "--token", token, "--failed-logins-per-minute", "1") as site:
         context = site.browser.new_context()
         page = context.new_page()
         page.goto(site.address)
@@ -46,6 +46,10 @@ def test_login_form(tmp_path, light_four_block):
         page.click("button")
         page.wait_for_url("**/login#wrong")
         assert page.is_visible("#wrong")
+        assert not page.is_visible("#busy")
+        page.fill("#token", "wrong")
+        page.click("button")
+        page.locator("#busy").wait_for()
         page.fill("#token", token)
         page.click("button")
         page.locator("#model", has_text="four-block").wait_for()
@@ -53,4 +57,8 @@ def test_login_form(tmp_path, light_four_block):
         page.click("#tab-image")
         page.click("#image .example")
         browsing.status(page, "image", "found")
+        page.click("#image .curl")
+        browsing.status(page, "image", "$TOKEN")  # the command itself: this page may not write to the clipboard
+        assert 'curl -H "Authorization: Bearer $TOKEN" -F' in page.inner_text("#image .status")
+        assert token not in page.content()
         context.close()

@@ -31,7 +31,7 @@ def log_in(client, token=TOKEN, **options):
 
 
 def test_health_is_open(client):
-    assert client.get("/health").status_code == 200
+    assert client.get("/health").json()["protected"]
     for path in PUBLIC_PATHS:
         assert client.get(path).status_code == 200
 
@@ -119,6 +119,8 @@ def test_guessing_is_slowed_down():
             assert log_in(client, "wrong").status_code == 303
         answer = log_in(client, "wrong")
         assert answer.status_code == 429
+        assert re.search(r'id="busy" class="problem" role="alert">Too many', answer.text)
+        assert 'role="alert" hidden' in client.get("/login").text
         assert int(answer.headers["retry-after"]) > 0
         assert client.get("/cameras", headers={"Authorization": "Bearer wrong"}).status_code == 429
         assert client.get("/health").status_code == 200

@@ -53,7 +53,7 @@ def test_face_is_kept_under_its_label(folder, image):
     expected = portrait.astronaut()[FACE.y : FACE.y + FACE.height, FACE.x : FACE.x + FACE.width]
     np.testing.assert_array_equal(cv2.imread(str(paths[0])), expected)
     with connect(collect=folder) as client:  # a new start goes on counting
-        assert send(client, image).json() == {"kept": 3}
+        assert send(client, image, x=FACE.x + 1).json() == {"kept": 3}
 
 
 def test_folder_is_ready_for_training(folder, image):
@@ -103,14 +103,14 @@ def test_bad_corrections_are_refused_and_not_kept(folder, image, fields, status)
 
 def test_numbers_are_limited(folder, image):
     with connect(collect=folder, corrections=2, corrections_per_minute=100) as client:
-        assert [send(client, image).status_code for _ in range(3)] == [201, 201, 507]
+        assert [send(client, image, x=FACE.x + x).status_code for x in range(3)] == [201, 201, 507]
     with connect(collect=folder, corrections_per_minute=1) as client:
         assert [send(client, image).status_code for _ in range(2)] == [201, 429]
 
 
 def test_corrections_at_once_do_not_pass_the_limit(folder, image):
     with connect(collect=folder, corrections=2) as client, ThreadPoolExecutor(6) as pool:
-        statuses = [answer.status_code for answer in pool.map(lambda _: send(client, image), range(6))]
+        statuses = [answer.status_code for answer in pool.map(lambda x: send(client, image, x=FACE.x + x), range(6))]
     assert sorted(statuses) == [201, 201, 507, 507, 507, 507]
     assert len(kept(folder)) == 2
 
@@ -119,6 +119,16 @@ def test_refused_corrections_do_not_count(folder, image):
     with connect(collect=folder, corrections=1) as client:
         assert send(client, b"no image").status_code == 415
         assert send(client, image).status_code == 201
+
+
+def test_same_correction_is_kept_once(folder, image):
+    with connect(collect=folder, corrections=3) as client, ThreadPoolExecutor(4) as pool:
+        statuses = [answer.status_code for answer in pool.map(lambda _: send(client, image), range(3))]
+        assert statuses == [201, 201, 201]
+        assert send(client, image).json() == {"kept": 1}
+        assert send(client, image, x=FACE.x + 1).json() == {"kept": 2}
+        assert send(client, image, label="sad").json() == {"kept": 3}
+    assert len(kept(folder)) == 3
 
 
 def test_large_face_is_reduced(folder):

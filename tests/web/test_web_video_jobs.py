@@ -127,6 +127,23 @@ def test_a_client_reaches_no_other_video(short):
         assert client.get("/videos").status_code == 405
 
 
+def test_parts_of_a_result(short):
+    """A browser asks for parts of a video; what cannot be one is refused as everything else is."""
+    with connect() as client:
+        place = send(client, short)
+        ended(client, place)
+        whole = client.get(f"{place}/rows.csv").content
+        part = client.get(f"{place}/rows.csv", headers={"Range": "bytes=0-5"})
+        assert (part.status_code, part.content) == (206, whole[:6])
+        beyond = client.get(f"{place}/rows.csv", headers={"Range": "bytes=9999999-"})
+        assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+        assert f"{len(whole):,} bytes" in line(beyond)
+        for bad in ("apples=0-5", "bytes=5-0", "bytes=a-b", "bytes"):
+            answer = client.get(f"{place}/rows.csv", headers={"Range": bad})
+            assert answer.status_code == 400, bad
+            line(answer)
+
+
 def test_states_and_cancellation(temporary, short):
     gate = threading.Event()
     with connect(detector=lambda: Gate(gate)) as client:

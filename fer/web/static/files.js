@@ -9,6 +9,12 @@ const LONGEST_COMMENT = 2 ** 16; // bytes behind an archive's end record
 const ENCRYPTED = 1; // bit of an entry's flags
 const MAC = /(^|\/)(__MACOSX\/|\._)/; // what macOS adds to archives: no images
 
+// CRC-32 of each byte, as zip archives have it (APPNOTE 4.4.7).
+const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
+  for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? 0xedb88320 ^ (byte >>> 1) : byte >>> 1;
+  return byte;
+});
+
 class Refused extends Error {} // in words for a person
 
 // The image files among them, sorted by name; a single file is taken whatever its name.
@@ -69,7 +75,8 @@ export async function unzip(file) {
   let [at, bytes] = [data.getUint32(end + 16, true), 0];
   for (let left = data.getUint16(end + 10, true); left > 0 && data.getUint32(at, true) === 0x02014b50; left--) {
     const flags = data.getUint16(at + 8, true);
-    const [method, packed, size] = [data.getUint16(at + 10, true), data.getUint32(at + 20, true), data.getUint32(at + 24, true)];
+    const method = data.getUint16(at + 10, true);
+    const [crc, packed, size] = [16, 20, 24].map((offset) => data.getUint32(at + offset, true));
     const [nameLength, extra, comment] = [28, 30, 32].map((offset) => data.getUint16(at + offset, true));
     const name = new TextDecoder().decode(new Uint8Array(data.buffer, at + 46, nameLength));
     const local = data.getUint32(at + 42, true);
@@ -79,25 +86,36 @@ export async function unzip(file) {
     bytes += size;
     if (files.length >= MOST_FILES || bytes > MOST_BYTES) throw new Refused(text("zip_too_large", { name: file.name }));
     const start = local + 30 + data.getUint16(local + 26, true) + data.getUint16(local + 28, true);
-    const image = new File([await inflate(new Uint8Array(data.buffer, start, packed), method, size)], name.split("/").at(-1));
+    const parts = await inflate(new Uint8Array(data.buffer, start, packed), method, size);
+    if (crc32(parts) !== crc) throw new Refused(text("zip_damaged"));
+    const image = new File(parts, name.split("/").at(-1));
     image.path = name;
     files.push(image);
   }
   return files;
 }
 
-// The declared size is a promise: reading stops where a file grows beyond it.
+function crc32(parts) {
+  let crc = -1;
+  for (const part of parts) for (let i = 0; i < part.length; i++) crc = CRC[(crc ^ part[i]) & 255] ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
+
+// The parts of a file. The declared size is a promise: reading stops where a file grows beyond it.
 async function inflate(packed, method, size) {
   if (method === 0 && packed.length !== size) throw new Refused(text("zip_damaged"));
-  if (method === 0) return packed;
+  if (method === 0) return [packed];
   if (method !== 8) throw new Refused(text("zip_unknown"));
   const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
   const parts = [];
-  for (let count = 0; ; ) {
+  let count = 0;
+  for (;;) {
     const { done, value } = await reader.read();
-    if (done) return new Blob(parts);
+    if (done) break;
     count += value.length;
-    if (count > size) throw new Refused(text("zip_damaged"));
+    if (count > size) break;
     parts.push(value);
   }
+  if (count !== size) throw new Refused(text("zip_damaged"));
+  return parts;
 }

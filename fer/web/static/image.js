@@ -192,10 +192,11 @@ export class ImageTab {
   async copyCommand() {
     // Escaped for curl, to which a quote would end the name and a comma begin another file; then for the shell.
     const name = this.name.replace(/["\\]/g, String.raw`\$&`).replaceAll("'", String.raw`'\''`);
-    const command = `curl -F 'image=@"${name}"' ${location.origin}/predict`;
+    const token = this.about.protected ? ` -H "Authorization: Bearer $TOKEN"` : ""; // which this page does not know
+    const command = `curl${token} -F 'image=@"${name}"' ${location.origin}/predict`;
     try {
       await navigator.clipboard.writeText(command);
-      say(this.panel, text("copied"));
+      say(this.panel, text(token ? "copied_token" : "copied"));
     } catch {
       say(this.panel, command); // no permission, or not over https
     }
