@@ -37,7 +37,14 @@ def test_both_results_of_each_face_are_shown(two_models, width):
             assert title.startswith("fer2013-fast: ")
             assert face["compared"]["label"] in title
             assert f"{100 * face['compared']['confidence']:.0f} %" in title
-        assert page.locator("#image .face").nth(0).locator("dl").count() == 2
+        first, second = (
+            one.locator("dt").all_inner_texts() for one in page.locator("#image .face >> nth=0 >> dl").all()
+        )
+        assert first == second  # in one order, which the files need not have
+        first, second = (
+            one.bounding_box() for one in page.locator("#image .face >> nth=0 >> .bar:nth-of-type(1)").all()
+        )
+        assert first["width"] == second["width"]
         if not page.is_visible("#image .result table"):  # folded on a phone
             page.click("#image summary")
         heads = page.locator("#image .result th").all_inner_texts()

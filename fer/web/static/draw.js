@@ -114,8 +114,15 @@ export function drawBars(container, faces, second = "") {
     fillBars(list, face);
     if (!face.compared) return;
     section.querySelector("h3").textContent = `${second}: ${titleOf(face.compared)}`;
-    fillBars(other, face.compared);
+    fillBars(other, inOrderOf(face));
   });
+}
+
+// What the second model says, with the labels that both know in the order of the first.
+function inOrderOf({ probabilities, compared }) {
+  const shared = Object.keys(probabilities).filter((label) => label in compared.probabilities);
+  const first = Object.fromEntries(shared.map((label) => [label, compared.probabilities[label]]));
+  return { ...compared, probabilities: { ...first, ...compared.probabilities } };
 }
 
 function fillBars(list, { label: winner, probabilities }) {
@@ -132,7 +139,7 @@ function newFace(name, face) {
   section.className = "face";
   section.dataset.name = name;
   section.append(document.createElement("h2"), newBars(face));
-  if (face.compared) section.append(document.createElement("h3"), newBars(face.compared));
+  if (face.compared) section.append(document.createElement("h3"), newBars(inOrderOf(face)));
   return section;
 }
 

@@ -177,8 +177,8 @@ export class ImageTab {
       const result = await this.predict(file);
       faces.textContent = result.faces.length;
       const [face] = result.faces;
-      words.textContent = face ? titleOf(face) : "";
-      if (this.second) line.insertCell().textContent = face ? titleOf(face.compared) : "";
+      words.textContent = face ? together(titleOf(face)) : "";
+      if (this.second) line.insertCell().textContent = face ? together(titleOf(face.compared)) : "";
       drawThumbnail(find(thumbnail, "canvas"), await createImageBitmap(file).catch(() => null));
       return { name, result };
     } catch (error) {
@@ -205,6 +205,8 @@ export class ImageTab {
 
 const json = (content) => new Blob([JSON.stringify(content, null, 1)], { type: "application/json" });
 
+const together = (title) => title.replace(" %", "\u00a0%"); // in a narrow column
+
 function drawThumbnail(canvas, image) {
   if (!image) return;
   const scale = THUMBNAIL / Math.max(image.width, image.height);
@@ -219,6 +221,7 @@ function row(face, index) {
   const second = face.compared ? says(face.compared) : [];
   const cells = [nameOf(face, index), ...says(face), ...second, face.x, face.y, face.width, face.height];
   for (const cell of cells) line.insertCell().textContent = cell;
+  if (face.compared) line.cells[3].className = "words";
   return line;
 }
 
@@ -226,7 +229,9 @@ function row(face, index) {
 function addColumns(panel, first, second) {
   const heading = (words) => Object.assign(document.createElement("th"), { scope: "col", textContent: words });
   find(panel, ".result thead th:nth-child(2)").textContent = first;
-  find(panel, ".result thead th:nth-child(3)").after(heading(second), heading(text("confidence")));
+  const label = heading(second);
+  label.className = "words";
+  find(panel, ".result thead th:nth-child(3)").after(label, heading(text("confidence")));
   find(panel, ".many thead th:last-child").textContent = `${text("largest_face")}, ${first}`;
   find(panel, ".many thead tr").append(heading(second));
 }
