@@ -18,6 +18,7 @@ from fer.web.slots import name_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LINGER = 5.0  # seconds in which the rest of a message arrives that is refused
 MOST_PONGS = 2  # times that pongs are added to what waits to be read; a client may send pings for ever
 
 
@@ -116,13 +117,33 @@ class LimitedProtocol(Watched, H11Protocol):
 
 
 class LimitedSocket(Watched, WebSocketsSansIOProtocol):
-    """uvicorn's protocol of WebSockets; pings of a client that does not read are left without an answer."""
+    """uvicorn's protocol of WebSockets, with two differences.
 
+    Pings of a client that does not read are left without an answer. A message that is too large is read for a while: to
+    close in the midst of it would reset the connection, and the client would not learn why.
+    """
+
+    _drains = False
     _pongs = 0  # times that some were added since the client last read all
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._pongs = 0
+
+    def data_received(self, data: bytes) -> None:
+        if not self._drains:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.transport.can_write_eof():  # not with TLS
+            self.transport.write_eof()
+        self.close_sent = self._drains = True
+        self.transport.resume_reading()
+        self.loop.call_later(LINGER, self.transport.close)
 
     def handle_ping(self) -> None:
         if self.writable.is_set() or self._pongs < MOST_PONGS:
