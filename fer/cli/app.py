@@ -134,7 +134,7 @@ def main(args):
 
 def serve(args, app, limits, place) -> None:
     """Runs uvicorn on a socket until a signal ends it."""
-    from fer.web import security, server
+    from fer.web import protocol, security, server
 
     config = server.uvicorn_config(
         app, limits, certificate=args.certificate, key=args.key, proxies=tuple(args.trusted_proxy)
@@ -146,7 +146,7 @@ def serve(args, app, limits, place) -> None:
         print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
         if args.host not in security.LOOPBACK and args.token is None and args.token_file is None:
             logger.warning("everyone who reaches this address can use the page; --token-file asks for a token")
-        page.run(sockets=[place])
+        page.run(sockets=[protocol.Listener(place, limits, tuple(args.trusted_proxy))])
 
 
 def model_names(paths: list[str]) -> list[str]:

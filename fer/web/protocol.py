@@ -3,10 +3,12 @@ or that are too many.
 
 uvicorn's own limits do another job: `limit_concurrency` answers 503 to complete requests, and the keep-alive timeout
 begins after a response and ends with the next byte. None closes a connection that sends half a head, or nothing at all.
+And uvicorn learns of a connection after the handshake of TLS, for which asyncio waits a minute: our socket counts them.
 """
 
 import asyncio
 import ipaddress
+import socket
 from typing import Any
 
 import h11
@@ -18,8 +20,37 @@ from fer.web.slots import name_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LOOP = "asyncio:SelectorEventLoop"  # for uvicorn
 LINGER = 5.0  # seconds in which the rest of a message arrives that is refused
 MOST_PONGS = 2  # times that pongs are added to what waits to be read; a client may send pings for ever
+
+
+class Listener(socket.socket):
+    """A listening socket that turns clients with too many connections away. It needs `LOOP`: others do not ask it.
+
+    Args:
+        place: the socket, which is of no use any more.
+        limits: those of the server.
+        proxies: networks whose connections are not counted per client, for they carry many clients.
+    """
+
+    def __init__(self, place: socket.socket, limits: Limits, proxies: tuple[Network, ...] = ()):
+        super().__init__(place.family, place.type, place.proto, fileno=place.detach())
+        self._limits, self._proxies = limits, proxies
+        self._held: list[tuple[str, socket.socket]] = []  # by client; closed ones go with the next that comes
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection and its address; raises ConnectionAbortedError for one too many, as asyncio expects."""
+        connection, address = super().accept()
+        name = name_of(address[0])
+        self._held = [(other, one) for other, one in self._held if one.fileno() != -1]
+        alone = not is_within(address[0], self._proxies)
+        own = sum(other == name for other, _ in self._held) if alone else 0
+        if len(self._held) >= self._limits.connections or own >= self._limits.connections_per_client:
+            connection.close()
+            raise ConnectionAbortedError
+        self._held.append((name, connection))
+        return connection, address
 
 
 class Watched:
@@ -27,19 +58,16 @@ class Watched:
 
     Attributes:
         limits: those of the server.
-        name: under which the client's connections are counted.
     """
 
     limits = Limits()
-    name = ""
     _stall: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Of asyncio.Protocol, as the methods below."""
+        super().connection_made(transport)  # type: ignore[misc]
         # Tells of every byte that waits: by default of 64 kB, and a connection closes only after it has sent all.
         transport.set_write_buffer_limits(high=1, low=0)
-        super().connection_made(transport)  # type: ignore[misc]
-        self.name = name_of(self.client[0]) if self.client else ""  # type: ignore[attr-defined]
 
     def pause_writing(self) -> None:
         super().pause_writing()  # type: ignore[misc]
@@ -61,22 +89,14 @@ class Watched:
 
 
 class LimitedProtocol(Watched, H11Protocol):
-    """uvicorn's protocol with the limits on connections, request heads and unread bodies; see `limited_protocols`.
+    """uvicorn's protocol with the limits on request heads and on bodies that nobody waits for."""
 
-    Attributes:
-        proxies: networks whose connections are not counted per client, for they carry many clients.
-    """
-
-    proxies: tuple[Network, ...] = ()
     _timer: asyncio.TimerHandle | None = None
     _awaited = 0.0  # seconds that the timer was given
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.limits.connections or self._is_one_too_many():
-            transport.abort()
-        else:
-            self._watch()
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -89,12 +109,6 @@ class LimitedProtocol(Watched, H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop()
-
-    def _is_one_too_many(self) -> bool:
-        if is_within(self.client[0] if self.client else "", self.proxies):
-            return False
-        names = (getattr(one, "name", None) for one in self.connections)
-        return sum(name == self.name for name in names) > self.limits.connections_per_client
 
     def _watch(self) -> None:
         """Sets the timer for what the client still owes: a head, or the rest of a body that is answered already."""
@@ -153,12 +167,10 @@ class LimitedSocket(Watched, WebSocketsSansIOProtocol):
             self.conn.data_to_send()  # drops them
 
 
-def limited_protocols(
-    limits: Limits, proxies: tuple[Network, ...] = ()
-) -> tuple[type[LimitedProtocol], type[LimitedSocket]]:
+def limited_protocols(limits: Limits) -> tuple[type[LimitedProtocol], type[LimitedSocket]]:
     """The protocol classes for uvicorn, which makes one object for each connection, and another for its WebSocket."""
     return (
-        type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "proxies": proxies}),
+        type("LimitedProtocol", (LimitedProtocol,), {"limits": limits}),
         type("LimitedSocket", (LimitedSocket,), {"limits": limits}),
     )
 

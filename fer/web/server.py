@@ -24,7 +24,7 @@ from fer.web import corrections, images, problems, videos, webcam
 from fer.web.auth import TokenMiddleware
 from fer.web.limits import Limits
 from fer.web.observe import AccessLog, Metrics, Observer, is_no_prank
-from fer.web.protocol import Network, limited_protocols
+from fer.web.protocol import LOOP, Network, limited_protocols
 from fer.web.security import LOOPBACK, SecurityMiddleware
 from fer.web.state import State
 from fer.web.strings import STATIC, Strings, fill, read_strings
@@ -193,10 +193,11 @@ def uvicorn_config(
         proxies: networks of trusted proxies, whose X-Forwarded-For and X-Forwarded-Proto are read.
     """
     limits = limits or Limits()
-    http, socket = limited_protocols(limits, proxies)
+    http, socket = limited_protocols(limits)
     logging.getLogger("uvicorn.error").addFilter(is_no_prank)
     return uvicorn.Config(
         app,
+        loop=LOOP,
         http=http,  # on h11, which refuses headers beyond the size below
         ws=socket,
         ws_per_message_deflate=False,  # which turns 2 kB into 2 MB, and saves nothing with JPEG

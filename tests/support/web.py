@@ -29,7 +29,7 @@ from fer.core.images import InputSpec
 from fer.inference.haar import Haar
 from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
-from fer.web import security, server
+from fer.web import protocol, security, server
 from fer.web.limits import Limits
 
 BOX = ("x", "y", "width", "height")
@@ -74,17 +74,21 @@ def split(options: dict) -> tuple[Limits, dict]:
 
 
 @contextmanager
-def listening(*, detector: Callable = Haar, proxies=(), **options) -> Iterator[tuple[str, int]]:
+def listening(
+    *, detector: Callable = Haar, proxies=(), certificate=None, key=None, **options
+) -> Iterator[tuple[str, int]]:
     """Such a page served by uvicorn from a thread, for clients that misbehave on the wire; gives host and port."""
     limits, others = split(options)
     app = application(detector=detector, limits=limits, **others)
     with socket.create_server(("127.0.0.1", 0)) as place:
-        web = uvicorn.Server(server.uvicorn_config(app, limits, proxies=proxies))
-        thread = threading.Thread(target=web.run, kwargs={"sockets": [place]})
+        config = server.uvicorn_config(app, limits, proxies=proxies, certificate=certificate, key=key)
+        web = uvicorn.Server(config)
+        address = place.getsockname()
+        thread = threading.Thread(target=web.run, kwargs={"sockets": [protocol.Listener(place, limits, proxies)]})
         thread.start()
         try:
             wait(lambda: web.started)
-            yield place.getsockname()
+            yield address
         finally:
             web.should_exit = True
             thread.join(20)

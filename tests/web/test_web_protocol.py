@@ -1,9 +1,11 @@
 """Connections that never finish a request, whose client reads nothing, or that are too many."""
 
-import asyncio
 import contextlib
 import http.client
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 
 import numpy as np
@@ -13,9 +15,8 @@ pytest.importorskip("support.web", reason="requirements-app.txt is not installed
 
 from support import web
 from support.web import HEAD, encode, http_get, said, wait
-from uvicorn.server import ServerState
 
-from fer.web import protocol, server
+from fer.web import protocol
 from fer.web.limits import Limits
 
 pytestmark = pytest.mark.slow
@@ -137,34 +138,53 @@ def test_messages_are_not_unpacked():
         assert b"Extensions" not in head
 
 
-def test_connections_of_one_ipv6_network_are_one_clients():
-    class Transport:
-        aborted = False
+def test_connections_of_one_ipv6_network_are_one_clients(monkeypatch):
+    ends = [socket.socketpair() for _ in range(6)]
+    hosts = iter(["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1", "2001:db8::4", "2001:db8::5"])
+    coming = iter(ends)
+    monkeypatch.setattr(socket.socket, "accept", lambda _: (next(coming)[0], (next(hosts), 1, 0, 0)))
 
-        def __init__(self, host):
-            self.host = host
+    def accepted():
+        try:
+            return listener.accept()[0]
+        except ConnectionAbortedError:
+            return None
 
-        def get_extra_info(self, name):
-            return {"peername": (self.host, 1)}.get(name)
+    with socket.socket() as place, protocol.Listener(place, Limits(connections_per_client=2)) as listener:
+        first, second, third, other = (accepted() for _ in range(4))
+        assert (first, second, third, other) == (ends[0][0], ends[1][0], None, ends[3][0])
+        assert accepted() is None
+        first.close()
+        assert accepted() is ends[5][0]
+    for pair in ends:
+        for end in pair:
+            end.close()
 
-        def set_write_buffer_limits(self, high, low):
-            pass
 
-        def abort(self):
-            self.aborted = True
+def test_connections_before_the_handshake_of_tls_count(tmp_path):
+    """uvicorn does not know them; a thousand took all of a server's files, for as long as a client liked."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl makes the certificate")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    with web.listening(connections_per_client=4, certificate=str(certificate), key=str(key)) as place:
+        silent = [socket.create_connection(place, 20) for _ in range(4)]
+        with socket.create_connection(place, 20) as fifth:
+            assert fifth.recv(1) == b""
+        for wires in silent:
+            wires.close()
+        context = ssl.create_default_context(cafile=str(certificate))
 
-        def close(self):
-            pass
+        def get():
+            connection = http.client.HTTPSConnection("localhost", place[1], timeout=20, context=context)
+            try:
+                connection.request("GET", "/docs-static/swagger-ui-bundle.js")
+                return len(connection.getresponse().read())
+            except OSError:
+                return 0
+            finally:
+                connection.close()
 
-    async def connect(hosts):
-        limits = Limits(connections_per_client=2)
-        config = server.uvicorn_config(web.application(limits=limits), limits)
-        config.load()
-        state = ServerState()
-        transports = [Transport(host) for host in hosts]
-        for transport in transports:
-            config.http_protocol_class(config=config, server_state=state, app_state={}).connection_made(transport)
-        return [transport.aborted for transport in transports]
-
-    hosts = ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1"]
-    assert asyncio.run(connect(hosts)) == [False, False, True, False]
+        assert wait(get) > 10**6
