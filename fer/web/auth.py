@@ -54,6 +54,11 @@ class TokenMiddleware:
         if scope["type"] not in ("http", "websocket") or scope["path"] in PUBLIC_PATHS:
             await self.app(scope, receive, send)
             return
+        if scope["path"] == "/logout" and scope["type"] == "http" and scope["method"] == "POST":
+            response: Response = RedirectResponse("/login", 303)
+            response.delete_cookie(COOKIE)
+            await response(scope, receive, send)
+            return
         client, headers = client_of(HTTPConnection(scope)), Headers(scope=scope)
         is_login = scope["path"] == "/login" and scope["type"] == "http"
         token = _bearer(headers)

@@ -88,6 +88,16 @@ def test_person_gets_a_cookie(client):
         assert socket.receive_json()["faces"] is not None
 
 
+def test_logging_out_takes_the_cookie_away(client):
+    log_in(client)
+    assert client.post("/logout", headers={"Origin": "http://evil.example"}).status_code == 403
+    assert client.get("/logout").status_code == 404  # a link of another page must not log out
+    assert client.get("/cameras").status_code == 200
+    answer = client.post("/logout", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert client.get("/cameras").status_code == 401
+
+
 def test_cookie_is_secure_over_https():
     with connect(token=TOKEN) as client:
         client.base_url = "https://localhost"
