@@ -1,5 +1,5 @@
 # The web page: docs/deployment.md. The build takes the tested versions of constraints.txt.
-FROM python:3.11-slim
+FROM python:3.11-slim-bookworm
 
 # OpenCV's wheels need these two; the slim image lacks them.
 RUN apt-get update \

@@ -20,6 +20,8 @@ COOKIE = "fer_session"
 COOKIE_DAYS = 30
 SHORTEST_TOKEN = 16  # characters
 FORM_BYTES = 10_000
+# Under "no-referrer", which other responses have, browsers send a form with "Origin: null".
+FORM_HEADERS = {"Referrer-Policy": "same-origin"}
 BUSY = 'id="busy" class="problem" role="alert" hidden'  # in login.html
 
 
@@ -88,8 +90,7 @@ class TokenMiddleware:
 
     async def _login(self, request: Request, client: str) -> Response:
         if request.method in ("GET", "HEAD"):
-            # Under "no-referrer", which other responses have, browsers send a form with "Origin: null".
-            return HTMLResponse(self.page, headers={"Referrer-Policy": "same-origin"})
+            return HTMLResponse(self.page, headers=FORM_HEADERS)
         if request.method != "POST":
             return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": "GET, HEAD, POST"})
         body = b""
@@ -102,7 +103,8 @@ class TokenMiddleware:
             try:
                 self.failures.take(client)
             except HTTPException as error:  # a person sees a page
-                return HTMLResponse(self.page.replace(BUSY, BUSY.removesuffix(" hidden")), 429, error.headers)
+                page = self.page.replace(BUSY, BUSY.removesuffix(" hidden"))
+                return HTMLResponse(page, 429, {**FORM_HEADERS, **(error.headers or {})})
             return RedirectResponse("/login#wrong", 303)
         response = RedirectResponse("/", 303)
         response.set_cookie(

@@ -73,6 +73,8 @@ def create_router(state: State, folder: Path) -> APIRouter:
         height: Annotated[int, Form(ge=CROPPED_LEAST)],
     ) -> Kept:
         nonlocal kept
+        if len(await request.form()) < len((await request.form()).multi_items()):
+            refuse(422, "a field came twice")
         if label not in labels:
             refuse(422, f"the labels are {', '.join(labels)}")
         if max(width, height) > LARGEST_RATIO * min(width, height):

@@ -131,10 +131,11 @@ class LimitedProtocol(Watched, H11Protocol):
 
 
 class LimitedSocket(Watched, WebSocketsSansIOProtocol):
-    """uvicorn's protocol of WebSockets, with two differences.
+    """uvicorn's protocol of WebSockets, with three differences.
 
     Pings of a client that does not read are left without an answer. A message that is too large is read for a while: to
-    close in the midst of it would reset the connection, and the client would not learn why.
+    close in the midst of it would reset the connection, and the client would not learn why. A request for a WebSocket
+    that `websockets` cannot read gets 400; uvicorn waits for its rest for ever.
     """
 
     _drains = False
@@ -145,8 +146,12 @@ class LimitedSocket(Watched, WebSocketsSansIOProtocol):
         self._pongs = 0
 
     def data_received(self, data: bytes) -> None:
-        if not self._drains:
-            super().data_received(data)
+        if self._drains:
+            return
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.transport.close()
 
     def handle_parser_exception(self) -> None:
         assert self.conn.close_sent is not None

@@ -61,7 +61,7 @@ def test_login_form(tmp_path, light_four_block):
         browsing.status(page, "image", "$TOKEN")  # the command itself: this page may not write to the clipboard
         assert 'curl -H "Authorization: Bearer $TOKEN" -F' in page.inner_text("#image .status")
         assert token not in page.content()
-        page.click("#leave button")
+        page.click("#leave")
         page.wait_for_url("**/login")
         page.goto(site.address)
         assert page.url == f"{site.address}/login"

@@ -130,6 +130,7 @@ def test_guessing_is_slowed_down():
         answer = log_in(client, "wrong")
         assert answer.status_code == 429
         assert re.search(r'id="busy" class="problem" role="alert">Too many', answer.text)
+        assert answer.headers["referrer-policy"] == "same-origin"  # or browsers send its form with "Origin: null"
         assert 'role="alert" hidden' in client.get("/login").text
         assert int(answer.headers["retry-after"]) > 0
         assert client.get("/cameras", headers={"Authorization": "Bearer wrong"}).status_code == 429

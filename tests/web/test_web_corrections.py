@@ -82,6 +82,8 @@ def test_without_the_flag_there_is_no_such_route(image):
         ({"label": "/etc"}, 422),
         ({"label": "happy/.."}, 422),
         ({"label": "happy\0"}, 422),
+        ({"consent": ["no", "yes"]}, 422),
+        ({"label": ["happy", "sad"]}, 422),
         ({"x": -1}, 422),
         ({"width": 0}, 422),
         ({"width": 15}, 422),  # no face

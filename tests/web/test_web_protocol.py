@@ -127,6 +127,16 @@ def test_pings_without_end_are_not_kept(monkeypatch):
         assert most <= (protocol.MOST_PONGS + 1) * 2**18  # what asyncio reads at once
 
 
+@pytest.mark.parametrize(
+    "head", [UPGRADE.replace(b"\r\n\r\n", more + b"\r\n\r\n") for more in (b"\r\nContent-Length: 5", b"\r\nX: y" * 200)]
+)
+def test_websockets_that_cannot_be_read_are_refused(head):
+    with web.listening() as place, socket.create_connection(place, 20) as wires:
+        wires.sendall(head)
+        assert wires.recv(1000).startswith(b"HTTP/1.1 400")
+        assert wires.recv(1000) == b""
+
+
 def test_messages_are_not_unpacked():
     """Two megabytes of zeros are two kilobytes when they are packed, and 256 kB arrive at once."""
     with web.listening() as place, socket.create_connection(place, 20) as wires:

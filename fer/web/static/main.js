@@ -57,7 +57,9 @@ find(document, "#model").textContent = about.compared
   ? text("two_models", { first: described(about), second: alike ? about.compared.model : described(about.compared) })
   : described(about);
 show(find(document, "#collects"), about.collects);
-show(find(document, "#leave"), about.protected);
+const leave = find(document, "#leave");
+show(leave, about.protected);
+leave.addEventListener("click", () => fetch("/logout", { method: "POST" }).then(() => location.assign("/login")));
 find(document, "#keep").textContent = text("data_video", { count: Math.round(about.limits.video_keep_seconds / 60) });
 if (!cameras.length) {
   show(find(document, "#tab-camera"), false);
