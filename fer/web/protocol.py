@@ -104,7 +104,8 @@ class LimitedProtocol(Watched, H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._watch()
+        if self.conn.their_state is h11.SEND_BODY:  # else the keep-alive timer runs
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -42,7 +42,7 @@ def test_every_word_is_translated(translated, page_video):
         own = {*FER2013, "desk", page.inner_text("#model"), "a.jpg", "b.jpg"}
 
         def check(tab):
-            texts = [re.sub(r" \d+ %$", "", text) for text in page.evaluate(TEXTS)]  # the labels are the model's
+            texts = [re.sub(r" \d+\s%$", "", text) for text in page.evaluate(TEXTS)]  # the labels are the model's
             unmarked = [text for text in texts if "⟦" not in text and text not in own]
             assert not unmarked, (tab, unmarked)
 
