@@ -215,7 +215,7 @@ class VideoJobs:
             job.upload.unlink(missing_ok=True)
             job.touched = time.monotonic()
             job.state = state
-            if state != "done":
+            if state != "done" or job.cancelled:  # at this very moment: then it was not removed
                 shutil.rmtree(job.folder, ignore_errors=True)
 
     def _label(self, job: Job) -> None:

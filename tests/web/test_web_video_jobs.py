@@ -178,6 +178,20 @@ def test_waiting_video_can_be_deleted(temporary, short):
         assert {path.parent.name for path in kept(temporary) if path.is_file()} == {first.rpartition("/")[2]}
 
 
+def test_video_can_be_deleted_at_the_last_moment(temporary, short, monkeypatch):
+    unlink = Path.unlink
+
+    def late(path, **options):
+        if path.name == "upload":
+            assert client.delete(f"/videos/{path.parent.name}").status_code == 204
+        unlink(path, **options)
+
+    with connect() as client:
+        monkeypatch.setattr(Path, "unlink", late)
+        send(client, short)
+        wait(lambda: not kept(temporary))
+
+
 def test_abandoned_video_is_deleted(temporary, short):
     with connect(video_keep_seconds=0.5) as client:
         place = send(client, short)
