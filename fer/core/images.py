@@ -6,8 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer.core.decoding import SUFFIXES, decode, from_pillow, is_image_file
+from fer.core.decoding import decode, from_pillow
 from fer.core.errors import FerError
+from fer.core.formats import SUFFIXES, is_image_file
 
 __all__ = ["SUFFIXES", "InputSpec", "decode", "encode", "from_pillow", "is_image_file", "prepare", "read"]
 

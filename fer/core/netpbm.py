@@ -5,8 +5,8 @@ import re
 import numpy as np
 
 from fer.core.errors import FerError
+from fer.core.formats import HEAD
 
-HEAD = 4096  # bytes in which the header must end
 MOST_PIXELS = 2**27  # of an image, as `fer/__init__.py` tells OpenCV
 _RAW = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\r\n]*[\r\n])+(\d{1,9})" + rb"\s")
 _OPENCV_SCALES = (255, 65535)  # values that mean white where OpenCV takes them as they stand

@@ -19,8 +19,9 @@ from av.format import Flags
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 
-from fer.core.decoding import HEAD, compose, image_format
+from fer.core.decoding import compose
 from fer.core.errors import FerError
+from fer.core.formats import HEAD, image_format
 from fer.inference.faces import check_size
 from fer.video.cropping import NONE, stated_crop
 from fer.video.frames import MAX_FPS, USUAL_FPS, Frame, FrameSource

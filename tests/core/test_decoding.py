@@ -14,7 +14,8 @@ from PIL import Image
 from support.image_files import COLOUR_SUFFIXES, LOSSY, encode, exif, jpeg_segment, png, with_thumbnail
 
 from fer import FerError
-from fer.core.decoding import compose, decode, from_pillow, image_format, is_image_file, to_8_bits, turn_upright
+from fer.core.decoding import compose, decode, from_pillow, to_8_bits, turn_upright
+from fer.core.formats import image_format, is_image_file
 from fer.core.images import read
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 from support.image_files import encode, exif, tiff
 
 from fer import FerError
-from fer.core.decoding import decode, image_format
+from fer.core.decoding import decode
+from fer.core.formats import image_format
 from fer.core.tiff_header import front
 
 
