@@ -13,7 +13,7 @@ from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
 from fer.models.classifier import BATCH_SIZE, Classifier
 
-RANGES = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}  # pixel ranges that networks are trained on
+RANGES = ("0,1", "-1,1", "0,255")  # pixel ranges that most networks are trained on
 # Modes of `preprocess_input` of `keras.applications`: factors and shifts of the channels, and their order.
 MODES = {
     "caffe": ((1.0, 1.0, 1.0), (-103.939, -116.779, -123.68), "bgr"),
@@ -36,7 +36,7 @@ class Candidate:
 
     Attributes:
         order: key of `labels.ORDERS`.
-        range: key of `RANGES`.
+        range: see `scaling`.
         colours: one of `COLOURS`; None for a grey network.
         score: mean recall over the labels of the images, 0 to 1.
     """
@@ -228,7 +228,7 @@ def rank_candidates(
     Args:
         network: its k outputs limit the possible orders.
         data: labelled images, prepared for it.
-        range: the key of `RANGES` to try; None tries all.
+        range: the one to try, see `scaling`; None tries all `RANGES`.
         colours: the one of `COLOURS` to try, for a network of three channels; None tries both.
 
     Returns:
@@ -249,7 +249,7 @@ def rank_candidates(
     for colour in ([colours] if colours else COLOURS) if data.images.shape[3] == 3 else (None,):
         for tried in [range] if range else RANGES:
             images = pixels[..., ::-1] if colour == "rgb" else pixels
-            y_pred = _predict(network, images, RANGES[tried])
+            y_pred = _predict(network, images, *scaling(tried, images.shape[3]))
             counts = np.zeros((len(data.labels), k))
             np.add.at(counts, (y_true, y_pred), 1)
             present = np.flatnonzero(counts.any(axis=1))
@@ -272,10 +272,10 @@ def is_clear(candidates: list[Candidate], n_images: int) -> bool:
     return lead(candidates) >= max(MIN_LEAD, 1 / np.sqrt(n_images))
 
 
-def _predict(network: keras.Model, images: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
-    low, high = limits
+def _predict(network: keras.Model, images: np.ndarray, factors, shifts) -> np.ndarray:
+    factors, shifts = np.asarray(factors, np.float32), np.asarray(shifts, np.float32)
     parts = []
     for i in range(0, len(images), BATCH_SIZE):
-        scaled = images[i : i + BATCH_SIZE].astype(np.float32) * ((high - low) / 255) + low
+        scaled = images[i : i + BATCH_SIZE].astype(np.float32) * factors + shifts
         parts.append(network.predict_on_batch(scaled).argmax(axis=1))
     return np.concatenate(parts)

@@ -319,6 +319,13 @@ def test_what_is_known_is_not_guessed():
     assert len(convert.rank_candidates(model, data)) == len(candidates) * len(convert.RANGES) * len(convert.COLOURS)
 
 
+@pytest.mark.parametrize("range", ["-0.5,0.5", "caffe"])
+def test_a_range_that_is_not_guessed_may_be_given(range):
+    model, data = knowing(labels.FER2013, (0, 1), channels=3)
+    candidates = convert.rank_candidates(model, data, range=range)
+    assert {one.range for one in candidates} == {range}
+
+
 def test_a_sample_holds_images_of_all(monkeypatch):
     _, data = knowing(labels.FER2013, (0, 1))
     monkeypatch.setattr(convert, "SAMPLE", 50)
