@@ -15,6 +15,7 @@ from fer.models.classifier import Classifier
 from fer.models.device import JIT_COMPILE, dtype_policy
 from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
+from fer.training.batch_norm import fused
 from fer.training.batches import ALONE, Accuracy, Batches, validation_data
 from fer.training.callbacks import AveragedWeights, Interrupt, Phases, Reseed
 from fer.training.compile import loss, optimizer
@@ -84,7 +85,7 @@ def fit(
     dtype = dtype_policy(config.precision)
     _check(train, validation, recipe)
     keras.utils.set_random_seed(config.seed)
-    network = build(recipe, train.labels, dtype, any_size=bool(recipe.progressive_sizes))
+    network = fused(build(recipe, train.labels, dtype, any_size=bool(recipe.progressive_sizes)))
     if init is not None:
         weight_transfer.transfer(init, network, train.labels)
     softened, online = train, bool(teachers) and not recipe.teacher_once
