@@ -7,7 +7,8 @@
 Each part runs in turn for several rounds; the ratios are medians over the rounds, because on a shared machine only
 figures of the same minute compare. "batches alone" is the processor's share of the work for a GPU, which augments by
 itself: it gathers the images of a batch from as many as FER2013 has, and applies mixup if the recipe has it. The
-networks train without averaged weights and without teachers. The baseline of the input path is Keras' old
+networks train without averaged weights and without teachers. "Keras' batch norm" is the network alone without the fused
+layers of `fer.training.batch_norm`, which TensorFlow gets. The baseline of the input path is Keras' old
 ImageDataGenerator (rescale, shear, zoom, flip), which Keras 3 still ships under a legacy name.
 """
 
@@ -64,9 +65,11 @@ def main():
     figures = {
         "share_of_network": median_ratio(rounds, "together", "network alone"),
         "times_image_data_generator": median_ratio(rounds, "input alone", "ImageDataGenerator"),
+        "times_keras_batch_norm": median_ratio(rounds, "network alone", "Keras' batch norm"),
     }
     print(f"together / network alone        {figures['share_of_network']:.3f}")
     print(f"input alone / ImageDataGenerator {figures['times_image_data_generator']:.2f}")
+    print(f"network alone / with Keras' batch norm {figures['times_keras_batch_norm']:.2f}")
     if args.json:
         about = {"device": hardware, "dtype": dtype, "recipe": args.recipe, "cache": args.cache, "rounds": rounds}
         Path(args.json).write_text(json.dumps(figures | about, indent=1))
@@ -89,6 +92,7 @@ def prepare(recipe, dtype, cache):
     from fer.models.device import JIT_COMPILE
     from fer.training import compile, fit
     from fer.training.augmentation import Augmentation
+    from fer.training.batch_norm import fused
     from fer.training.batches import Batches
 
     rng = np.random.default_rng(0)
@@ -119,8 +123,9 @@ def prepare(recipe, dtype, cache):
     augment.jit_compile = JIT_COMPILE
     assert recipe.augments != np.allclose(augment.predict_on_batch(batches[0][0]), batches[0][0])
 
-    def trainable(augmented):
+    def trainable(augmented, unfused=False):
         network = fit.build(recipe, labels.FER2013, dtype)
+        network = network if unfused else fused(network)
         layers = [Augmentation.from_recipe(recipe, seed=0), network] if augmented else [network]
         model = keras.Sequential([keras.Input(images.shape[1:]), *layers])
         steps = 10_000  # of the schedule; any number does
@@ -130,6 +135,7 @@ def prepare(recipe, dtype, cache):
         return model
 
     network, together = trainable(augmented=False), trainable(augmented=True)
+    unfused = trainable(augmented=False, unfused=True)
     fixed = [np.ascontiguousarray(part) for part in batches[0]]
 
     class Fixed(keras.utils.PyDataset):
@@ -166,6 +172,7 @@ def prepare(recipe, dtype, cache):
         "batches alone": lambda seconds: repeat(gathering, len(many) * many.batch_size, seconds),
         "input alone": lambda seconds: repeat(augmenting, len(batches) * batches.batch_size, seconds),
         "network alone": fitting(network, Fixed()),
+        "Keras' batch norm": fitting(unfused, Fixed()),
         "together": fitting(together, batches),
     }
 
