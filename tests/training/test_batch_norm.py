@@ -1,12 +1,14 @@
+"""The fused batch norm computes what the layer of Keras computes, and stays out of model files."""
+
 import keras
 import numpy as np
 import pytest
+from support import tiny
 
 from fer.core.images import InputSpec
 from fer.models import networks
 from fer.models.classifier import Classifier
 from fer.training.batch_norm import FusedBatchNormalization, fused
-from tests.support import tiny
 
 ONLY_TENSORFLOW = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="one operation of TensorFlow")
 SHAPE = (6, 5, 4, 3)
