@@ -27,15 +27,17 @@ def commands(folder, *words):
 @pytest.mark.parametrize(("mode", "trainings"), [((), 14), (("single",), 3), (("gpu",), 8)])
 def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = [words[1:] for words in commands(tmp_path, *mode) if words[0] == "train.py"]
-    assert len(found) == trainings
-    made = set()
-    for words in found:
-        config = resolve(train.parse_args(words))
-        needed = {config.init, *config.teacher} - {None}
-        assert {name for name in needed if name.endswith(".keras")} <= made, shlex.join(words)  # by an earlier command
-        made.add(config.output)
-    assert len(made) == trainings
+    trained, exported = set(), set()
+    for program, *words in commands(tmp_path, *mode):
+        if program == "export_model.py":
+            exported.add(words[words.index("--output") + 1])
+        if program == "train.py":
+            config = resolve(train.parse_args(words))
+            needed = {config.init, *config.teacher} - {None}
+            made = trained | exported  # by earlier commands
+            assert {name for name in needed if name.endswith(".keras")} <= made, shlex.join(words)
+            trained.add(config.output)
+    assert len(trained) == trainings
 
 
 def test_an_unknown_part_is_refused(tmp_path):
