@@ -325,7 +325,11 @@ RECIPES: dict[str, Recipe] = {
             SLIM,
             name="ferplus",
             summary="eight emotions from scratch in one command: give --votes",
+            width=64,
+            dropout=(0.0, 0.05, 0.1, 0.15),
+            dense_dropout=(0.2,),
             label_smoothing=0.0,  # shares of votes are soft already
+            epochs=120,
         ),
         Recipe(
             "four-block-rgb",
