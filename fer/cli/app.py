@@ -35,7 +35,7 @@ M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 LARGE_BUFFER = 2**20  # bytes
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Arguments of the command line; each limit of the server is a flag as well."""
     page = parser(__doc__)
     # At the start the server takes 0.2 GB with the int8 model, and 0.8 GB with the Keras model.
@@ -91,7 +91,7 @@ def check_certificate(certificate: str | None, key: str | None) -> None:
             raise FerError(f"{certificate}: the certificate or its key cannot be loaded ({reason})") from error
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     """Serves the page until a signal ends it."""
     try:
         from fer.inference.recognizer import Recognizer

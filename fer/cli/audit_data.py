@@ -6,6 +6,7 @@
 No file is changed: train.py and evaluate.py take the clean list with --keep-list.
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.parser(__doc__)
     parser.add_argument("data", metavar=places.PLACES, help="what train.py takes as --data")
     arguments.add_form_arguments(parser)
@@ -42,7 +43,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     check(args)
     spec = read_info(args.model).spec if args.model else InputSpec()
     source = places.local(args.data)

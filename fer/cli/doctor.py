@@ -6,6 +6,7 @@ Prints a line for each check, and the remedy where something is missing. The exi
 work. `python -m fer doctor` does the same.
 """
 
+import argparse
 import importlib
 import platform
 import time
@@ -45,11 +46,11 @@ class Missing(Exception):
     """Why a check failed."""
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return arguments.parser(__doc__).parse_args(argv)
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     failed = 0
     for check in CHECKS:
         ok, text = run(check)

@@ -24,7 +24,7 @@ from fer.models.model_file import read_info, update_metadata
 CROPS = {"none": "single crop", "flip": "flip TTA", "ten-crop": "ten-crop TTA"}
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.parser(__doc__)
     default = [arguments.model_path(bundled.BEST)]
     text = f"files or bundled models; several are averaged ({bundled.BEST})"
@@ -71,7 +71,7 @@ def add_output_arguments(parser):
     group.add_argument("--explain", metavar="DIR", help="a sheet of Grad-CAM heat maps for each emotion")
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     check(args)
     models, data = load(args)
     names = None

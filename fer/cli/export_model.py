@@ -6,6 +6,7 @@
 predict_folder.py, predict_webcam.py, app.py and evaluate.py accept .onnx and .tflite files for --model.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ N_COMPARED = 256  # images on which the export is compared with the original
 N_CALIBRATION = 512  # training images that set the int8 ranges
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.parser(__doc__)
     parser.add_argument("model", type=arguments.model_path, metavar="MODEL", help="a .keras file, or a bundled model")
     parser.add_argument("--format", choices=export.FORMATS, help="(by the suffix of --output)")
@@ -36,7 +37,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     suffixes = {suffix: name for name, suffix in export.FORMATS.items()}
     format = args.format or suffixes.get(Path(args.output).suffix)
     if not format:
@@ -48,11 +49,12 @@ def main(args):
     if args.precision == "int8" and not args.data:
         raise FerError("int8 needs calibration images: give some with --data")
     train = validation = None
+    images = export.synthetic_images(info.spec, N_COMPARED)
     if args.data:
         arguments.take_split(args, [info.metadata])
         data = arguments.load_data(args, info.spec, ("train", "validation"))
         train, validation = data["train"].images, data["validation"].align(info.labels)
-    images = subset(validation.images, N_COMPARED) if args.data else export.synthetic_images(info.spec, N_COMPARED)
+        images = subset(validation.images, N_COMPARED)
     with terminal.quiet():
         model = Classifier.load(args.model)
         agreement = export.export(
@@ -65,7 +67,7 @@ def main(args):
         )
     print(f"{args.output}: {format}, {args.precision}, {size(Path(args.output)) / 2**20:.1f} MB")
     print(f"compared with {args.model}: {agreement}")
-    if args.data:
+    if validation is not None:
         y_true = validation.targets.argmax(axis=1)
         with terminal.quiet():
             before, after = (
@@ -79,11 +81,11 @@ def main(args):
     return 0
 
 
-def subset(images, n_images):
+def subset(images: np.ndarray, n_images: int) -> np.ndarray:
     """At most so many images, evenly spaced over all of them."""
     return images[np.linspace(0, len(images) - 1, min(n_images, len(images))).astype(int)]
 
 
-def size(path):
+def size(path: Path) -> int:
     """Bytes of a file or folder."""
     return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")))

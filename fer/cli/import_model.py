@@ -6,6 +6,7 @@
 Reads .h5 and .hdf5 files of Keras 1 to 3, .keras files, and a model.json with its weights. No code in a file runs.
 """
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from fer.models import export
 from fer.models.classifier import Classifier
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.parser(__doc__)
     parser.add_argument("model", metavar="OLD", help=".h5, .hdf5, .keras, or model.json")
     parser.add_argument("--weights", metavar="H5", help="the weights of a model.json")
@@ -41,7 +42,7 @@ def parse_args(argv=None):
     return parser.parse_args(words.split("\0") if words else [])
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
     format = check(args)
     with terminal.quiet():
         from fer.models import convert, keras_legacy

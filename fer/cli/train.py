@@ -21,7 +21,7 @@ from fer.training.config import TrainingConfig
 from fer.training.recipes import Recipe
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.parser(__doc__)
     arguments.add_data_arguments(parser)
     train_arguments.add_arguments(parser)
