@@ -23,6 +23,7 @@ NEEDS = {
     "monitor": ("--patience", lambda config: config.recipe.patience),
     "focal_gamma": ("--loss focal", lambda config: config.recipe.loss == "focal"),
     "late_augmentation": ("--late-share", lambda config: config.recipe.late_share),
+    "self_distillation_every": ("--self-distillation", lambda config: config.recipe.self_distillation),
     **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip", "teacher_once"), _TEACHER),
 }
 

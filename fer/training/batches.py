@@ -34,6 +34,7 @@ class Batches(keras.utils.PyDataset):
         self.part = workers.part(self.batch_size)
         weights = class_weights(dataset.targets, recipe.class_weights)
         self.weights = None if weights is None else (dataset.targets @ weights).astype(np.float32)
+        self.own_predictions: np.ndarray | None = None  # float32 (n, k), see `distillation.SelfDistillation`
         self.ahead: dict[tuple[int, int], Future] = {}
         self.pool = ThreadPoolExecutor(1) if isinstance(dataset.images, ImageArray) else None
         self.start(0)
@@ -42,13 +43,17 @@ class Batches(keras.utils.PyDataset):
         return len(self.dataset) // self.batch_size
 
     def start(self, epoch: int) -> None:
-        """Sets the epoch, and with it the order of the images and the smoothing of their targets."""
+        """Sets the epoch, and with it the order of the images and what their targets are mixed with."""
         self.epoch = epoch
         self.ahead.clear()
         self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+        targets = self.dataset.targets
+        if self.own_predictions is not None:
+            share = self.recipe.self_distillation * (epoch + 1) / self.recipe.epochs
+            targets = (1 - share) * targets + share * self.own_predictions
         # Here and not in the loss: the late phase has none, and the validation loss is that of the plain labels.
         spread = 0.0 if self.recipe.is_late(epoch) else self.recipe.label_smoothing
-        self.targets = (1 - spread) * self.dataset.targets + spread / len(self.dataset.labels)
+        self.targets = (1 - spread) * targets + spread / len(self.dataset.labels)
 
     def images(self, index: int) -> np.ndarray:
         """The images of a whole batch without mixup, uint8 (b, size, size, channels)."""

@@ -10,9 +10,11 @@ from keras import ops
 
 from fer.core.errors import FerError
 from fer.data.dataset import Dataset
-from fer.models import networks
+from fer.models import networks, tta
 from fer.models.classifier import Classifier
+from fer.training.batches import Batches
 
+CHUNK = 512  # images that are predicted at a time
 TINY = 1e-7  # below what float32 probabilities mean; keeps logarithms finite
 
 
@@ -81,6 +83,41 @@ def with_teacher_targets(
         recast = dataclasses.replace(teacher, model=networks.recast(teacher.model, dtype))
         total += recast.predict(train.images, tta="flip" if flip else "none")[:, order]
     return dataclasses.replace(train, targets=(1 - share) * train.targets + share * total / len(teachers))
+
+
+class SelfDistillation(keras.callbacks.Callback):
+    """Mixes the targets of `Batches` with the network's own earlier predictions (Kim et al. 2021, PS-KD).
+
+    The predictions are those of a validation some epochs ago: by the averaged weights where there are some, for the
+    unchanged images and their mirror images, without dropout. The share of a target that they get grows with the
+    epochs, as the network becomes worth listening to. So doubtful labels lose weight, and no other model is needed.
+
+    Args:
+        network: in training; the averaged weights are in it until `on_test_end` of the callback that swaps them.
+        batches: those of the training, which get the predictions.
+    """
+
+    def __init__(self, network: keras.Model, batches: Batches):
+        super().__init__()
+        self.network, self.batches, self.epoch = network, batches, 0
+        shape = batches.dataset.targets.shape
+        self.predictions = keras.Variable(np.zeros(shape, np.float32), trainable=False, dtype="float32")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if epoch >= self.batches.recipe.self_distillation_every:
+            self.batches.own_predictions = self.predictions.numpy()
+
+    def on_test_end(self, logs=None):
+        recipe, images = self.batches.recipe, self.batches.dataset.images
+        if (self.epoch + 1) % recipe.self_distillation_every or self.epoch + 1 == recipe.epochs:
+            return
+        found = [self._predict(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
+        self.predictions.assign(np.concatenate(found))
+
+    def _predict(self, images: np.ndarray) -> np.ndarray:
+        views = tta.views(images, "flip" if self.batches.recipe.flip else "none")
+        return np.mean([self.network.predict_on_batch(view) for view in views], axis=0)
 
 
 def divergence(teacher, student, temperature: float):

@@ -108,15 +108,18 @@ def fit(
         jit_compile=JIT_COMPILE,
     )
     metadata = config.metadata() if metadata is None else metadata
+    own = distillation.SelfDistillation(network, batches) if recipe.self_distillation else None
     best = BestModel(network, build(recipe, train.labels), train.labels, config, metadata, workers)
     callbacks = [
+        *([own] if own else []),  # before the batches of an epoch start, and while the averaged weights are in place
         Reseed(batches, network, augmentation, config.seed),
         Phases(augmentation, recipe),
         best,
         *([AveragedWeights(network, batches)] if recipe.ema else []),
         *_keras_callbacks(config, tensorboard and workers.is_first),
     ]
-    folder = RunFolder(config, dtype, callbacks, best, data=(train, validation), teachers=teachers, workers=workers)
+    known = {"data": (train, validation), "teachers": teachers, "kept": [own.predictions] if own else []}
+    folder = RunFolder(config, dtype, callbacks, best, workers=workers, **known)
     model.optimizer.build(model.trainable_variables)  # TensorFlow traces a step that builds it twice: seconds
     if resume:
         folder.restore(model)

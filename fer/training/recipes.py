@@ -119,6 +119,16 @@ class Recipe:
     teacher_once: bool = _field(
         False, "distillation: the teachers see each image once, before the first epoch, not each augmented one"
     )
+    self_distillation: float = _field(
+        0.0,
+        "self-distillation: share of a target, in the last epoch, that is the network's own earlier prediction; "
+        "the share grows evenly from 0; 0 = off",
+        None,
+        BELOW_1,
+    )
+    self_distillation_every: int = _field(
+        5, "self-distillation: epochs from one prediction of the training images to the next", None, AT_LEAST_1
+    )
     ema: float = _field(
         0.0, "decay per step of the moving average of the weights, such as 0.999; 0 = off", None, BELOW_1
     )

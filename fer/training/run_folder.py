@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -85,10 +86,11 @@ class RunFolder(keras.callbacks.Callback):
     STATE = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")  # of Keras' own callbacks
 
     def __init__(
-        self, config: TrainingConfig, dtype: str, callbacks, best: BestModel, data, teachers, workers: Workers
+        self, config: TrainingConfig, dtype: str, callbacks, best: BestModel, data, teachers, workers: Workers, kept=()
     ):
         super().__init__()
         self.config, self.callbacks, self.best, self.workers = config, callbacks, best, workers
+        self.kept: Sequence[keras.Variable] = kept  # beside those of model and optimizer
         self.folder = Path(config.run_dir)
         self.identity = {
             "recipe": dataclasses.asdict(config.recipe),
@@ -137,7 +139,7 @@ class RunFolder(keras.callbacks.Callback):
             raise FerError(f"{self.path}: the checkpoint is damaged ({error}); start again with --overwrite") from error
         if differences:
             raise FerError(f"{self.path}: the checkpoint is of another training: {'; '.join(differences)}")
-        variables = _variables(model)
+        variables = self._variables(model)
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
         if {name: array.shape for name, array in arrays.items()} != shapes:
             raise FerError(f"{self.path}: the checkpoint is of another network; start again with --overwrite")
@@ -179,7 +181,7 @@ class RunFolder(keras.callbacks.Callback):
         self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest
 
     def _write_checkpoint(self):
-        arrays = {name: variable.numpy() for name, variable in _variables(self.model).items()}
+        arrays = {name: variable.numpy() for name, variable in self._variables(self.model).items()}
         state = {
             "identity": self.identity,
             "history": self.history,
@@ -193,6 +195,11 @@ class RunFolder(keras.callbacks.Callback):
         with replacing(self.path) as path:
             np.savez(path, state=json.dumps(state), **arrays)
 
+    def _variables(self, model: keras.Model) -> dict[str, keras.Variable]:
+        """All that training changes, by its name in the checkpoint."""
+        groups = {"weights": model.weights, "optimizer": model.optimizer.variables, "kept": self.kept}
+        return {f"{group}_{i}": variable for group, variables in groups.items() for i, variable in enumerate(variables)}
+
 
 def fingerprint(*arrays: np.ndarray) -> str:
     """A short hash of arrays: tells whether a checkpoint belongs to these images, or to these teachers."""
@@ -200,12 +207,6 @@ def fingerprint(*arrays: np.ndarray) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _variables(model: keras.Model) -> dict:
-    """All that training changes, by its name in the checkpoint."""
-    groups = {"weights": model.weights, "optimizer": model.optimizer.variables}
-    return {f"{group}_{i}": variable for group, variables in groups.items() for i, variable in enumerate(variables)}
 
 
 def _plain(value):

@@ -55,6 +55,8 @@ FLAGS = {
     "teacher_temperature": ("4", 4.0),
     "teacher_flip": (None, True),
     "teacher_once": (None, True),
+    "self_distillation": ("0.6", 0.6),
+    "self_distillation_every": ("3", 3),
     "ema": ("0.99", 0.99),
     "flip": (None, True),
     "rotation": ("15", 15.0),
@@ -79,9 +81,13 @@ WITH = {
     "teacher_temperature": {"teacher": "t.keras"},
     "teacher_flip": {"teacher": "t.keras"},
     "teacher_once": {"teacher": "t.keras"},
+    "self_distillation_every": {"self_distillation": 0.5},
     "vote_mode": {"votes": "v.csv"},
     "vote_share": {"vote_mode": "mixed", "votes": "v.csv"},  # what it needs, and what that needs
 }
+
+# Those whose value does not matter: the error names the flag alone.
+BARE = ("patience", "teacher", "votes", "late_share", "self_distillation")
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +127,7 @@ def test_every_field_of_a_recipe_is_a_flag_that_overrides_it_alone(name):
 def test_a_flag_without_effect_is_refused_with_what_it_needs(name, elsewhere):
     text = FLAGS[name][0] if name in FLAGS else "majority"
     other, value = next(iter(WITH[name].items()))
-    needed = flag(other) if other in ("patience", "teacher", "votes", "late_share") else f"{flag(other)} {value}"
+    needed = flag(other) if other in BARE else f"{flag(other)} {value}"
     with pytest.raises(FerError, match=f"^{flag(name)} has no effect without {needed}$"):
         configure("--recipe", "five-conv", flag(name), *([text] if text else []))
     assert list(elsewhere.iterdir()) == []

@@ -24,11 +24,12 @@ EVERYTHING = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.05, "schedule"
 
 def other_runs(folder: Path) -> None:
     """The run on images that are decoded on demand; interrupted after its first epoch and resumed; without averaged
-    weights, and with another loss."""
+    weights; and with another loss and self-distillation."""
     tiny.fit_from_files(folder / "on demand", folder / "faces", "none", **EVERYTHING)
     tiny.fit_from_files(folder / "resumed", folder / "faces", "none", interrupted=True, **EVERYTHING)
     tiny.fit_from_files(folder / "not averaged", folder / "faces", "memory", **EVERYTHING | {"ema": 0.0})
-    tiny.fit(folder / "focal", epochs=1, schedule="plateau", patience=2, loss="focal")
+    options = {"schedule": "plateau", "patience": 2, "loss": "focal", "self_distillation": 0.5}
+    tiny.fit(folder / "focal", epochs=2, self_distillation_every=1, **options)
 
 
 def main(folder: Path) -> None:

@@ -14,6 +14,7 @@ from fer.models import networks
 from fer.models.classifier import Classifier
 from fer.training import distillation
 from fer.training.augmentation import Augmentation
+from fer.training.batches import Batches
 
 pytestmark = pytest.mark.slow
 
@@ -159,3 +160,45 @@ def test_a_student_learns_from_teachers_alone(learnt, tmp_path, once):
         keep_best="last",
     )
     assert run.history[-1]["val_accuracy"] > 0.8
+
+
+# --- self-distillation
+
+
+def test_a_network_predicts_its_targets_every_few_epochs():
+    data, network = tiny.data(48), tiny.varied()
+    recipe = tiny.recipe(epochs=10, self_distillation=0.5, self_distillation_every=2, flip=True, label_smoothing=0.1)
+    batches = Batches(data, recipe, seed=1)
+    callback = distillation.SelfDistillation(network, batches)
+    views = (data.images, data.images[:, :, ::-1])
+    expected = np.mean([network.predict_on_batch(view) for view in views], axis=0)
+    found = []
+    for epoch in range(4):
+        callback.on_epoch_begin(epoch)
+        batches.start(epoch)
+        found.append(batches.targets)
+        callback.on_test_end()
+        if epoch == 1:
+            network.set_weights([0 * array for array in network.get_weights()])  # seen in the fifth epoch, not before
+    for epoch, share in enumerate((0, 0, 0.15, 0.2)):
+        own = (1 - share) * data.targets + share * expected
+        np.testing.assert_allclose(found[epoch], 0.9 * own + 0.1 / 3, atol=1e-6)
+        assert found[epoch].dtype == np.float32
+    callback.on_epoch_begin(4)
+    np.testing.assert_allclose(batches.own_predictions, 1 / 3, atol=1e-6)
+
+
+def test_wrong_labels_lose_their_weight(tmp_path, monkeypatch):
+    """A quarter of the labels are wrong; at the end the targets say what the images show more often than at first."""
+    train, validation = tiny.data(96), tiny.data(24, seed=1)
+    shown = train.targets.argmax(axis=1)
+    wrong = np.flatnonzero(np.random.default_rng(3).random(96) < 0.25)
+    targets = train.targets.copy()
+    targets[wrong] = np.roll(targets[wrong], 1, axis=1)
+    last = []
+    start = Batches.start
+    monkeypatch.setattr(Batches, "start", lambda self, epoch: (start(self, epoch), last.append(self.targets))[0])
+    options = {"epochs": 12, "self_distillation": 0.9, "self_distillation_every": 2, "ema": 0.8}
+    tiny.fit(tmp_path, data_sets=(dataclasses.replace(train, targets=targets), validation), **options)
+    assert (last[0].argmax(axis=1) == shown).mean() < 0.8
+    assert (last[-1].argmax(axis=1) == shown).mean() > 0.85

@@ -26,10 +26,11 @@ RECIPES = {
         *("--optimizer", "adam", "--learning-rate", "0.02", "--schedule", "plateau", "--plateau-patience", "1"),
         *("--plateau-factor", "0.5", "--patience", "4", "--monitor", "val_accuracy", "--dropout", "0"),
     ),
-    "sgd, cosine, averaged weights, mixup, dropout, augmentation": (
+    "sgd, cosine, averaged weights, mixup, dropout, augmentation, self-distillation": (
         *("--optimizer", "sgd", "--learning-rate", "0.05", "--schedule", "cosine", "--ema", "0.9", "--mixup", "0.3"),
         *("--dropout", "0.2", "--flip", "--rotation", "15", "--brightness", "0.2", "--erasing", "0.5"),
         *("--class-weights", "sqrt", "--keep-best", "val_accuracy", "--late-share", "0.7", "--label-smoothing", "0.1"),
+        *("--self-distillation", "0.5", "--self-distillation-every", "2"),
     ),
 }
 STOPS = dict(zip(RECIPES, (signal.SIGKILL, signal.SIGINT), strict=True))
