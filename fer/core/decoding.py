@@ -1,4 +1,4 @@
-"""Decodes image files as people have them: what other viewers show is decoded.
+"""Decodes image files of any common format and variant, as other viewers show them.
 
 OpenCV decodes first. Pillow takes over where OpenCV gives up on a file whose pixels are all there.
 """

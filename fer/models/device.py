@@ -11,7 +11,7 @@ from fer.core.errors import FerError
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
-# JAX depends on XLA. Under TensorFlow on a CPU, XLA trained the four-block network 5 times slower (36 against 215
+# JAX depends on XLA. Under TensorFlow on a CPU, XLA trained the four-block network 6 times slower (36 against 215
 # images/s), and TensorFlow has no XLA kernel for the affine transform of the augmentation.
 JIT_COMPILE = keras.backend.backend() == "jax"
 

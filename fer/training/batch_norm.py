@@ -1,7 +1,8 @@
 """Batch normalization as one operation of TensorFlow, for training.
 
-Keras 3 computes it from a dozen elementwise operations in float32. On a CPU these took half of a training step; XLA,
-which would fuse them, is no way out there (see `fer.models.device`). JAX and PyTorch need nothing of this.
+Keras 3 computes it from a dozen elementwise operations in float32. On a CPU these took more than half of a training
+step (benchmarks/train_input.py); XLA, which would fuse them, is no way out there (see `fer.models.device`). JAX and
+PyTorch need nothing of this.
 """
 
 import keras
@@ -35,14 +36,20 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
+def _fits(layer: keras.Layer) -> bool:
+    """Whether TensorFlow's operation computes this layer: the channels of images normalized, with scale and offset."""
+    if not isinstance(layer, keras.layers.BatchNormalization) or not (layer.scale and layer.center):
+        return False
+    return len(layer.input.shape) == 4 and layer.axis in (-1, 3)
+
+
 def fused(network: keras.Model) -> keras.Model:
     """The network to train: under TensorFlow a copy whose layers normalize images in one operation, else itself."""
     if keras.backend.backend() != "tensorflow":
         return network
 
     def clone(layer):
-        takes_images = isinstance(layer, keras.layers.BatchNormalization) and len(layer.input.shape) == 4
-        kind = FusedBatchNormalization if takes_images else layer.__class__
+        kind = FusedBatchNormalization if _fits(layer) else layer.__class__
         return kind.from_config(layer.get_config())
 
     copy = keras.models.clone_model(network, clone_function=clone)

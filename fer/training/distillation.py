@@ -1,4 +1,4 @@
-"""Knowledge distillation: a loss against teacher predictions beside the one against labels (Hinton et al. 2015)."""
+"""Knowledge distillation: from the predictions of teachers (Hinton et al. 2015), or from the network's own."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from fer.core.errors import FerError
 from fer.data.dataset import Dataset
 from fer.models import networks, tta
 from fer.models.classifier import Classifier
+from fer.models.device import JIT_COMPILE
 from fer.training.batches import Batches
 
 CHUNK = 512  # images that are predicted at a time
@@ -88,18 +89,22 @@ def with_teacher_targets(
 class SelfDistillation(keras.callbacks.Callback):
     """Mixes the targets of `Batches` with the network's own earlier predictions (Kim et al. 2021, PS-KD).
 
-    The predictions are those of a validation some epochs ago: by the averaged weights where there are some, for the
-    unchanged images and their mirror images, without dropout. The share of a target that they get grows with the
-    epochs, as the network becomes worth listening to. So doubtful labels lose weight, and no other model is needed.
+    Every few epochs, at the end of validation, the network predicts the unchanged training images, with the averaged
+    weights where there are some. If the recipe flips images, the prediction is the mean over an image and its mirror
+    image. The share of a target that comes from it grows with the epochs, as predictions improve.
 
     Args:
         network: in training; the averaged weights are in it until `on_test_end` of the callback that swaps them.
         batches: those of the training, which get the predictions.
+
+    Attributes:
+        predictions: the last ones, float32 (n, k); part of the checkpoint.
     """
 
     def __init__(self, network: keras.Model, batches: Batches):
         super().__init__()
         self.network, self.batches, self.epoch = network, batches, 0
+        network.jit_compile = JIT_COMPILE
         shape = batches.dataset.targets.shape
         self.predictions = keras.Variable(np.zeros(shape, np.float32), trainable=False, dtype="float32")
 

@@ -153,6 +153,9 @@ class Recipe:
         sides = self.progressive_sizes
         if not all(0 < side <= self.size for side in sides):
             raise FerError(f"progressive_sizes must be sides up to {self.size}, not {sides}")
+        every = self.self_distillation_every
+        if self.self_distillation and every >= self.epochs:
+            raise FerError(f"self_distillation_every must be below the {self.epochs} epochs, not {every}")
 
     @classmethod
     def from_dict(cls, stored: dict) -> "Recipe":

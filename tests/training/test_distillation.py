@@ -188,6 +188,15 @@ def test_a_network_predicts_its_targets_every_few_epochs():
     np.testing.assert_allclose(batches.own_predictions, 1 / 3, atol=1e-6)
 
 
+def test_it_predicts_with_the_averaged_weights(tmp_path):
+    data_sets = tiny.data(64), tiny.data(24, seed=1)
+    options = {"ema": 0.8, "keep_best": "last", "self_distillation": 0.5, "self_distillation_every": 1}
+    tiny.fit_one_epoch(tmp_path, data_sets=data_sets, **options)
+    kept = tiny.weights(tmp_path / "checkpoint.npz")["kept_0"]
+    averaged = Classifier.load(tmp_path / "model.keras").predict(data_sets[0].images)
+    np.testing.assert_allclose(kept, averaged, atol=1e-5)
+
+
 def test_wrong_labels_lose_their_weight(tmp_path, monkeypatch):
     """A quarter of the labels are wrong; at the end the targets say what the images show more often than at first."""
     train, validation = tiny.data(96), tiny.data(24, seed=1)
