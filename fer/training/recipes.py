@@ -225,7 +225,7 @@ VGG = Recipe(
     erasing=0.2,
 )
 
-# One command each, from scratch. docs/experiments.md says what `fer2013-fast` reached in 18, 60 and 150 epochs.
+# One command each, from scratch. docs/experiments.md says what `fer2013-fast` and `ferplus` reached.
 SLIM = replace(
     VGG,
     name="fer2013",

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from fer.cli import train
+from fer.cli import evaluate, export_model, train
 from fer.cli.train_arguments import resolve
 from fer.models.bundled import FOLDER
 
@@ -24,19 +24,24 @@ def commands(folder, *words):
     return [text.split("\n") for text in (folder / "said").read_text().strip().split("\n\n")]
 
 
-@pytest.mark.parametrize(("mode", "trainings"), [((), 14), (("single",), 3), (("gpu",), 8)])
+@pytest.mark.parametrize(("mode", "trainings"), [((), 15), (("single",), 3), (("gpu",), 8)])
 def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trained, exported = set(), set()
     for program, *words in commands(tmp_path, *mode):
-        if program == "export_model.py":
-            exported.add(words[words.index("--output") + 1])
+        needed = set()
         if program == "train.py":
             config = resolve(train.parse_args(words))
             needed = {config.init, *config.teacher} - {None}
-            made = trained | exported  # by earlier commands
-            assert {name for name in needed if name.endswith(".keras")} <= made, shlex.join(words)
+        elif program == "export_model.py":
+            needed = {export_model.parse_args(words).model}
+        elif program == "evaluate.py":
+            needed = set(evaluate.parse_args(words).model)
+        assert needed <= trained | exported, shlex.join(words)  # made by earlier commands
+        if program == "train.py":
             trained.add(config.output)
+        elif program == "export_model.py":
+            exported.add(export_model.parse_args(words).output)
     assert len(trained) == trainings
 
 

@@ -21,7 +21,7 @@ from fer.models.model_file import read_info
 pytestmark = pytest.mark.slow
 
 NAMES = sorted(bundled_models())
-MEGABYTES = {"fer2013": 5, "fer2013-fast": 2.5, "ferplus": 5, "four-block": 15}
+MEGABYTES = {"fer2013": 5, "fer2013-fast": 2.5, "ferplus": 2.5, "four-block": 15}
 
 
 def test_all_four_are_there():
@@ -57,14 +57,14 @@ def test_a_smiling_astronaut_is_happy(name):
     assert probabilities.max() > 0.5
 
 
-@pytest.mark.parametrize("name", ["fer2013", "fer2013-fast"])
+@pytest.mark.parametrize("name", ["fer2013", "fer2013-fast", "ferplus"])
 def test_the_int8_file_agrees_with_the_keras_file(name):
     pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
     faces = export.synthetic_images(InputSpec(48, 1), 64)
     one, other = Classifier.load(name), Classifier.load(f"{name}.tflite")
     assert one.labels == other.labels
     for key in ("temperature", "uncertain_below"):
-        assert one.metadata[key] == other.metadata[key]
+        assert one.metadata.get(key) == other.metadata.get(key)
     agreement = export.compare(one.predict(faces), other.predict(faces))
     assert agreement.same >= 58
     assert agreement.difference < 0.2
