@@ -49,12 +49,13 @@ def main(args: argparse.Namespace) -> int:
     if args.precision == "int8" and not args.data:
         raise FerError("int8 needs calibration images: give some with --data")
     train = validation = None
-    images = export.synthetic_images(info.spec, N_COMPARED)
     if args.data:
         arguments.take_split(args, [info.metadata])
         data = arguments.load_data(args, info.spec, ("train", "validation"))
         train, validation = data["train"].images, data["validation"].align(info.labels)
         images = subset(validation.images, N_COMPARED)
+    else:
+        images = export.synthetic_images(info.spec, N_COMPARED)
     with terminal.quiet():
         model = Classifier.load(args.model)
         agreement = export.export(
