@@ -16,11 +16,13 @@ def _numbered(names: Iterable[str], first: int = 0) -> dict[str, str]:
     return {str(code): name for code, name in enumerate(names, first)}
 
 
+RAF_DB = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 # As the publishers number them: docs/data.md.
 CODINGS: dict[str, dict[str, str]] = {
     "fer2013": _numbered(FER2013),
     "ferplus": _numbered(("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")),
-    "raf-db": _numbered(("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"), 1),
+    "raf-db": _numbered(RAF_DB, 1),
+    "raf-db-0": _numbered(RAF_DB),  # copies in folders 0 to 6
     "affectnet": {
         **_numbered(("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")),
         **dict.fromkeys(("8", "9", "10"), LEFT_OUT),  # none, uncertain, no face

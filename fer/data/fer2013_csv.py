@@ -68,7 +68,8 @@ def _codes(path: Path, first: int, column: pd.Series, coding: Mapping[str, str])
     if codes.isna().any():
         bad = int(np.flatnonzero(codes.isna())[0])
         found = reprlib.repr(column.iloc[bad])
-        raise FerError(f"{csv.at_row(path, first + bad)}: emotion must be 0 to {len(coding) - 1}, not {found}")
+        more = "; with 7 for contempt, as CK+'s table has it: --format ckextended" if coding == CODES else ""
+        raise FerError(f"{csv.at_row(path, first + bad)}: emotion must be 0 to {len(coding) - 1}, not {found}{more}")
     return codes.to_numpy(np.int64)
 
 

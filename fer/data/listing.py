@@ -14,6 +14,7 @@ from fer.data.entry import Entry
 from fer.data.walk import Tree
 
 ALL = "all"  # the split of images without one
+MOST = 0.9  # of the file names must follow a form that names tell: a stray file changes nothing
 
 Progress = Callable[[Iterable, int, str], Iterable]
 

@@ -28,9 +28,10 @@ def groups(listing: Listing, group: str | None) -> list[str]:
         found = persons_of([entry.path for entry in listing.entries])
         if found:
             listing.question = ""
-            shown = ", ".join(sorted(set(found))[:3])
-            line = f"{len(set(found)):,} persons or sequences by file names: {shown} ... (else --group none)"
-            listing.notes.append(line)
+            persons = sorted(set(found) - {""})
+            line = f"{len(persons):,} persons or sequences by file names: {', '.join(persons[:3])} ... (else --group none)"
+            strays = [str(entry) for entry, person in zip(listing.entries, found, strict=True) if not person]
+            listing.notes += [line, *([f"of no known person: {', '.join(strays[:3])}"] if strays else [])]
         return found
     listing.question = ""
     if group == NO_GROUPS:

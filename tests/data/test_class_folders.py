@@ -129,6 +129,12 @@ class TestMixedTestFolder:
     def test_other_names(self, class_folders, names, expected):
         assert sizes(find(class_folders({"train/happy": 2, "test/happy": names}))) == expected
 
+    def test_a_stray_image_stays_in_test_and_changes_nothing_else(self, class_folders):
+        names = [f"{kind}_{i}.jpg" for kind in ("PublicTest", "PrivateTest") for i in range(8)]
+        found = find(class_folders({"train/happy": 2, "test/happy": [*names, "Copy of PublicTest_1.jpg"]}))
+        assert sizes(found) == {"train": 2, "validation": 8, "test": 9}
+        assert any("stay in test: test/happy/Copy of PublicTest_1.jpg" in note for note in found.notes)
+
     def test_a_validation_folder_settles_it(self, class_folders):
         found = find(class_folders({"train/happy": 1, "validation/happy": 1, "test/happy": ["PublicTest_1.jpg"]}))
         assert sizes(found) == {"train": 1, "validation": 1, "test": 1}

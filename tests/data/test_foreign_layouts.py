@@ -83,7 +83,32 @@ class TestPersons:
         )
 
 
+    def test_a_stray_file_does_not_hide_the_persons(self, tmp_path, caplog):
+        caplog.set_level("INFO")
+        root = layouts.ck48(tmp_path)
+        layouts.write(root / "CK+48" / "happy" / "mine.png")
+        train, validation = load(root, ("train", "validation")).values()
+        assert not set(train.groups) & set(validation.groups) - {""}
+        assert len({*train.groups, *validation.groups} - {""}) == 10
+        assert "of no known person: CK+48/happy/mine.png" in caplog.text
+
+
 class TestTables:
+    @pytest.mark.parametrize("flag", [False, True])
+    def test_the_folders_of_the_images_are_their_splits(self, tmp_path, flag):
+        rows = ["file_name,label"]
+        for split in ("train", "test"):
+            for number in range(4):
+                layouts.write(tmp_path / split / f"{number}.jpg")
+                rows.append(f"{split}/{number}.jpg,{('happy', 'sad')[number % 2]}")
+        table = layouts.text(tmp_path / ("t.csv" if flag else "metadata.csv"), *rows)
+        options = {"labels_csv": table} if flag else {}
+        assert counts(load(tmp_path, **options)) == {"train": 4, "test": 4}
+        layouts.write(tmp_path / "more" / "9.jpg")
+        layouts.text(table, *rows, "more/9.jpg,happy")
+        said = refused(tmp_path, **options)
+        assert "train/0.jpg lies in a folder of a split, more/9.jpg in none: add a column split" in said
+
     def test_metadata_jsonl(self, tmp_path):
         for split in ("train", "test"):
             rows = [json.dumps({"file_name": f"{i}.jpg", "label": ("angry", "fear")[i % 2]}) for i in range(6)]

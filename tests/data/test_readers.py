@@ -71,7 +71,11 @@ class TestFer2013:
         lines = ["emotion,pixels,Usage", *(f"{code},{layouts.pixels()},Training" for code in range(8))]
         data = load(layouts.text(tmp_path / "ckextended.csv", *lines))
         assert data["train"].labels == (*FER2013, "contempt")
-        assert "emotion must be 0 to 6, not '7'" in refused(layouts.text(tmp_path / "mine.csv", *lines))
+        mine = layouts.text(tmp_path / "mine.csv", *lines)
+        said = refused(mine)
+        assert "emotion must be 0 to 6, not '7'" in said
+        assert said.endswith("--format ckextended")
+        assert load(mine, format="ckextended")["train"].labels == data["train"].labels
 
 
 def test_ferplus_folders_majority_and_shares(tmp_path):
@@ -109,9 +113,10 @@ class TestRafDb:
         root = layouts.folders(tmp_path, [f"train/{code}" for code in range(7)])
         said = refused(root)
         assert "Numbers mean different emotions" in said
-        assert "--labels" in said
+        assert "surprise in raf-db-0" in said
         mapping = ",".join(f"{code}={label}" for code, label in enumerate(RAF))
-        assert load(root, labels=mapping)["train"].counts == dict.fromkeys(sorted(RAF), 2)
+        for labels in (mapping, "raf-db-0"):
+            assert load(root, labels=labels)["train"].counts == dict.fromkeys(sorted(RAF), 2)
 
 
 class TestAffectNet:
@@ -315,4 +320,17 @@ def test_flat_images_beside_a_table_are_refused_with_the_flag(tmp_path):
 def test_labels_in_file_names_that_no_reader_knows_are_refused(tmp_path, names):
     for name in names:
         layouts.write(tmp_path / "set" / name)
-    refused(tmp_path / "set")
+    assert "seem to hold the labels: write a CSV with the columns path and label" in refused(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "said"),
+    [
+        ("set", "part.parquet", "--format parquet reads part.parquet"),
+        ("FER2013Train", "label.csv", "give the folder above: --data"),
+    ],
+)
+def test_a_folder_that_is_nearly_right_is_refused_with_the_way_on(tmp_path, folder, name, said):
+    layouts.write(tmp_path / folder / "cover.png")
+    (tmp_path / folder / name).write_text("cover.png,box,4,0,0,0,0,0,0,0,0,0\n")
+    assert said in refused(tmp_path / folder)

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from fer.core.errors import FerError
 from fer.core.labels import canonical, is_emotion
-from fer.data.listing import ALL, Listing, Options, Reader
+from fer.data.listing import ALL, MOST, Listing, Options, Reader
 from fer.data.readers import persons
 from fer.data.readers.table import label_hint
 from fer.data.splits import PREFIXES, split_of
@@ -142,13 +142,16 @@ def _level(folders, fits: Callable[[str], bool]) -> int | None:
 
 
 def _divide_mixed_test(listing: Listing) -> None:
-    """Takes FER2013's mixed test folder apart, if every file says where it is from."""
+    """Takes FER2013's mixed test folder apart, if the files say where they are from; strays stay in test."""
     rows = [row for row, split in enumerate(listing.splits) if split == "test"]
     found = [PREFIXES.get(listing.entries[row].path.rpartition("/")[2].partition("_")[0]) for row in rows]
-    if "validation" in listing.splits or not rows or None in found:
+    if "validation" in listing.splits or sum(map(bool, found)) <= MOST * len(rows):
         return
     for row, split in zip(rows, found, strict=True):
         listing.splits[row] = split or "test"
+    if strays := [listing.entries[row].path for row, split in zip(rows, found, strict=True) if split is None]:
+        shown = ", ".join(strays[:3])
+        listing.notes.append(f"neither PublicTest_ nor PrivateTest_, so they stay in test: {shown}")
     if "validation" in found:
         listing.skipped = [
             ("validation" if split == "test" else split, name, reason) for split, name, reason in listing.skipped

@@ -7,7 +7,7 @@ from fer.core.errors import FerError
 from fer.core.files import read_text
 from fer.data.coding import CODINGS, LETTERS, plain
 from fer.data.entry import Entry
-from fer.data.listing import ALL, Crop, Listing, Options, Reader
+from fer.data.listing import ALL, MOST, Crop, Listing, Options, Reader
 from fer.data.readers.table import FileIndex
 from fer.data.walk import Tree
 
@@ -21,16 +21,15 @@ PERSON_NAMES = (
     re.compile(r"[AB]([FM]\d{2})(?:AN|AF|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)", re.IGNORECASE),
     re.compile(r"((?:subj(?:ect)?|person|actor|participant|user|video|clip)[\s._-]?\d+)[\s._-].*", re.IGNORECASE),
 )
-MOST = 0.9  # of the files must have such a name; a stray one is skipped
 
 
 def persons_of(paths: list[str]) -> list[str]:
-    """The persons that file names tell; empty where not all of them follow one known pattern."""
+    """The persons that file names tell, "" for a stray file; empty where most follow no known pattern."""
     stems = [PurePosixPath(path).stem for path in paths]
     for pattern in PERSON_NAMES:
         found = [pattern.fullmatch(stem) for stem in stems]
-        if stems and all(found):
-            return [match[1].upper() for match in found if match]
+        if sum(map(bool, found)) > MOST * len(stems):
+            return [match[1].upper() if match else "" for match in found]
     return []
 
 

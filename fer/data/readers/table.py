@@ -1,6 +1,7 @@
 """A table beside image files: one row for each image, with a label and perhaps a split and a person."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -97,6 +98,7 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
     listing = Listing(tree.root) if listing is None else listing
     index, seen = FileIndex(tree.images), dict[str, str]()
     kept: list[tuple[Rows, int]] = []
+    folders: dict[str | None, str] = {}  # a file that lies in a folder of each split, or in none
     for table, rows in tables:
         below = table.rpartition("/")[0]
         for row, name in enumerate(rows.names):
@@ -113,8 +115,15 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
                     raise FerError(f"{tree.root / table}: {path} stands there twice, as {both}")
                 continue
             seen[path] = rows.labels[row]
-            listing.add_file(tree, path, rows.labels[row], rows.splits[row], rows.groups[row] if rows.groups else "")
+            split = rows.splits[row]
+            if split == ALL:
+                folders.setdefault(own := _split_above(path), path)
+                split = own or ALL
+            listing.add_file(tree, path, rows.labels[row], split, rows.groups[row] if rows.groups else "")
             kept.append((rows, row))
+    if None in folders and len(folders) > 1:
+        inside = next(path for split, path in folders.items() if split)
+        raise FerError(f"{tree.root}: {inside} lies in a folder of a split, {folders[None]} in none: add a column split")
     if not listing.entries:
         first = next((rows.names[0] for _, rows in tables if rows.names), "none")
         where = ", ".join(str(tree.root / table) for table, _ in tables)
@@ -204,11 +213,23 @@ def label_hint(tree: Tree) -> str:
         files = ",".join(str(tree.root / path) for path in tables[:3])
         verb = "names" if len(tables) == 1 else "name"
         return f"{', '.join(tables[:3])} {verb} images and labels: --labels-csv {files}"
+    if tables := tree.named("*.parquet"):
+        return f"--format parquet reads {tables[0]}"
+    if "label.csv" in tree.others and split_of(tree.root.name):
+        return f"if label.csv has FER+'s votes, give the folder above: --data {tree.root.parent}"
+    stems = [_words(PurePosixPath(path).stem) for path in tree.images]
+    if stems and sum(any(map(is_emotion, words)) for words in stems) > len(stems) / 2:
+        names = f"file names such as {PurePosixPath(tree.images[0]).name} seem to hold the labels"
+        return f"{names}: write a CSV with the columns path and label: --labels-csv FILE"
     found = [path for path in tree.named(*MAYBE) if not path.rpartition("/")[2].lower().startswith("readme")]
     if not found:
         return ""
     shown = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
     return f"if {shown} has the labels, write a CSV with the columns path and label: --labels-csv FILE"
+
+
+def _words(stem: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", stem)
 
 
 class TableOfFiles(Reader):
@@ -236,7 +257,7 @@ class TableOfFiles(Reader):
 
 
 def _split_above(path: str) -> str | None:
-    """The split whose folder a table lies in."""
+    """The split whose folder a table or an image lies in."""
     return next((split for part in PurePosixPath(path).parts[:-1] if (split := split_of(part))), None)
 
 
