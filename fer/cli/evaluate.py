@@ -8,6 +8,7 @@ Labels of models and data are matched by name, never by position.
 """
 
 import argparse
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -152,12 +153,14 @@ def check(args):
 def load(args):
     """The models of --model and --compare by path, and the data for the input of each; split as in their training."""
     infos = {path: read_info(path) for path in (*args.model, *(args.compare or ()))}  # bad files show at once
-    arguments.take_split(args, [info.metadata for info in infos.values()])
+    metadata = [info.metadata for info in infos.values()]
+    arguments.take_split(args, metadata)
     with terminal.quiet():  # seconds of imports: the arguments are checked by now
         from fer.evaluation import loading
 
         specs = [info.spec for info in infos.values()]
-        data = loading.load_for_models(specs, args.data, args.split, **arguments.dataset_options(args))
+        options = arguments.dataset_options(args)
+        data = loading.load_for_models(specs, args.data, args.split, metadata=metadata, **options)
         return {path: Classifier.load(path) for path in infos}, data
 
 
@@ -222,9 +225,10 @@ def write_card(args, models, data, report, analyses):
     path, reports = args.model[0], {"none": report}
     for name in tta.TTA[1:]:
         reports[name] = predict(args.model, models, data, name).report()
-    more = {name: analyses.get(name) for name in ("leakage", "robustness")}
+    more = {name: analyses.get(name) for name in ("leakage", "robustness", "groups")}
     about = {"command": repeat_command(args), "data": Path(args.data).name, "split": args.split}
-    card.write_card(args.card, path, models[path], reports, **about, **more)
+    model = dataclasses.replace(models[path], metadata=read_info(path).metadata)  # with a threshold just fitted
+    card.write_card(args.card, path, model, reports, **about, **more)
 
 
 def repeat_command(args) -> str:

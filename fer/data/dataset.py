@@ -10,6 +10,7 @@ import numpy as np
 
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
+from fer.core.labels import canonical
 from fer.data import coding, image_array, places, readers, resolve, soft_labels, synthetic_faces
 from fer.data.duplicates import group_identical
 from fer.data.entry import Entry
@@ -21,7 +22,7 @@ from fer.data.readers.parquet import download_hugging_face
 from fer.data.readers.pixel_tables import UNDECIDED
 from fer.data.readers.table import TableOfFiles
 from fer.data.splits import SPLITS
-from fer.data.splitting import split_off
+from fer.data.splitting import FRACTION, SEED, split_off
 from fer.data.walk import Tree
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Dataset:
         root: the folder or the table to which the entries are relative; "" for synthetic faces.
         groups: the person or sequence of each image, "" where unknown; empty where none is known.
         question: a line about folders that may be persons or not, whom a random split might put on both sides.
+        drawn: True for a part that was drawn by chance from images without a validation split.
     """
 
     images: Images
@@ -54,6 +56,7 @@ class Dataset:
     root: str = ""
     groups: tuple[str, ...] = ()
     question: str = ""
+    drawn: bool = False
 
     def __post_init__(self):
         n, k = len(self.images), len(self.labels)
@@ -94,8 +97,40 @@ class Dataset:
         """bool (n): images of a single colour."""
         return np.concatenate([_blank(chunk) for chunk in image_array.chunks(self.images)] or [np.zeros(0, bool)])
 
+    @classmethod
+    def from_arrays(
+        cls,
+        images: np.ndarray,
+        labels: Sequence[str],
+        *,
+        order: Sequence[str] | None = None,
+        groups: Sequence[str] = (),
+    ) -> "Dataset":
+        """A data set from arrays.
+
+            data = fer.Dataset.from_arrays(images, ["happy", "sad", ...])
+
+        Args:
+            images: uint8 (n, size, size, channels), channels 1 (grey) or 3 (BGR), of the size that the network takes.
+            labels: the label of each image.
+            order: the k labels, some perhaps without an image; by default those that occur, sorted.
+            groups: the person of each image, "" where unknown.
+
+        Raises:
+            FerError: arrays of another shape or type, or a label that is not in `order`.
+        """
+        names = [canonical(label) for label in labels]
+        order = tuple(map(canonical, order)) if order is not None else tuple(sorted(set(names)))
+        if unknown := sorted(set(names) - set(order)):
+            raise FerError(f"labels that are not among {', '.join(order)}: {', '.join(unknown)}")
+        targets = np.zeros((len(names), len(order)), np.float32)
+        targets[np.arange(len(names)), [order.index(name) for name in names]] = 1
+        return cls(images, targets, order, tuple(Entry(row=row) for row in range(len(names))), groups=tuple(groups))
+
     def select(self, rows: np.ndarray) -> "Dataset":
-        """The given rows, in that order."""
+        """The given rows: indexes, in their order, or bool (n)."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         entries = tuple(self.entries[i] for i in rows)
         groups = tuple(self.groups[i] for i in rows) if self.groups else ()
         images = image_array.select(self.images, rows)
@@ -104,7 +139,12 @@ class Dataset:
     def without_blank(self) -> "Dataset":
         """The images of more than one colour; the others join `skipped`."""
         dropped = tuple((self.names[i], "blank") for i in np.flatnonzero(self.is_blank))
-        return replace(self.select(np.flatnonzero(~self.is_blank)), skipped=(*self.skipped, *dropped))
+        return replace(self.select(~self.is_blank), skipped=(*self.skipped, *dropped))
+
+    def kept_by(self, keep_list: KeepList) -> "Dataset":
+        """The images that the list names; the others join `skipped`."""
+        rows, left_out = keep_list.choose(self.entries)
+        return replace(self.select(np.array(rows, np.int64)), skipped=(*self.skipped, *left_out))
 
     def with_averaged_duplicates(self) -> "Dataset":
         """The same images, where pixel-identical ones share the mean of their targets."""
@@ -138,7 +178,7 @@ def load(
     source: str | Path,
     spec: InputSpec,
     *,
-    splits: tuple[str, ...] = ("train", "validation"),
+    splits: str | Collection[str] = ("train", "validation"),
     labels: str | Mapping[str, str] | None = None,
     drop_labels: Collection[str] = (),
     labels_csv: str | Path | None = None,
@@ -148,8 +188,8 @@ def load(
     vote_mode: str = "majority",
     vote_share: float = soft_labels.SHARE,
     keep_list: str | Path | None = None,
-    validation_fraction: float | None = 0.1,
-    seed: int = 42,
+    validation_fraction: float | None = FRACTION,
+    seed: int = SEED,
     cache: str = "auto",
     progress: Progress = lambda items, total, text: items,
 ) -> dict[str, Dataset]:
@@ -158,8 +198,8 @@ def load(
     Args:
         source: a folder, a table of pixels, "demo", "kaggle:OWNER/NAME" or "hf:OWNER/NAME".
         spec: what the network takes; every image passes `images.prepare`.
-        splits: those wanted, of "train", "validation", "test"; or ("all",) for every image there is, as one;
-            or `AS_IS` for the splits of the source, "all" where it has none.
+        splits: one or several of "train", "validation", "test"; or "all" for every image there is, as one; or `AS_IS`
+            for the splits of the source, "all" where it has none.
         labels: what the class names mean: see `coding.read_coding`, or a mapping of names to labels.
         drop_labels: class names or labels whose images are left out.
         labels_csv: a table with a column of file names, one of labels, and perhaps a split and a person.
@@ -167,10 +207,12 @@ def load(
         group: persons or sequences, which the validation split keeps on one side: a column of the table, or a regular
             expression for the paths, of which the first group counts; "none" keeps none apart.
         votes: FER+ votes for the rows of a CSV.
-        vote_mode: "majority" for eight labels, one-hot; "shares" for eight labels, the distribution of votes; "mixed"
-            for the CSV's own seven labels, those of training images softened by the votes (`soft_labels.mix`).
+        vote_mode: "majority" for eight labels, one-hot, as images are scored (`fer.train` takes "shares"); "shares" for
+            eight labels, the distribution of votes; "mixed" for the CSV's own seven labels, those of training images
+            softened by the votes (`soft_labels.mix`).
         vote_share: how much, from 0 to 1.
-        keep_list: a CSV with the names of the images to keep (`KeepList.read`); the others join `skipped`.
+        keep_list: a CSV with the names of the images to keep (`KeepList.read`); the others join `skipped`. It does not
+            move the border between training and validation images.
         validation_fraction: share taken from the training images where the source has no validation split. It is
             stratified; identical images, and those of one person, stay on one side. None takes none: all are "train".
         seed: of that choice.
@@ -184,6 +226,7 @@ def load(
         FerError: nothing there, a form that is not understood, class names that are no emotions, a wanted split that
             the source has not, or a list of other data.
     """
+    splits = (splits,) if isinstance(splits, str) else tuple(splits)
     source = places.local(source)
     options = Options(votes, vote_mode, vote_share, labels_csv, progress)
     given = coding.read_coding(labels) if isinstance(labels, str) else labels
@@ -205,7 +248,8 @@ def load(
     targets, order = resolve.targets(listing, source, rows, given, drop_labels, same_classes=same_classes)
     datasets = {}
     for part, origin in parts.items():
-        skipped, usable = _choose(listing, rows[part], origin, parts, targets, kept)
+        listed = KeepList() if part == UNDIVIDED else kept  # first divided, then reduced to the list
+        skipped, usable = _choose(listing, rows[part], origin, parts, targets, listed)
         sources = [listing.sources[row] for row in usable]
         images, failed = image_array.decode_all(sources, spec, cache=cache, progress=progress, text=origin)
         skipped += [(str(listing.entries[usable[i]]), reason) for i, reason in failed]
@@ -224,14 +268,14 @@ def load(
         logger.info("%s", line)
     if splits == (ALL,):
         datasets = {ALL: join(list(datasets.values()))}
+    if UNDIVIDED in datasets and validation_fraction is None:
+        datasets["train"] = datasets.pop(UNDIVIDED).kept_by(kept)
+    elif UNDIVIDED in datasets and validation_fraction is not None and len(datasets[UNDIVIDED]):
+        divided = split_off(datasets.pop(UNDIVIDED), validation_fraction, seed)
+        datasets["train"], datasets["validation"] = (part.kept_by(kept) for part in divided)
     for split, dataset in datasets.items():
         if not len(dataset) and splits != AS_IS:
             raise FerError(f"{source}: no usable image in {split} ({len(dataset.skipped)} skipped)")
-    if UNDIVIDED in datasets and validation_fraction is None:
-        datasets["train"] = datasets.pop(UNDIVIDED)
-    elif UNDIVIDED in datasets and validation_fraction is not None:
-        undivided = datasets.pop(UNDIVIDED)
-        datasets["train"], datasets["validation"] = split_off(undivided, validation_fraction, seed)
     return datasets if splits == AS_IS else {split: datasets[split] for split in splits}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fer.core import images
 from fer.core.errors import FerError
+from fer.data import soft_labels
 from fer.data.entry import Entry
 from fer.data.walk import Tree
 
@@ -123,9 +124,13 @@ class Options:
 
     votes: str | Path | None = None
     vote_mode: str = "majority"
-    vote_share: float = 0.4
+    vote_share: float = soft_labels.SHARE
     labels_csv: str | Path | None = None
     progress: Progress = lambda items, total, text: items
+
+    def __post_init__(self) -> None:
+        if self.vote_mode not in soft_labels.VOTE_MODES:
+            raise FerError(f"vote_mode must be one of {', '.join(soft_labels.VOTE_MODES)}, not {self.vote_mode!r}")
 
 
 class Reader(ABC):

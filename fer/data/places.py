@@ -7,13 +7,14 @@ from pathlib import Path
 from fer.core.errors import FerError
 
 DEMO = "demo"
+IN_MEMORY = "in memory"  # stands for data sets that their caller has loaded
 KAGGLE, HUGGING_FACE = "kaggle:", "hf:"
 PLACES = f"PATH|{DEMO}|{KAGGLE}OWNER/NAME|{HUGGING_FACE}OWNER/NAME"  # for help texts
 
 
 def is_path(source: str | Path) -> bool:
-    """False for what is drawn or downloaded."""
-    return str(source) != DEMO and not is_address(source)
+    """False for what is drawn, downloaded or loaded already."""
+    return str(source) not in (DEMO, IN_MEMORY) and not is_address(source)
 
 
 def is_address(source: str | Path) -> bool:

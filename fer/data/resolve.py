@@ -29,7 +29,8 @@ def groups(listing: Listing, group: str | None) -> list[str]:
         if found:
             listing.question = ""
             persons = sorted(set(found) - {""})
-            line = f"{len(persons):,} persons or sequences by file names: {', '.join(persons[:3])} ... (else --group none)"
+            shown = ", ".join(persons[:3])
+            line = f"{len(persons):,} persons or sequences by file names: {shown} ... (else --group none)"
             strays = [str(entry) for entry, person in zip(listing.entries, found, strict=True) if not person]
             listing.notes += [line, *([f"of no known person: {', '.join(strays[:3])}"] if strays else [])]
         return found

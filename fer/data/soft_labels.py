@@ -5,6 +5,7 @@ import numpy as np
 from fer.core.errors import FerError
 
 SHARE = 0.4  # of a target that the votes make likely
+VOTE_MODES = ("shares", "majority", "mixed")  # see `fer.data.dataset.load`
 
 
 def mix(codes: np.ndarray, k: int, votes: np.ndarray, fitted: np.ndarray, share: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from fer.data.duplicates import connected, group_identical
 if TYPE_CHECKING:
     from fer.data.dataset import Dataset
 
+FRACTION, SEED = 0.1, 42  # of the validation split, where the data have none
 FOLDS = 20  # parts of which the validation split takes some, where persons are kept apart
 
 
@@ -31,7 +32,7 @@ def split_off(dataset: "Dataset", fraction: float, seed: int) -> tuple["Dataset"
         raise FerError(f"the validation fraction must lie between 0 and 1, not {fraction}")
     taken = _by_groups(dataset, fraction, seed) if dataset.groups else _by_images(dataset, fraction, seed)
     rest, part = (dataset.select(np.flatnonzero(side)) for side in (~taken, taken))
-    return rest, replace(part, skipped=())  # what was left out is counted once
+    return replace(rest, drawn=True), replace(part, drawn=True, skipped=())  # what was left out is counted once
 
 
 def folds(dataset: "Dataset", k: int, seed: int) -> Iterator[tuple["Dataset", "Dataset"]]:

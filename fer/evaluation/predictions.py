@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
 from fer.evaluation import comparison, loading, metrics, selective
@@ -109,14 +110,21 @@ def evaluate(
         The metrics; `print(report.summary())` shows them.
 
     Raises:
-        FerError: a model or data that cannot be loaded, labels that do not match, or models that were validated on
-            different splits.
+        FerError: a model or data that cannot be loaded, labels that do not match, models that were validated on
+            different splits, or a split that holds images of a model's training.
+        TypeError: options beside a `Dataset`, or an unknown one.
     """
     given = [model] if isinstance(model, Classifier | str | Path) else list(model)
+    if not given:
+        raise FerError("there is no model to evaluate")
     classifiers = [one if isinstance(one, Classifier) else Classifier.load(one) for one in given]
     specs = [classifier.spec for classifier in classifiers]
     if isinstance(data, Dataset):
+        if options:
+            raise TypeError(f"without effect on a Dataset that is loaded already: {', '.join(options)}")
         return predict(classifiers, dict.fromkeys(specs, data), tta=tta).report()
+    metadata = [classifier.metadata for classifier in classifiers]
     chosen = [options.pop(name, None) for name in ("validation_fraction", "seed", "group")]
-    options |= loading.validation_split([classifier.metadata for classifier in classifiers], *chosen, source=data)
-    return predict(classifiers, loading.load_for_models(specs, data, split, **options), tta=tta).report()
+    options |= loading.validation_split(metadata, *chosen, source=data)
+    loaded = loading.load_for_models(specs, data, split, metadata=metadata, **options)
+    return predict(classifiers, loaded, tta=tta).report()

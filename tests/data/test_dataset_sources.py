@@ -291,7 +291,7 @@ class TestVotes:
         assert load(table, SPEC, votes=votes)["train"].align(EIGHT).counts["angry"] == 1
 
     def test_errors(self, table, votes, class_folders):
-        with pytest.raises(FerError, match="vote mode must be one of majority, shares, mixed, not 'most'"):
+        with pytest.raises(FerError, match="vote_mode must be one of shares, majority, mixed, not 'most'"):
             load(table, SPEC, votes=votes, vote_mode="most")
         for source in ("demo", class_folders({"happy": 1})):
             with pytest.raises(FerError, match=r"votes belong to the rows of a fer2013\.csv"):

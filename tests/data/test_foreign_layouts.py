@@ -82,7 +82,6 @@ class TestPersons:
             in caplog.text
         )
 
-
     def test_a_stray_file_does_not_hide_the_persons(self, tmp_path, caplog):
         caplog.set_level("INFO")
         root = layouts.ck48(tmp_path)

@@ -95,3 +95,62 @@ def test_leakage_needs_no_command_line(pair):
     assert (found.n_training, found.with_duplicate.n_images, found.without_duplicate.n_images) == (10, 10, 30)
     assert found.to_dict()["with_duplicate"]["accuracy_ci95"] == list(found.with_duplicate.accuracy_ci95)
     assert "against the 10 training images of train" in found.summary()
+
+
+def score(known, source, **options):
+    return evaluate(known, source, **options).n_images
+
+
+def trained_on(source, **metadata):
+    split = {"validation_fraction": 0.25, "split_seed": 3}
+    return classifier(1, metadata={"data": source.name, "split": split} | metadata)
+
+
+def test_a_keep_list_does_not_move_images_between_training_and_validation(faces, tmp_path):
+    options = {"validation_fraction": 0.25, "seed": 3}
+    whole = dataset.load(faces / "train", SPEC, **options)
+    kept = tmp_path / "keep.csv"
+    kept.write_text("\n".join(["name", *(name for part in whole.values() for name in part.names[::2])]))
+    listed = dataset.load(faces / "train", SPEC, keep_list=kept, **options)
+    for split, part in listed.items():
+        assert 0 < len(part) < len(whole[split])
+        assert set(part.names) <= set(whole[split].names)
+        assert {name for name, why in part.skipped} == set(whole[split].names) - set(part.names)
+
+
+def test_labels_left_out_in_training_are_left_out_of_the_validation(faces):
+    known = trained_on(faces / "train", drop_labels=["sad"])
+    with pytest.raises(fer.FerError, match="was trained with --drop-labels sad: with others"):
+        evaluate(known, faces / "train")
+    assert score(known, faces / "train", drop_labels=("sad",)) == 8
+    with pytest.raises(fer.FerError, match="was trained with no --drop-labels"):
+        evaluate(trained_on(faces / "train"), faces / "train", drop_labels=("sad",))
+    assert score(trained_on(faces / "train"), faces, drop_labels=("sad",)) == 16  # the data's own split
+
+
+def test_a_fold_is_not_scored_on_the_images_of_its_training(faces):
+    known = classifier(1, metadata={"data": "faces", "split": {"fold": "2 of 5", "split_seed": 42}})
+    for split in ("validation", "test"):
+        with pytest.raises(fer.FerError, match="fold 2 of 5 was trained on images of every split"):
+            evaluate(known, faces, split=split)
+    assert score(known, faces, split="train") == 48
+
+
+@pytest.mark.parametrize(
+    ("metadata", "options", "said"),
+    [
+        ({}, {}, "does not say which images it was trained on"),
+        ({"split": {"validation_fraction": 0.1, "split_seed": 3}}, {"seed": 4}, "trained with split_seed 3"),
+        ({"split": {"validation_fraction": 0.1, "split_seed": 3}}, {}, None),
+    ],
+)
+def test_a_split_that_may_hold_training_images_is_warned_about(faces, caplog, metadata, options, said):
+    evaluate(classifier(1, metadata={"data": "train"} | metadata), faces / "train", **options)
+    assert [said in line for line in caplog.messages] == ([True] if said else [])
+
+
+def test_nothing_is_ignored(pair):
+    with pytest.raises(TypeError, match="without effect on a Dataset that is loaded already: ttta"):
+        evaluate(pair[0], tiny.data(9), ttta="flip")
+    with pytest.raises(fer.FerError, match="no model"):
+        evaluate([], tiny.data(9))

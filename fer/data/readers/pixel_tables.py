@@ -15,7 +15,6 @@ from fer.data.splits import split_of
 from fer.data.walk import Tree
 
 WHOLE = ("fer2013.csv", "icml_face_data.csv")  # tables of all splits, beside which others hold parts of them
-VOTE_MODES = ("majority", "shares", "mixed")
 UNDECIDED = "no emotion holds more than half of its votes"
 
 
@@ -124,8 +123,6 @@ def _header(path: Path) -> list[str]:
 
 def _apply_votes(path: Path, listing: Listing, table: fer2013_csv.Table, options: Options) -> None:
     """Gives the rows the targets of FER+."""
-    if options.vote_mode not in VOTE_MODES:
-        raise FerError(f"vote mode must be one of {', '.join(VOTE_MODES)}, not {options.vote_mode!r}")
     votes = fer2013_csv.read_votes(Path(str(options.votes)), table.splits)
     if options.vote_mode == "mixed":
         if table.splits is None or "validation" not in table.splits:

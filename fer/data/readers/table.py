@@ -123,7 +123,9 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
             kept.append((rows, row))
     if None in folders and len(folders) > 1:
         inside = next(path for split, path in folders.items() if split)
-        raise FerError(f"{tree.root}: {inside} lies in a folder of a split, {folders[None]} in none: add a column split")
+        raise FerError(
+            f"{tree.root}: {inside} lies in a folder of a split, {folders[None]} in none: add a column split"
+        )
     if not listing.entries:
         first = next((rows.names[0] for _, rows in tables if rows.names), "none")
         where = ", ".join(str(tree.root / table) for table, _ in tables)
