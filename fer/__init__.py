@@ -26,23 +26,30 @@ from fer.core.errors import FerError
 
 if TYPE_CHECKING:
     from fer.api import Recognizer, load, load_dataset
+    from fer.cross_validation import CrossValidation, cross_validate
     from fer.data.dataset import Dataset
     from fer.evaluation.metrics import Report
     from fer.evaluation.predictions import evaluate
     from fer.inference.faces import Box
     from fer.inference.recognizer import Prediction
     from fer.models.classifier import Classifier
-    from fer.training.train import train
+    from fer.training.recipes import RECIPES, Recipe
+    from fer.training.train import TrainingResult, train
 
 __version__ = "1.0.0"
 __all__ = [
+    "RECIPES",
     "Box",
     "Classifier",
+    "CrossValidation",
     "Dataset",
     "FerError",
     "Prediction",
+    "Recipe",
     "Recognizer",
     "Report",
+    "TrainingResult",
+    "cross_validate",
     "evaluate",
     "load",
     "load_dataset",
@@ -52,10 +59,15 @@ __all__ = [
 _HOMES = {
     "Box": "fer.inference.faces",
     "Classifier": "fer.models.classifier",
+    "CrossValidation": "fer.cross_validation",
     "Dataset": "fer.data.dataset",
     "Prediction": "fer.inference.recognizer",
+    "RECIPES": "fer.training.recipes",
+    "Recipe": "fer.training.recipes",
     "Recognizer": "fer.api",
     "Report": "fer.evaluation.metrics",
+    "TrainingResult": "fer.training.train",
+    "cross_validate": "fer.cross_validation",
     "evaluate": "fer.evaluation.predictions",
     "load": "fer.api",
     "load_dataset": "fer.api",

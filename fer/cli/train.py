@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from fer.cli import arguments, cross_validation, terminal, train_arguments
+from fer.cli import arguments, terminal, train_arguments
 from fer.core.errors import FerError
 from fer.data.dataset import Dataset
 from fer.training.config import TrainingConfig
@@ -39,10 +39,24 @@ def main(args: argparse.Namespace) -> int:
     if args.diagram:
         return draw_network(config.recipe, args.diagram)
     if args.folds:
-        if args.distribute:
-            raise FerError("--distribute trains one network: it cannot be combined with --folds")
-        return cross_validation.run(config, args.folds, resume=args.resume)
+        return _cross_validate(args, config)
     return _train_distributed(args, config) if args.distribute else _train(args, config)
+
+
+def _cross_validate(args: argparse.Namespace, config: TrainingConfig) -> int:
+    from fer import cross_validation
+    from fer.training import train
+
+    for name in ("resume", "distribute", "tensorboard", "output"):
+        if getattr(args, name):
+            more = ": --run-dir names the folder of the models" if name == "output" else ""
+            raise FerError(f"--{name} does not go with --folds{more}")
+    data = train.load_data(config, splits=("all",), progress=terminal.progress)["all"]
+    print(terminal.describe_data("all", data))
+    options = {"overwrite": args.overwrite, "verbose": terminal.verbosity()}
+    print(f"\n{cross_validation.run(config, data, args.folds, **options).summary()}")
+    print(f"\nmodels and scores: {Path(config.run_dir, 'fold-1')} ..., {Path(config.run_dir, cross_validation.TABLE)}")
+    return 0
 
 
 def _train(args: argparse.Namespace, config: TrainingConfig, *, prints: bool = True) -> int:

@@ -3,9 +3,11 @@
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import pytest
 from support import layouts, tiny
 
+import fer
 from fer.cli import train
 from fer.models.classifier import Classifier
 
@@ -21,13 +23,49 @@ def test_every_fold_has_its_model_and_the_scores_their_mean(tmp_path, capsys):
         assert tiny.script(train, *flags(layouts.jaffe(tmp_path / "faces"), tmp_path), "--folds", "2") == 0
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("2-fold cross-validation, persons kept apart")
-    rows = [line.split() for line in lines[start + 2 :]]
+    rows = [line.split() for line in lines[start + 2 : start + 6]]
+    assert lines[start + 6].startswith("Each fold chose its epoch")
     scores = np.array([row[-3:] for row in rows], float)
     assert sum(int(row[2]) for row in rows[:2]) == 35
     np.testing.assert_allclose(scores[2], scores[:2].mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(scores[3], scores[:2].std(axis=0, ddof=1), atol=1e-4)
     for number in (1, 2):
-        Classifier.load(tmp_path / "run" / f"fold-{number}" / "model.keras")
+        known = Classifier.load(tmp_path / "run" / f"fold-{number}" / "model.keras")
+        assert known.metadata["split"] == {"fold": f"{number} of 2", "split_seed": 42}
+    table = pd.read_csv(tmp_path / "run" / "folds.csv")
+    np.testing.assert_allclose(table["accuracy"], scores[:2, 0], atol=1e-4)
+
+
+def test_earlier_folds_are_kept_and_flags_without_effect_refused(tmp_path, refuse):
+    arguments = (*flags(layouts.jaffe(tmp_path / "faces"), tmp_path), "--folds", "2")
+    kept = tmp_path / "run" / "fold-2" / "model.keras"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"precious")
+    assert "fold-2/model.keras exists" in refuse(train, *arguments)
+    assert kept.read_bytes() == b"precious"
+    assert "--output does not go with --folds: --run-dir" in refuse(train, *arguments, "--output", tmp_path / "m.keras")
+    assert "--tensorboard does not go with --folds" in refuse(train, *arguments, "--tensorboard")
+
+
+def test_from_python_on_a_data_set_in_memory(tmp_path):
+    settings = {
+        "network": "tiny",
+        "dense_dropout": 0.1,
+        "size": tiny.SIZE,
+        "batch_size": 16,
+        "epochs": 1,
+        "run_dir": tmp_path,
+    }
+    with tiny.known(), mock.patch("fer.training.curves.learning_curves"):
+        found = fer.cross_validate(tiny.data(48), "plain", folds=3, keep_best="last", **settings)
+    assert sum(report.n_images for report in found.reports) == 48
+    assert found.values("macro_f1").tolist() == [report.macro_f1 for report in found.reports]
+    assert [result.output for result in found.results] == [tmp_path / f"fold-{i}" / "model.keras" for i in (1, 2, 3)]
+    assert found.results[0].classifier.metadata["n_images"] == {"train": 32, "validation": 16}
+    assert "identical images kept together" in found.summary()
+    assert "slightly optimistic" not in found.summary()
+    with pytest.raises(fer.FerError, match="without effect on a cross-validation of these data: output, votes"):
+        fer.cross_validate(tiny.data(48), output="m.keras", votes="v.csv")
 
 
 def test_more_folds_than_persons_are_refused(tmp_path, refuse):
