@@ -3,29 +3,13 @@
 import argparse
 import dataclasses
 import importlib.util
-from pathlib import Path
 from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.renamed import FIELDS, current_name
-from fer.data.readers.ferplus import has_votes
-from fer.training.config import SETTINGS, TrainingConfig, configure
+from fer.data.soft_labels import VOTE_MODES
+from fer.training.config import PRECISIONS, SETTINGS, TrainingConfig, configure, contradictions, without_effect
 from fer.training.recipes import RECIPES, Recipe
-
-# Flags without an effect alone: what each needs beside it, and whether a configuration has that.
-_PLATEAU = ("--schedule plateau", lambda config: config.recipe.schedule == "plateau")
-_TEACHER = ("--teacher", lambda config: config.teacher)
-NEEDS = {
-    "vote_mode": ("--votes", lambda config: config.votes or has_votes(config.data)),
-    "vote_share": ("--vote-mode mixed", lambda config: config.vote_mode == "mixed"),
-    "warmup": ("--schedule cosine", lambda config: config.recipe.schedule == "cosine"),
-    **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
-    "monitor": ("--patience", lambda config: config.recipe.patience),
-    "focal_gamma": ("--loss focal", lambda config: config.recipe.loss == "focal"),
-    "late_augmentation": ("--late-share", lambda config: config.recipe.late_share),
-    "self_distillation_every": ("--self-distillation", lambda config: config.recipe.self_distillation),
-    **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip", "teacher_once"), _TEACHER),
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="network and numbers; --list-recipes prints them (four-block)",
     )
     text = "targets from votes: eight emotions as shares or by majority, or mixed into the seven labels (shares)"
-    training.add_argument("--vote-mode", choices=("shares", "majority", "mixed"), help=text)
+    training.add_argument("--vote-mode", choices=VOTE_MODES, help=text)
     training.add_argument("--seed", type=int, help="seed of the weights, the order, augmentation and dropout (42)")
-    training.add_argument(
-        "--precision", choices=("auto", "float32", "bfloat16", "float16"), help="of the arithmetic (auto)"
-    )
+    training.add_argument("--precision", choices=PRECISIONS, help="of the arithmetic (auto)")
     training.add_argument(
         "--distribute",
         action="store_true",
@@ -95,28 +77,23 @@ def resolve(args: argparse.Namespace) -> TrainingConfig:
     config = configure(**given)
     if args.resume:
         stored = config.stored()
-        _refuse_contradictions(given, config.flat(), stored.flat(), config.path.parent)
+        for name, asked, kept in contradictions(given, config, stored):
+            raise FerError(f"{_flag(name, asked)} contradicts the run in {config.path.parent}, which has {kept}")
         return stored
-    for name, (needed, has) in NEEDS.items():
-        if name in given and not has(config):
-            raise FerError(f"{_flag(name)} has no effect without {needed}")
-    if "teacher_temperature" in given and config.recipe.teacher_once:
-        raise FerError("--teacher-temperature has no effect with --teacher-once")
+    for name, needs in without_effect(config, given):
+        raise FerError(f"{_flag(name)} has no effect without {_flag(needs.name, needs.value)}")
     if (taken := config.existing()) and not args.overwrite and not args.diagram:
         choices = "go on with --resume, start again with --overwrite, or choose another place"
         raise FerError(f"{taken} exists: {choices}")
     return config
 
 
-def _refuse_contradictions(given: dict, wanted: dict, stored: dict, folder: Path) -> None:
-    for name in given:
-        if wanted[name] != stored[name]:
-            flag = f"--no-{_flag(name)[2:]}" if wanted[name] is False else f"{_flag(name)} {wanted[name]}"
-            raise FerError(f"{flag} contradicts the run in {folder}, which has {stored[name]}")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def _flag(name: str, value: object = None) -> str:
+    """A setting as it is typed, with its value if one is given."""
+    words = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{words}" if value else f"--no-{words}"
+    return f"--{words}" if value is None else f"--{words} {value}"
 
 
 def rates(text: str) -> tuple[float, ...]:

@@ -4,7 +4,8 @@ import keras
 
 from fer.training.recipes import Recipe
 
-ONE_CYCLE_CLIMB = 0.3  # share of the steps in which one-cycle's rate climbs, as in Smith & Topin 2018
+# One-cycle (Smith & Topin 2018) in the two phases of fastai and PyTorch; the momentum stays as it is.
+ONE_CYCLE_CLIMB = 0.3  # share of the steps in which the rate climbs
 ONE_CYCLE_START = 1 / 25  # its first rate, as a share of the peak
 
 

@@ -7,19 +7,22 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fer.core.errors import FerError
 from fer.core.files import write_text
-from fer.data import places
+from fer.data import places, splitting
+from fer.data.readers.ferplus import has_votes
+from fer.data.soft_labels import VOTE_MODES
 from fer.training import recipes
 from fer.training.recipes import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
 
 FILE = "run.json"
-IN_MEMORY = "in memory"  # the `data` of a training on data sets that its caller has loaded
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-contrib-python", "pandas", "scikit-learn")
 
 
@@ -29,7 +32,8 @@ class TrainingConfig:
 
     Attributes:
         recipe: the numbers.
-        data: a folder, a fer2013.csv, "demo", "kaggle:OWNER/NAME", "hf:OWNER/NAME", or `IN_MEMORY`.
+        data: a folder, a fer2013.csv, "demo", "kaggle:OWNER/NAME", "hf:OWNER/NAME", or
+            `places.IN_MEMORY` for data sets that the caller has loaded.
         votes: FER+ votes for the rows of a fer2013.csv.
         vote_mode, keep_list, labels, drop_labels, labels_csv, format, group, cache: as in `fer.data.dataset.load`.
         validation_fraction: share of the training images to validate on, where the data have no validation split.
@@ -53,8 +57,8 @@ class TrainingConfig:
     format: str | None = None
     group: str | None = None
     cache: str = "auto"
-    validation_fraction: float = 0.1
-    split_seed: int = 42
+    validation_fraction: float = splitting.FRACTION
+    split_seed: int = splitting.SEED
     seed: int = 42
     precision: str = "auto"
     init: str | None = None
@@ -63,8 +67,15 @@ class TrainingConfig:
     run_dir: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("data", "votes", "keep_list", "labels_csv", "init", "output", "run_dir"):
+            if not isinstance(value := getattr(self, name), str | Path | None):
+                raise FerError(f"{name} must be a path, not {type(value).__name__}")
+        for name in ("teacher", "drop_labels"):  # a single one is one of several
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str | Path) else tuple(value))
         if not self.run_dir:
-            stem = Path(self.output).stem if self.output else f"{self.recipe.name}-{Path(self.data).stem}"
+            data = "" if self.data == places.IN_MEMORY else f"-{Path(self.data).stem}"
+            stem = Path(self.output).stem if self.output else f"{self.recipe.name}{data}"
             object.__setattr__(self, "run_dir", str(Path("runs", stem)))
         if not self.output:
             object.__setattr__(self, "output", str(Path(self.run_dir, "model.keras")))
@@ -75,11 +86,15 @@ class TrainingConfig:
                 path = str(Path(place))
                 object.__setattr__(self, name, f"./{path}" if path == places.DEMO else path)
         object.__setattr__(self, "teacher", tuple(str(Path(path)) for path in self.teacher))
-        object.__setattr__(self, "drop_labels", tuple(self.drop_labels))
         if Path(self.output).suffix != ".keras":
             raise FerError(f"--output must end in .keras, not {self.output}")
         if not 0 <= self.seed < 2**32:
             raise FerError(f"--seed must lie between 0 and {2**32 - 1}, not {self.seed}")
+        if not 0 < self.validation_fraction < 1:
+            raise FerError(f"validation_fraction must be between 0 and 1, not {self.validation_fraction}")
+        for name, choices in (("vote_mode", VOTE_MODES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in choices:
+                raise FerError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
 
     @property
     def path(self) -> Path:
@@ -106,7 +121,9 @@ class TrainingConfig:
         training: dict[str, Any] = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed}
         training["teachers"] = [Path(path).name for path in self.teacher]
         training["init"] = Path(self.init).name if self.init else None
-        return data | {"split": split} | training | environment()
+        if self.data != places.IN_MEMORY:  # else only the caller knows
+            data["split"] = split
+        return data | training | environment()
 
     def write(self) -> None:
         """Keeps the configuration with versions, git revision and command line in the run folder."""
@@ -151,6 +168,65 @@ def configure(recipe: str | Recipe = "four-block", *, augment: bool | None = Non
     return TrainingConfig(dataclasses.replace(chosen, **numbers), **settings)
 
 
+class Needs(NamedTuple):
+    """What a setting needs beside it to have an effect.
+
+    Attributes:
+        name, value: another setting and its value; None for any.
+        met: whether a configuration has that.
+    """
+
+    name: str
+    value: str | bool | None
+    met: Callable[[TrainingConfig], object]
+
+
+_PLATEAU = Needs("schedule", "plateau", lambda config: config.recipe.schedule == "plateau")
+_TEACHER = Needs("teacher", None, lambda config: config.teacher)
+NEEDS = {
+    "vote_mode": Needs("votes", None, lambda config: config.votes or has_votes(config.data)),
+    "vote_share": Needs("vote_mode", "mixed", lambda config: config.vote_mode == "mixed"),
+    "warmup": Needs("schedule", "cosine", lambda config: config.recipe.schedule == "cosine"),
+    **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
+    "monitor": Needs("patience", None, lambda config: config.recipe.patience),
+    "focal_gamma": Needs("loss", "focal", lambda config: config.recipe.loss == "focal"),
+    "late_augmentation": Needs("late_share", None, lambda config: config.recipe.late_share),
+    "self_distillation_every": Needs("self_distillation", None, lambda config: config.recipe.self_distillation),
+    **dict.fromkeys(("teacher_share", "teacher_flip", "teacher_once"), _TEACHER),
+    "teacher_temperature": _TEACHER,
+}
+_ONLINE = Needs("teacher_once", False, lambda config: not config.recipe.teacher_once)
+
+
+def without_effect(config: TrainingConfig, given: Iterable[str]) -> Iterator[tuple[str, Needs]]:
+    """The given settings that change nothing, each with what it needs."""
+    for name, needs in (*NEEDS.items(), ("teacher_temperature", _ONLINE)):
+        if name in given and not needs.met(config):
+            yield name, needs
+
+
+def check_effect(config: TrainingConfig, given: Iterable[str]) -> None:
+    """Raises FerError for a given setting that changes nothing."""
+    for name, needs in without_effect(config, given):
+        value = "" if needs.value is None else f"={needs.value!r}"
+        raise FerError(f"{name} has no effect without {needs.name}{value}")
+
+
+def contradictions(
+    given: Iterable[str], asked: TrainingConfig, stored: TrainingConfig
+) -> Iterator[tuple[str, Any, Any]]:
+    """The given settings that differ from those of a stored run: name, value asked for, value stored."""
+    wanted, kept = asked.flat(), stored.flat()
+    for name in given:
+        if wanted[name] != kept[name]:
+            yield name, wanted[name], kept[name]
+
+
+# What only the loading of data heeds.
+OF_DATA = (
+    *("votes", "vote_mode", "vote_share", "keep_list", "labels", "drop_labels", "labels_csv", "format", "group"),
+    *("cache", "validation_fraction", "split_seed"),
+)
 RECIPE_SETTINGS = tuple(item.name for item in dataclasses.fields(Recipe)[2:])
 SETTINGS = ("recipe", "augment", *RECIPE_SETTINGS, *(item.name for item in dataclasses.fields(TrainingConfig)[1:]))
 

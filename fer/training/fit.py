@@ -124,7 +124,7 @@ def fit(
     if resume:
         folder.restore(model)
     else:
-        folder.clear()
+        folder.begin()
     if not folder.finished:
         with stoppable((signal.SIGINT,)) as asked:
             model.fit(

@@ -146,16 +146,20 @@ class Recipe:
         object.__setattr__(self, "network", current_name(self.network))
         for item in fields(self)[2:]:
             value, choices, bounds = getattr(self, item.name), item.metadata["choices"], item.metadata["bounds"]
+            if isinstance(item.default, tuple):  # one rate or side is a tuple of one
+                value = tuple(value) if isinstance(value, tuple | list) else (value,)
+                object.__setattr__(self, item.name, value)
             if choices and value not in choices:
                 raise FerError(f"{item.name} must be one of {', '.join(map(str, choices))}, not {value!r}")
             if bounds and not bounds.accept(value):
                 raise FerError(f"{item.name} must be {bounds.text}, not {value}")
         sides = self.progressive_sizes
         if not all(0 < side <= self.size for side in sides):
-            raise FerError(f"progressive_sizes must be sides up to {self.size}, not {sides}")
+            raise FerError(f"progressive_sizes must be sides up to {self.size}, not {sides}; () switches them off")
         every = self.self_distillation_every
         if self.self_distillation and every >= self.epochs:
-            raise FerError(f"self_distillation_every must be below the {self.epochs} epochs, not {every}")
+            text = f"self_distillation_every must be below the number of epochs, {self.epochs}, not {every}"
+            raise FerError(f"{text}; self_distillation 0 switches it off")
 
     @classmethod
     def from_dict(cls, stored: dict) -> "Recipe":

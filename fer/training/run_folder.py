@@ -111,10 +111,13 @@ class RunFolder(keras.callbacks.Callback):
     def path(self) -> Path:
         return self.folder / CHECKPOINT
 
-    def clear(self) -> None:
-        """Removes the files of an earlier run, so that nobody resumes it as this one; its model stays until a better
-        one replaces it."""
+    def begin(self) -> None:
+        """Writes run.json and removes the other files of an earlier run, so that nobody resumes it as this one.
+
+        Its model stays until a better one replaces it.
+        """
         if self.workers.is_first:
+            self.config.write()
             for path in (self.path, self.folder / LOG, self.folder / CURVES):
                 path.unlink(missing_ok=True)
 

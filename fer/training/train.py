@@ -13,10 +13,11 @@ from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.data.dataset import Dataset
+from fer.data.places import IN_MEMORY
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
-from fer.training.config import IN_MEMORY, TrainingConfig, configure
+from fer.training.config import OF_DATA, TrainingConfig, check_effect, configure, contradictions
 from fer.training.recipes import Recipe
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def train(
 
     Args:
         data: what `fer.data.dataset.load` takes as its source; or loaded data sets {"train": ..., "validation": ...} of
-            the recipe's image size.
+            the recipe's image size. FER+ votes are by default targets in shares; loaded, they are what was loaded.
         recipe: a recipe or the name of one.
         resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with.
         overwrite: replace an earlier run or model in the same place.
@@ -84,12 +85,15 @@ def train(
         FerError: unusable data or settings, a place that is taken, nothing to resume, or no finite validation score.
         TypeError: an unknown setting.
     """
-    source = IN_MEMORY if isinstance(data, dict) else str(data)
-    config = configure(recipe, data=source, **settings)
+    if isinstance(data, dict):
+        _check_loaded(data, settings)
+    config = configure(recipe, data=IN_MEMORY if isinstance(data, dict) else str(data), **settings)
     if resume:
-        config = config.stored()
-    elif not overwrite and (taken := config.existing()):
-        raise FerError(f"{taken} exists: pass resume=True or overwrite=True, or choose another place")
+        config = _stored(config, settings, loaded=isinstance(data, dict), overwrite=overwrite)
+    else:
+        check_effect(config, settings)
+        if not overwrite and (taken := config.existing()):
+            raise FerError(f"{taken} exists: pass resume=True or overwrite=True, or choose another place")
     check_models(config, resume=resume)
     datasets = clean(data, config.recipe) if isinstance(data, dict) else load_data(config)
     if distribute:
@@ -98,6 +102,27 @@ def train(
         initialize()
     logger.info(summary(config))
     return run(config, datasets, resume=resume, tensorboard=tensorboard, distribute=distribute, verbose=verbose)
+
+
+def _check_loaded(data: dict, settings: dict) -> None:
+    """Refuses settings that only the loading of data could heed."""
+    missing = [split for split in ("train", "validation") if not isinstance(data.get(split), Dataset)]
+    if missing:
+        raise FerError(f"data sets in memory need the keys train and validation; missing: {', '.join(missing)}")
+    if late := [name for name in settings if name in OF_DATA]:
+        raise FerError(f"the data are loaded already: give {', '.join(late)} to fer.load_dataset")
+
+
+def _stored(config: TrainingConfig, settings: dict, *, loaded: bool, overwrite: bool) -> TrainingConfig:
+    """The configuration of a run to resume, which the given settings must not contradict."""
+    stored = config.stored()
+    if overwrite:
+        raise FerError("resume continues a run, overwrite starts it again: choose one")
+    for name, asked, kept in contradictions(settings, config, stored):
+        raise FerError(f"{name}={asked!r} contradicts the run in {config.run_dir}, which has {kept!r}")
+    if stored.data == IN_MEMORY and not loaded:
+        raise FerError(f"{config.run_dir}: the run had data sets in memory: pass the same")
+    return stored
 
 
 def summary(config: TrainingConfig) -> str:
@@ -174,12 +199,14 @@ def run(
     tensorboard: bool = False,
     distribute: bool = False,
     verbose: int = 0,
+    split: dict | None = None,
 ) -> TrainingResult:
     """Trains on loaded data; see `train`.
 
     Args:
         config: as `configure` or `TrainingConfig.stored` gives it.
         data: {"train": ..., "validation": ...}, as `load_data` gives them.
+        split: how they were divided, for the model file; by default as the configuration says.
         resume, tensorboard, distribute, verbose: see `train`.
 
     Raises:
@@ -197,17 +224,15 @@ def run(
     dtype = device.dtype_policy(config.precision)
     # What "auto" came to: another machine resumes with the same arithmetic.
     config = dataclasses.replace(config, precision=dtype.removeprefix("mixed_"))
-    counts = {split: len(part) for split, part in data.items()}
-    metadata = config.metadata() | {"n_images": counts, "device": device.describe(), "dtype": dtype}
+    metadata = config.metadata() | ({"split": split} if split else {})
+    metadata["n_images"] = {name: len(part) for name, part in data.items()}
+    metadata |= {"device": device.describe(), "dtype": dtype}
     with scope(distribute, config.run_dir) as workers:
         keras.utils.set_random_seed(config.seed)  # all processes must give their variables the same initial values
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
-        fit.build(config.recipe, data["train"].labels)  # refuses what cannot be built, before anything is written
         if workers.is_first:
             files.check_writable(config.output)
-            if not resume:
-                config.write()
         folder = fit.fit(
             data["train"],
             data["validation"],

@@ -153,7 +153,7 @@ def test_a_number_that_means_nothing_is_refused(name, value, expected):
 
 def test_self_distillation_that_would_never_begin_is_refused():
     recipe = dataclasses.replace(RECIPES["plain"], epochs=6, self_distillation=0.5, self_distillation_every=5)
-    with pytest.raises(FerError, match=r"^self_distillation_every must be below the 5 epochs, not 5$"):
+    with pytest.raises(FerError, match="below the number of epochs, 5, not 5; self_distillation 0"):
         dataclasses.replace(recipe, epochs=5)
 
 

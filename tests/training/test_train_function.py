@@ -23,7 +23,14 @@ def quick():
         yield
 
 
-SETTINGS = {"network": "tiny", "size": tiny.SIZE, "batch_size": 16, "epochs": 2, "precision": "float32"}
+SETTINGS = {
+    "network": "tiny",
+    "dense_dropout": 0.1,
+    "size": tiny.SIZE,
+    "batch_size": 16,
+    "epochs": 2,
+    "precision": "float32",
+}
 
 
 def data():
@@ -72,3 +79,59 @@ def test_an_unknown_setting_is_named():
         configure("plain", epoch_count=3)
     with pytest.raises(FerError, match="unknown recipe 'resnet'; there are: quick, plain"):
         configure("resnet")
+
+
+def test_what_the_loading_of_data_decides_is_refused_beside_loaded_data(tmp_path):
+    settings = {"run_dir": tmp_path, **SETTINGS}
+    for late in ({"votes": "v.csv"}, {"keep_list": "k.csv"}, {"validation_fraction": 0.2}):
+        with pytest.raises(FerError, match=f"already: give {next(iter(late))} to fer.load_dataset"):
+            fer.train(data(), **settings, **late)
+    with pytest.raises(FerError, match="missing: validation"):
+        fer.train({"train": tiny.data(64)}, **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_loaded_data_does_not_claim_to_know_their_split(tmp_path):
+    result = fer.train(data(), run_dir=tmp_path, **SETTINGS | {"epochs": 1})
+    assert "split" not in result.classifier.metadata
+
+
+def test_a_refused_training_leaves_nothing_behind(tmp_path):
+    with pytest.raises(FerError, match="the data set holds"):
+        fer.train(data(), run_dir=tmp_path, **SETTINGS | {"size": 24})
+    assert list(tmp_path.iterdir()) == []
+    fer.train(data(), run_dir=tmp_path, **SETTINGS | {"epochs": 1})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"focal_gamma": 3.0}, "focal_gamma has no effect without loss='focal'"),
+        ({"teacher_share": 0.5}, "teacher_share has no effect without teacher"),
+        ({"vote_mode": "mjority"}, "vote_mode must be one of shares, majority, mixed, not 'mjority'"),
+        ({"precision": "fp8"}, "precision must be one of auto"),
+        ({"validation_fraction": 7}, "validation_fraction must be between 0 and 1, not 7"),
+        ({"init": tiny}, "init must be a path, not module"),
+    ],
+)
+def test_settings_without_effect_or_meaning_are_refused(settings, said, tmp_path):
+    with pytest.raises(FerError, match=f"^{said}"):
+        fer.train("demo", "plain", run_dir=tmp_path / "run", **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_value_stands_for_a_tuple_of_one():
+    config = configure("vgg", teacher="fer2013", drop_labels="contempt", dropout=0.3, progressive_sizes=32)
+    assert (config.teacher, config.drop_labels) == (("fer2013",), ("contempt",))
+    assert (config.recipe.dropout, config.recipe.progressive_sizes) == ((0.3,), (32,))
+
+
+def test_resuming_refuses_what_contradicts_the_run(tmp_path):
+    fer.train(data(), run_dir=tmp_path, **SETTINGS | {"epochs": 1})
+    again = {"run_dir": tmp_path, "resume": True}
+    with pytest.raises(FerError, match=r"epochs=5 contradicts the run in .* which has 1"):
+        fer.train(data(), epochs=5, **again)
+    with pytest.raises(FerError, match="had data sets in memory: pass the same"):
+        fer.train("demo", **again)
+    with pytest.raises(FerError, match="choose one"):
+        fer.train(data(), overwrite=True, **again)
