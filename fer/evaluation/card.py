@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fer.core import files
+from fer.evaluation.groups import Groups
 from fer.evaluation.leakage import Leakage
 from fer.evaluation.metrics import Report
 from fer.evaluation.robustness import Robustness
@@ -37,6 +38,7 @@ def write_card(
     split: str,
     leakage: Leakage | None = None,
     robustness: Robustness | None = None,
+    groups: Groups | None = None,
 ) -> None:
     """Writes the card of a model as Markdown.
 
@@ -47,7 +49,7 @@ def write_card(
         reports: test-time augmentation ("none", "flip", "ten-crop") -> report on the same images.
         command: measures the same figures again.
         data, split: name and split of the images.
-        leakage, robustness: more figures of a single crop, where they were measured.
+        leakage, robustness, groups: more figures of a single crop, where they were measured.
 
     Raises:
         FerError: the file cannot be written.
@@ -60,7 +62,7 @@ def write_card(
         f"## Intended use\n\n{INTENDED_USE}",
         f"## Data\n\n{_data(classifier, data, split, first)}",
         f"## Results\n\n{_results(reports, command, leakage, robustness)}",
-        f"## Limits\n\n{_limits(first, split, leakage)}",
+        f"## Limits\n\n{_limits(classifier, first, data, split, leakage, groups)}",
         f"## Licence\n\n{LICENCE}",
     ]
     files.write_text(path, "\n\n".join(sections))
@@ -170,12 +172,16 @@ def _results(
     return "\n".join(lines)
 
 
-def _limits(report: Report, split: str, leakage: Leakage | None) -> str:
+def _limits(
+    classifier: Classifier, report: Report, data: str, split: str, leakage: Leakage | None, groups: Groups | None
+) -> str:
     sentences = []
-    if split in ("train", "all"):
-        sentences.append("The network has seen images of this split in training: the figures say little about others.")
-    if split == "validation":
-        sentences.append("Training chose its epoch on this split, so the figures are slightly optimistic.")
+    if classifier.metadata.get("data") == data:
+        if split in ("train", "all"):
+            text = "The network has seen images of this split in training: the figures say little about others."
+            sentences.append(text)
+        if split == "validation":
+            sentences.append("Training chose its epoch on this split, so the figures are slightly optimistic.")
     occurring = {label: row for label, row in report.per_class.items() if row["support"]}
     rare = [label for label, row in occurring.items() if row["support"] < FEW * report.n_images]
     if rare:
@@ -186,5 +192,10 @@ def _limits(report: Report, split: str, leakage: Leakage | None) -> str:
     sentences.append(f"The lowest recall is that of {weakest}: {occurring[weakest]['recall']:.2f}.")
     if leakage is None:
         sentences.append("Duplicates between training and evaluation images were not searched (`--leakage-against`).")
-    sentences.append("Results by age, gender, skin tone or culture were not measured.")
+    if groups is None:
+        sentences.append("Results by age, gender, skin tone or culture were not measured.")
+    else:
+        accuracies = {name: one.accuracy for name, one in groups.reports.items() if name not in groups.small}
+        shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in accuracies.items())
+        sentences.append(f"Accuracy by {groups.attribute}: {shown or 'every group is too small'} (`--group-by`).")
     return " ".join(sentences)

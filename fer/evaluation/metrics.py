@@ -80,6 +80,12 @@ class Report:
         return wilson(np.trace(self.confusion), self.n_images)
 
     @property
+    def recall_ci95(self) -> dict[str, tuple[float, float] | None]:
+        """{label: low and high end of its recall's 95% interval (Wilson)}; None for a label that does not occur."""
+        counts = zip(self.labels, np.diag(self.confusion), self.support, strict=True)
+        return {label: wilson(correct, support) if support else None for label, correct, support in counts}
+
+    @property
     def macro(self) -> dict[str, float]:
         """Unweighted means of precision, recall, specificity and f1 over the labels that occur.
 
@@ -92,9 +98,8 @@ class Report:
 
     @property
     def weighted(self) -> dict[str, float]:
-        """Means of precision, recall and f1 weighted by support; the weighted recall is the accuracy."""
-        average = self._average(self.support)
-        return {name: average[name] for name in ("precision", "recall", "f1")}
+        """Means of precision, recall, specificity and f1 weighted by support; the weighted recall is the accuracy."""
+        return self._average(self.support)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -163,12 +168,19 @@ class Report:
             "accuracy_ci95": list(self.accuracy_ci95),
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
+            "macro": self.macro,
             "weighted": self.weighted,
             "per_class": self.per_class,
+            "recall_ci95": {label: ends and list(ends) for label, ends in self.recall_ci95.items()},
             "confusion": self.confusion.tolist(),
             "top2_accuracy": self.top2_accuracy,
             "ece": self.ece,
             "nll": self.nll,
+            "reliability": {
+                "counts": self.bin_counts.tolist(),
+                "confidence": self.bin_confidence.tolist(),
+                "accuracy": self.bin_accuracy.tolist(),
+            },
         }
 
     def summary(self) -> str:
@@ -188,15 +200,19 @@ class Report:
         ])  # fmt: skip
 
     def table(self) -> str:
-        """One row of counts and metrics per label, then their macro and weighted averages."""
+        """One row of counts, metrics and the recall's interval per label, then their macro and weighted averages."""
         counts = ("support", "tp", "fn", "fp", "tn")
         ratios = ("precision", "recall", "specificity", "f1")
         rows = [["emotion", "support", "TP", "FN", "FP", "TN", "precision", "recall", "specificity", "F1"]]
-        for label, row in self.per_class.items():
-            rows.append([label, *(str(row[name]) for name in counts), *(f"{row[name]:.3f}" for name in ratios)])
+        rows[0].append("recall 95%")
+        for (label, row), ends in zip(self.per_class.items(), self.recall_ci95.values(), strict=True):
+            shown = f"{ends[0]:.3f}-{ends[1]:.3f}" if ends else "-"
+            cells = (*(str(row[name]) for name in counts), *(f"{row[name]:.3f}" for name in ratios))
+            rows.append([label, *cells, shown])
         rows.append([])
-        for name, average in (("macro average", self.macro), ("weighted average", self._average(self.support))):
-            rows.append([name, str(self.n_images), "", "", "", "", *(f"{average[ratio]:.3f}" for ratio in ratios)])
+        for name, average in (("macro average", self.macro), ("weighted average", self.weighted)):
+            means = (f"{average[ratio]:.3f}" for ratio in ratios)
+            rows.append([name, str(self.n_images), "", "", "", "", *means, ""])
         return aligned(rows)
 
     def confusion_table(self) -> str:

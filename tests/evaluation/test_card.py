@@ -8,6 +8,7 @@ from support import tiny
 
 from fer.core.images import InputSpec
 from fer.evaluation.card import INTENDED_USE, write_card
+from fer.evaluation.groups import by_group
 from fer.evaluation.leakage import measure_leakage
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.robustness import measure_robustness
@@ -29,7 +30,7 @@ def test_a_card_holds_the_metadata_and_the_figures(learnt, known, tmp_path):
     reports = {tta: predict([known], {SPEC: data}, tta=tta).report() for tta in ("none", "flip", "ten-crop")}
     leakage = measure_leakage(found, data.select(np.arange(20)), "faces")
     robustness = measure_robustness([known], {SPEC: data})
-    more = {"command": COMMAND, "data": "faces", "split": "validation"}
+    more = {"command": COMMAND, "data": known.metadata["data"], "split": "validation"}
     write_card(tmp_path / "c.md", learnt, known, reports, **more, leakage=leakage, robustness=robustness)
     text = (tmp_path / "c.md").read_text(encoding="utf-8")
     assert text.startswith("# model\n")
@@ -46,6 +47,21 @@ def test_a_card_holds_the_metadata_and_the_figures(learnt, known, tmp_path):
     assert "Training chose its epoch on this split" in text
     assert "Duplicates between training and evaluation images were not searched" not in text
     assert len(text.splitlines()) <= 45
+
+
+def test_limits_say_what_was_measured_and_seen(learnt, known, tmp_path):
+    data = tiny.data(90, seed=1)
+    found = predict([known], {SPEC: data})
+    groups = by_group(np.array(["young", "old"] * 45), found.probabilities, data.targets, found.labels, "age")
+    place = tmp_path / "c.md"
+    for name, split in ((known.metadata["data"], "all"), ("others", "all"), ("others", "validation")):
+        about = {"command": COMMAND, "data": name, "split": split, "groups": groups}
+        write_card(place, learnt, known, {"none": found.report()}, **about)
+        limits = place.read_text(encoding="utf-8").partition("## Limits")[2]
+        assert ("has seen images of this split" in limits) == (name != "others")
+        assert "chose its epoch" not in limits
+        assert "were not measured" not in limits
+        assert f"Accuracy by age: old {100 * groups.reports['old'].accuracy:.1f} %, young " in limits
 
 
 def test_a_model_without_metadata_gets_a_card(learnt, known, tmp_path):

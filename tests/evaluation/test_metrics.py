@@ -181,14 +181,31 @@ def test_accuracy_interval_is_wilsons():
     assert report.accuracy_ci95[0] < report.accuracy < report.accuracy_ci95[1]
 
 
+def test_interval_of_each_recall():
+    true = np.array([0] * 56 + [1] * 100)
+    predicted = np.where(np.arange(156) < 26, 0, 1)
+    report = compute_report(one_hot(predicted, 3), one_hot(true, 3), ("disgust", "happy", "sad"))
+    expected = binomtest(26, 56).proportion_ci(method="wilson")
+    assert report.recall_ci95["disgust"] == pytest.approx((expected.low, expected.high))
+    assert report.recall_ci95["happy"][1] == pytest.approx(1)
+    assert report.recall_ci95["sad"] is None
+    assert report.table().splitlines()[1].split()[-1] == "0.340-0.593"
+    assert report.table().splitlines()[3].split()[-1] == "-"
+
+
 def test_to_dict_has_the_promised_keys_and_survives_json(case):
     *_, report = case
     plain = report.to_dict()
     assert list(plain) == [
-        "images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "weighted", "per_class",
-        "confusion", "top2_accuracy", "ece", "nll",
+        "images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "macro", "weighted",
+        "per_class", "recall_ci95", "confusion", "top2_accuracy", "ece", "nll", "reliability",
     ]  # fmt: skip
-    assert list(plain["weighted"]) == ["precision", "recall", "f1"]
+    for name in ("macro", "weighted"):
+        assert list(plain[name]) == ["precision", "recall", "specificity", "f1"]
+    bins = plain["reliability"]
+    weights = np.array(bins["counts"]) / plain["images"]
+    gaps = np.abs(np.array(bins["accuracy"]) - bins["confidence"])
+    assert weights @ gaps == pytest.approx(plain["ece"])
     assert list(plain["per_class"]["happy"]) == [
         "precision", "recall", "specificity", "f1", "support", "tp", "fp", "fn", "tn",
     ]  # fmt: skip
@@ -201,16 +218,19 @@ def test_table_shows_each_label_and_lines_up_with_long_and_wide_names():
     probabilities, true = random_case(6)
     report = compute_report(probabilities, one_hot(true), labels)
     head, *rows, blank, macro, weighted = report.table().splitlines()
-    assert head.split() == ["emotion", "support", "TP", "FN", "FP", "TN", "precision", "recall", "specificity", "F1"]
+    ratios = ["precision", "recall", "specificity", "F1"]
+    assert head.split() == ["emotion", "support", "TP", "FN", "FP", "TN", *ratios, "recall", "95%"]
     assert blank == ""
     for label, row in zip(labels, rows, strict=True):
         values = report.per_class[label]
         counts = [str(values[name]) for name in ("support", "tp", "fn", "fp", "tn")]
         ratios = [f"{values[name]:.3f}" for name in ("precision", "recall", "specificity", "f1")]
         assert row.startswith(label)
-        assert row.split()[-9:] == counts + ratios
-    widths = {len(row) + 2 * ("嫌悪" in row) for row in (head, *rows, macro, weighted)}  # two columns each
+        interval = "-".join(f"{end:.3f}" for end in report.recall_ci95[label])
+        assert row.split()[-10:] == [*counts, *ratios, interval]
+    widths = {len(row) + 2 * ("嫌悪" in row) for row in (head, *rows)}  # two columns each
     assert len(widths) == 1
+    assert head.index("F1") + 2 == len(macro) == len(weighted)
     assert macro.split()[-4:] == [f"{report.macro[name]:.3f}" for name in ("precision", "recall", "specificity", "f1")]
     assert f"{report.weighted['precision']:.3f}" in weighted
     assert f"{report.weighted['f1']:.3f}" in weighted
@@ -232,7 +252,8 @@ def test_summary_names_every_score():
     low, high = report.accuracy_ci95
     for value in (report.accuracy, low, high, report.balanced_accuracy, report.top2_accuracy):
         assert f"{value:.2%}" in text
-    for value in (report.macro_f1, *report.weighted.values(), report.nll, report.ece):
+    weighted = (report.weighted[name] for name in ("precision", "recall", "f1"))
+    for value in (report.macro_f1, *weighted, report.nll, report.ece):
         assert f"{value:.3f}" in text
 
 
