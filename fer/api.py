@@ -41,7 +41,7 @@ class Recognizer(recognizer.Recognizer):
             number of the face.
 
         Raises:
-            FerError: the video cannot be opened.
+            FerError: the video cannot be opened, or `skip` is below 1.
         """
         return session.track(self, str(source), smoothing=smoothing, skip=skip)
 

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from support import tiny
 
 import fer
 from fer.data import dataset
+from fer.video.face_finder import FaceFinder
 
 SAMPLES = tiny.ROOT / "data" / "samples"
 
@@ -67,6 +69,17 @@ def test_track_yields_every_frame(light_model, make_video):
     assert [frame.index for frame, _ in tracked] == [0, 1, 2, 3, 4]
     assert all(frame.image.dtype == np.uint8 for frame, _ in tracked)
     assert {prediction.track for _, predictions in tracked for prediction in predictions} == {1}
+
+
+def test_videos_and_images_share_no_detector(light_model, make_video):
+    recognizer = fer.load(light_model)
+    with mock.patch("fer.video.session.FaceFinder", wraps=FaceFinder) as made:
+        for _ in range(2):
+            next(recognizer.track(make_video(frames=2)))
+    used = [call.args[0] for call in made.call_args_list]
+    assert len({id(one) for one in (*used, *recognizer.detectors)}) == 3
+    with pytest.raises(fer.FerError, match="skip must be 1 or more, not 0"):
+        next(recognizer.track(make_video(frames=2), skip=0))
 
 
 def test_load_dataset_gives_splits_of_the_wanted_size(class_folders):

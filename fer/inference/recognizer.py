@@ -2,9 +2,10 @@
 
 import os
 import queue
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, Union, get_args
 
@@ -148,6 +149,7 @@ class Recognizer:
             raise FerError(f"cropped must be one of {', '.join(get_args(Cropped))}, not {cropped!r}")
         self.classifier, self.cropped, self.uncertain_below = classifier, cropped, uncertain_below
         self.detectors = tuple(detector) if isinstance(detector, Sequence) else (detector,)
+        self._create: Callable[[], Detector] = lambda: self.detectors[0]
         self._free: queue.SimpleQueue[Detector] = queue.SimpleQueue()
         for one in self.detectors:
             self._free.put(one)
@@ -176,7 +178,13 @@ class Recognizer:
         """
         found = [create_detector(detector, detector_model) for _ in range(detectors)]
         cropped: Cropped = "auto" if detector == AUTO else "never"
-        return cls(classifier, found, cropped=cropped, uncertain_below=uncertain_below)
+        made = cls(classifier, found, cropped=cropped, uncertain_below=uncertain_below)
+        made._create = partial(create_detector, detector, detector_model)
+        return made
+
+    def detector_of_its_own(self) -> Detector:
+        """A detector for a video, which nothing else uses meanwhile; the first one if `create` did not make them."""
+        return self._create()
 
     def __call__(self, image: Source) -> list[Prediction]:
         """Labels the faces of one image.

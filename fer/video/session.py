@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fer.core.errors import FerError
 from fer.inference import results
+from fer.inference.faces import Detector
 from fer.inference.recognizer import Prediction, Recognizer, opencv_errors
 from fer.video.appearance import CutDetector, look
 from fer.video.face_finder import FaceFinder
@@ -27,7 +29,8 @@ class Session:
     """Labels the frames of one video or camera.
 
     Args:
-        recognizer: finds and labels the faces; its first detector belongs to this session while it runs.
+        recognizer: finds and labels the faces.
+        detector: belongs to this session while it runs; by default the recognizer's first.
         smoothing: time constant in seconds, see `tracking`.
         skip: analyse every Nth frame, and the first one of each scene; the frames between repeat its faces.
         thorough: see `FaceFinder`.
@@ -41,12 +44,15 @@ class Session:
         self,
         recognizer: Recognizer,
         *,
+        detector: Detector | None = None,
         smoothing: float = SMOOTHING,
         skip: int = 1,
         thorough: bool = False,
     ):
+        if skip < 1:
+            raise FerError(f"skip must be 1 or more, not {skip}")
         self.recognizer, self.skip = recognizer, skip
-        self.finder = FaceFinder(recognizer.detectors[0], thorough=thorough)
+        self.finder = FaceFinder(detector or recognizer.detectors[0], thorough=thorough)
         self.tracker = Tracker(smoothing=smoothing)
         self.cuts = CutDetector()
         self.history = History(recognizer.classifier.labels)
@@ -104,7 +110,7 @@ def track(
 ) -> Iterator[tuple[Frame, list[Prediction]]]:
     """Labels the faces of a video or camera, frame by frame, and follows each of them.
 
-    The recognizer's first detector must not be used elsewhere meanwhile. Leaving the loop closes the source.
+    Leaving the loop closes the source.
 
     Args:
         recognizer: finds and labels the faces.
@@ -115,10 +121,11 @@ def track(
         Each frame and the faces in it; nothing while a camera has no new frame.
 
     Raises:
-        FerError: the source cannot be opened.
+        FerError: the source cannot be opened, or `skip` is below 1.
     """
     with open_source(source) as frames:
-        session = Session(recognizer, smoothing=smoothing, skip=skip, thorough=not frames.live)
+        detector = recognizer.detector_of_its_own()
+        session = Session(recognizer, detector=detector, smoothing=smoothing, skip=skip, thorough=not frames.live)
         for frame in frames:
             if frame is not None:
                 yield frame, session.process(frame)
