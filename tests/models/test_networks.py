@@ -168,7 +168,7 @@ def test_squeeze_and_excitation_weighs_channels():
         (0.1, [0.1] * 4),
         ((0.3,), [0.3] * 4),
         ((0.1, 0.2), [0.1, 0.2, 0.2, 0.2]),
-        ((0.1, 0.2, 0.3, 0.4), [0.1, 0.2, 0.3, 0.4]),
+        ((0.1, 0.2, 0.3), [0.1, 0.2, 0.3, 0.3]),
     ],
 )
 def test_dropout_is_one_rate_or_one_a_block(given, expected):
@@ -176,6 +176,15 @@ def test_dropout_is_one_rate_or_one_a_block(given, expected):
     rates = {layer.name: layer.rate for layer in layers(model, keras.layers.Dropout)}
     assert [rates[f"block{i}_dropout"] for i in (1, 2, 3, 4)] == expected
     assert [rates[f"dense{i}_dropout"] for i in (1, 2, 3)] == expected[:3]
+
+
+def test_more_rates_than_blocks_are_refused():
+    for options, said in (
+        ({"dropout": (0.1,) * 5}, "dropout: 5 rates, but the network vgg has 4"),
+        ({"dense_dropout": (0.3, 0.5)}, "dense_dropout: 2 rates, but the network vgg has 1"),
+    ):
+        with pytest.raises(FerError, match=said):
+            networks.build("vgg", ("a", "b"), InputSpec(16), width=4, **options)
 
 
 def test_layers_are_named_after_their_block_in_order(four_block):
