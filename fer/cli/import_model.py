@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
     names = tuple(name for name in map(str.strip, args.labels.split(",")) if name)
     with terminal.quiet():
         model = convert.to_classifier(network, names, spec, outputs=outputs, metadata=metadata, **options)
-        model.predict(convert.noise(spec))  # refuses a network whose outputs are no numbers
+        model.predict(convert.noise(spec))  # refuses a network whose outputs are NaN
         if format:
             export.export(model, args.output, format=format, images=export.synthetic_images(spec))
         else:

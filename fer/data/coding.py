@@ -105,7 +105,7 @@ def decode_names(
         Class name -> canonical label, or `LEFT_OUT`.
 
     Raises:
-        FerError: names that are no emotions and that no coding explains.
+        FerError: names that are not emotions and that no coding explains.
     """
     found, unknown = {}, []
     dropped = {canonical(name) for name in drop} | {plain(name) for name in drop}
@@ -128,7 +128,7 @@ def decode_names(
 def _explain(unknown: list[str], known: Mapping[str, str]) -> str:
     shown = ", ".join(sorted(unknown)[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
     beside = f" beside {', '.join(sorted(set(known.values()) - {LEFT_OUT}))}" if known else ""
-    text = f"classes that are no emotions: {shown}{beside}"
+    text = f"class names that are not emotions: {shown}{beside}"
     numbers = [plain(name) for name in unknown if plain(name).isdigit()]
     if len(numbers) == len(unknown):
         fitting = [name for name, coding in CODINGS.items() if set(numbers) <= coding.keys()]

@@ -223,7 +223,7 @@ def load(
         A data set for each wanted split, all with the same labels.
 
     Raises:
-        FerError: nothing there, a form that is not understood, class names that are no emotions, a wanted split that
+        FerError: nothing there, a form that is not understood, class names that are not emotions, a wanted split that
             the source has not, or a list of other data.
     """
     splits = (splits,) if isinstance(splits, str) else tuple(splits)

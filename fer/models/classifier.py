@@ -74,7 +74,7 @@ class Classifier:
             float32 (n, k); each row sums to 1.
 
         Raises:
-            FerError: images of another shape or type than the network takes, or outputs that are no numbers.
+            FerError: images of another shape or type than the network takes, or outputs that are NaN.
         """
         if images.dtype != np.uint8 or images.shape[1:] != self.spec.shape:
             expected = f"uint8 (n, {', '.join(map(str, self.spec.shape))})"
@@ -94,7 +94,7 @@ class Classifier:
         for view in views(padded, tta):
             total += self.model.predict_on_batch(view)[:n]
         if not np.isfinite(total).all():  # argmax would take the first NaN for the label
-            raise FerError("the network's outputs are no numbers (NaN): its training diverged, or its file is damaged")
+            raise FerError("the network's outputs are NaN: its training diverged, or its file is damaged")
         return total / view_count(tta)
 
     def save(self, path: str | Path) -> None:

@@ -8,6 +8,8 @@ from fer.core.errors import FerError
 from fer.core.renamed import FIELDS, current_name
 from fer.data import soft_labels
 
+# Of fer/models/networks.py, which imports Keras.
+NETWORKS = ("plain", "four-block", "four-block-rgb", "five-conv", "four-block-wide", "vgg", "vgg-slim", "se-resnet")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "plateau", "cosine", "one-cycle")
 LOSSES = ("crossentropy", "focal")
@@ -48,7 +50,7 @@ class Recipe:
 
     name: str
     summary: str
-    network: str = _field("four-block", "network, by its name in fer/models/networks.py")
+    network: str = _field("four-block", f"network: {', '.join(NETWORKS)}")
     size: int = _field(48, "side of the input image, pixels")
     channels: int = _field(1, "1 = grey, 3 = colour", (1, 3))
     crop: int = _field(

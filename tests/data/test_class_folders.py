@@ -264,7 +264,7 @@ class TestClasses:
         ("folders", "said"),
         [
             ({"train/happy": 1, "train/sad": 1, "validation/happy": 1}, "'sad' only in train"),
-            ({"train/happy": 1, "validation/happy": 1, "validation/joyless": 1}, "no emotions: joyless beside happy"),
+            ({"train/happy": 1, "validation/happy": 1, "validation/joyless": 1}, "not emotions: joyless beside happy"),
             ({"train/happy": 1, "validation/happy": 1, "test/happy": 1, "test/fear": 1}, "'fear' only in test"),
             ({"anger": 1, "angry": 1, "sad": 1}, "anger/ and angry/ both mean 'angry'; put them together"),
             ({"train/happy": 1, "val/happy": 1, "valid/happy": 1}, "both val/ and valid/ mean validation; keep one"),

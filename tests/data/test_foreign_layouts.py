@@ -173,7 +173,7 @@ class TestClasses:
     )
     def test_other_words_are_refused_with_the_way_on(self, tmp_path, names):
         said = refused(layouts.folders(tmp_path, names))
-        assert "classes that are no emotions" in said
+        assert "class names that are not emotions" in said
         assert "--labels " in said
 
     def test_capitals_blanks_and_what_computers_leave_behind(self, tmp_path):

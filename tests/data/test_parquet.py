@@ -49,7 +49,7 @@ def test_names_of_the_metadata_and_splits_of_the_file_names(tmp_path):
 
 def test_numbers_without_names_are_not_guessed(tmp_path):
     path = write(tmp_path / "faces.parquet", [0, 1, 2])
-    with pytest.raises(FerError, match="classes that are no emotions: 0, 1, 2"):
+    with pytest.raises(FerError, match="class names that are not emotions: 0, 1, 2"):
         load(path)
     assert load(path, labels="0=happy,1=sad,2=fear")["all"].counts == {"fear": 1, "happy": 1, "sad": 1}
 

@@ -252,7 +252,7 @@ class TestClasses:
     )
     def test_what_is_no_emotion_is_refused_with_the_way_on(self, tmp_path, names):
         said = refused(layouts.folders(tmp_path, names))
-        assert "classes that are no emotions" in said
+        assert "class names that are not emotions" in said
         assert "--labels own" in said
         assert "--drop-labels" in said
 

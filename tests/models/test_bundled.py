@@ -1,5 +1,6 @@
 """The bundled models: complete, within their sizes, found by name, and the scripts' defaults."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def test_no_file_is_larger_than_promised(name):
 
 
 # --- files
+
+
+def test_checksums_are_those_of_the_files():
+    listed = dict(line.split()[::-1] for line in (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines())
+    files = [*FOLDER.glob("*.keras"), *FOLDER.glob("*.tflite")]
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.stem in NAMES}
+    assert listed == found
 
 
 def test_seven_and_eight_emotions():

@@ -323,5 +323,5 @@ def test_outputs_that_are_no_numbers_are_no_label(tmp_path):
     network = tiny.varied()
     network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
     Classifier(network, tiny.LABELS, SPEC).save(tmp_path / "nan.keras")
-    with pytest.raises(FerError, match=r"outputs are no numbers \(NaN\): its training diverged"):
+    with pytest.raises(FerError, match="outputs are NaN: its training diverged"):
         Classifier.load(tmp_path / "nan.keras").predict(tiny.noise(3))

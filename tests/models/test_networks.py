@@ -9,7 +9,7 @@ from fer import FerError
 from fer.core.images import InputSpec
 from fer.core.labels import FER2013
 from fer.models import networks
-from fer.training import fit
+from fer.training import fit, recipes
 from fer.training.recipes import RECIPES
 
 EIGHT = (*FER2013, "contempt")
@@ -176,6 +176,10 @@ def test_dropout_is_one_rate_or_one_a_block(given, expected):
     rates = {layer.name: layer.rate for layer in layers(model, keras.layers.Dropout)}
     assert [rates[f"block{i}_dropout"] for i in (1, 2, 3, 4)] == expected
     assert [rates[f"dense{i}_dropout"] for i in (1, 2, 3)] == expected[:3]
+
+
+def test_the_help_of_train_names_every_network():
+    assert tuple(networks.NETWORKS) == recipes.NETWORKS
 
 
 def test_more_rates_than_blocks_are_refused():
