@@ -17,6 +17,7 @@ from fer.data.places import IN_MEMORY
 from fer.data.splitting import folds
 from fer.evaluation import metrics
 from fer.evaluation.metrics import Report
+from fer.models.classifier import Classifier
 from fer.training import train
 from fer.training.config import OF_DATA, TrainingConfig, check_effect, configure
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 TABLE = "folds.csv"  # in the run folder
+WITHOUT_EFFECT = ("output", "validation_fraction")  # settings of a single training
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class CrossValidation:
     Attributes:
         reports: of each fold, on its validation images.
         results: the training of each fold, with its model file and run folder.
+        n_training: number of training images of each fold.
         persons: True where persons were kept apart, False where only identical images were.
-        chosen: True where each fold chose its epoch or its temperature on the images that score it.
+        chosen: True where each fold chose its epoch, its end or its learning rate by the images that score it.
     """
 
     reports: tuple[Report, ...]
     results: tuple[train.TrainingResult, ...]
+    n_training: tuple[int, ...]
     persons: bool
     chosen: bool
 
@@ -46,31 +50,28 @@ class CrossValidation:
         """float64 (k,): a score of each fold, by its name in `Report`."""
         return np.array([getattr(report, score) for report in self.reports])
 
+    def table(self) -> pd.DataFrame:
+        """A row for each fold: its number, its numbers of images, and `SCORES`."""
+        counts = {"training": self.n_training, "validation": [report.n_images for report in self.reports]}
+        return pd.DataFrame(
+            {"fold": range(1, len(self.reports) + 1)} | counts | {name: self.values(name) for name in SCORES}
+        )
+
     def summary(self) -> str:
-        """A row of scores for each fold, then their mean and standard deviation (k - 1 in the denominator)."""
-        rows = [["fold", "training", "validation", *SCORES]]
-        for number, (report, result) in enumerate(zip(self.reports, self.results, strict=True), 1):
-            counts = (result.classifier.metadata["n_images"][split] for split in ("train", "validation"))
-            scores = (f"{getattr(report, name):.4f}" for name in SCORES)
-            rows.append([str(number), *(f"{count:,}" for count in counts), *scores])
+        """The table, then mean and standard deviation (k - 1 in the denominator) of the scores."""
+        table = self.table()
+        rows = [[*table.columns]]
+        for row in table.itertuples(index=False):
+            number, *counts = row[:3]
+            rows.append([str(number), *(f"{count:,}" for count in counts), *(f"{score:.4f}" for score in row[3:])])
         values = [self.values(name) for name in SCORES]
         rows.append(["mean", "", "", *(f"{value.mean():.4f}" for value in values)])
         rows.append(["standard deviation", "", "", *(f"{value.std(ddof=1):.4f}" for value in values)])
         kind = "persons kept apart" if self.persons else "identical images kept together"
         lines = [f"{len(self.reports)}-fold cross-validation, {kind}", aligned(rows)]
         if self.chosen:
-            text = "Each fold chose its epoch or its temperature on the images that score it: slightly optimistic."
-            lines.append(text)
+            lines.append("Validation decided about epoch, end or learning rate of each fold: slightly optimistic.")
         return "\n".join(lines)
-
-    def write(self, path: str | Path) -> None:
-        """Writes a CSV with a row for each fold: fold, images and scores."""
-        rows = [
-            {"fold": number, "images": report.n_images} | {name: getattr(report, name) for name in SCORES}
-            for number, report in enumerate(self.reports, 1)
-        ]
-        with replacing(path) as temporary:
-            pd.DataFrame(rows).to_csv(temporary, index=False)
 
 
 def cross_validate(
@@ -100,43 +101,59 @@ def cross_validate(
         FerError: as `fer.train`; or fewer than k persons or images.
         TypeError: an unknown setting.
     """
+    if without := [name for name in WITHOUT_EFFECT if name in settings]:
+        raise FerError(f"without effect on a cross-validation: {', '.join(without)}")
     loaded = isinstance(data, Dataset)
-    if late := [name for name in settings if name == "output" or (loaded and name in OF_DATA and name != "split_seed")]:
-        raise FerError(f"without effect on a cross-validation of these data: {', '.join(late)}")
+    if loaded and (late := [name for name in settings if name in OF_DATA and name != "split_seed"]):
+        raise FerError(f"the data are loaded already: give {', '.join(late)} to fer.load_dataset")
     config = configure(recipe, data=IN_MEMORY if loaded else str(data), **settings)
     check_effect(config, settings)
+    check_places(config, folds, overwrite=overwrite)
     train.check_models(config)
     images = data if isinstance(data, Dataset) else train.load_data(config, splits=("all",))["all"]
-    return run(config, images, folds, overwrite=overwrite, verbose=verbose)
+    return run(config, images, folds, verbose=verbose)
 
 
-def run(config: TrainingConfig, data: Dataset, k: int, *, overwrite: bool = False, verbose: int = 0) -> CrossValidation:
+def check_places(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
+    """Raises FerError where a fold would replace an earlier one unasked."""
+    for number in range(1, k + 1):
+        if not overwrite and (taken := _of_fold(config, number).existing()):
+            raise FerError(f"{taken} exists: overwrite it, or choose another run folder")
+
+
+def run(config: TrainingConfig, data: Dataset, k: int, *, verbose: int = 0) -> CrossValidation:
     """Cross-validates on loaded data; see `cross_validate`.
 
     Args:
         config: of every fold; `output` is not used.
         data: all images.
-        k, overwrite, verbose: see `cross_validate`.
+        k, verbose: see `cross_validate`.
 
     Raises:
-        FerError: as `cross_validate`.
+        FerError: as `cross_validate`, but files of earlier folds are replaced.
     """
-    places = [Path(config.run_dir, f"fold-{number}") for number in range(1, k + 1)]
-    configs = [dataclasses.replace(config, run_dir=str(place), output=str(place / "model.keras")) for place in places]
-    for fold in configs:
-        if not overwrite and (taken := fold.existing()):
-            raise FerError(f"{taken} exists: overwrite it, or choose another run folder")
-    results, reports = [], []
-    for number, (fold, parts) in enumerate(zip(configs, folds(data, k, config.split_seed), strict=True), 1):
-        pair = train.clean(dict(zip(("train", "validation"), parts, strict=True)), config.recipe)
-        counts = " and ".join(f"{len(part):,} {split}" for split, part in pair.items())
-        logger.info("fold %d of %d: %s images", number, k, counts)
+    recipe, found = config.recipe, None
+    chosen = recipe.keep_best != "last" or bool(recipe.patience) or recipe.schedule == "plateau"
+    reports: list[Report] = []
+    results: list[train.TrainingResult] = []
+    n_training: list[int] = []
+    for number, parts in enumerate(folds(data, k, config.split_seed), 1):
+        pair = train.clean(dict(zip(("train", "validation"), parts, strict=True)), recipe)
+        n_training.append(len(pair["train"]))
+        logger.info("fold %d of %d: %s training images", number, k, f"{n_training[-1]:,}")
         split = {"fold": f"{number} of {k}", "split_seed": config.split_seed}
-        results.append(train.run(fold, pair, verbose=verbose, split=split))
-        classifier, validation = results[-1].classifier, pair["validation"]
-        probabilities = classifier.predict(validation.images)
-        reports.append(metrics.compute_report(probabilities, validation.targets, classifier.labels))
-    chosen = config.recipe.calibrate or config.recipe.keep_best != "last"
-    found = CrossValidation(tuple(reports), tuple(results), persons=bool(data.groups), chosen=chosen)
-    found.write(Path(config.run_dir, TABLE))
+        results.append(train.run(_of_fold(config, number), pair, verbose=verbose, split=split))
+        classifier = Classifier.load(results[-1].output)  # not that of the result, which would keep k networks
+        probabilities = classifier.predict(pair["validation"].images)
+        reports.append(metrics.compute_report(probabilities, pair["validation"].targets, classifier.labels))
+        numbers = tuple(reports), tuple(results), tuple(n_training)
+        found = CrossValidation(*numbers, persons=bool(data.groups), chosen=chosen)
+        with replacing(Path(config.run_dir, TABLE)) as path:  # after each fold: what was reached survives an end
+            found.table().to_csv(path, index=False)
+    assert found is not None  # `folds` gives two or more
     return found
+
+
+def _of_fold(config: TrainingConfig, number: int) -> TrainingConfig:
+    place = Path(config.run_dir, f"fold-{number}")
+    return dataclasses.replace(config, run_dir=str(place), output=str(place / "model.keras"))

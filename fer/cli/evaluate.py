@@ -155,12 +155,11 @@ def load(args):
     infos = {path: read_info(path) for path in (*args.model, *(args.compare or ()))}  # bad files show at once
     metadata = [info.metadata for info in infos.values()]
     arguments.take_split(args, metadata)
-    with terminal.quiet():  # seconds of imports: the arguments are checked by now
-        from fer.evaluation import loading
+    from fer.evaluation import loading
 
-        specs = [info.spec for info in infos.values()]
-        options = arguments.dataset_options(args)
-        data = loading.load_for_models(specs, args.data, args.split, metadata=metadata, **options)
+    specs, options = [info.spec for info in infos.values()], arguments.dataset_options(args)
+    data = loading.load_for_models(specs, args.data, args.split, metadata=metadata, **options)
+    with terminal.quiet():  # TensorFlow takes seconds to start: arguments and data are checked by now
         return {path: Classifier.load(path) for path in infos}, data
 
 
@@ -226,7 +225,8 @@ def write_card(args, models, data, report, analyses):
     for name in tta.TTA[1:]:
         reports[name] = predict(args.model, models, data, name).report()
     more = {name: analyses.get(name) for name in ("leakage", "robustness", "groups")}
-    about = {"command": repeat_command(args), "data": Path(args.data).name, "split": args.split}
+    data_name = args.data if places.is_address(args.data) else Path(args.data).name
+    about = {"command": repeat_command(args), "data": data_name, "split": args.split}
     model = dataclasses.replace(models[path], metadata=read_info(path).metadata)  # with a threshold just fitted
     card.write_card(args.card, path, model, reports, **about, **more)
 

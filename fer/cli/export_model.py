@@ -13,6 +13,7 @@ import numpy as np
 
 from fer.cli import arguments, terminal
 from fer.core.errors import FerError
+from fer.evaluation.loading import check_unseen
 from fer.models import export, hub
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
@@ -52,6 +53,8 @@ def main(args: argparse.Namespace) -> int:
     if args.data:
         arguments.take_split(args, [info.metadata])
         data = arguments.load_data(args, info.spec, ("train", "validation"))
+        options = arguments.dataset_options(args)
+        check_unseen([info.metadata], data["validation"], args.data, "validation", **options)
         train, validation = data["train"].images, data["validation"].align(info.labels)
         images = subset(validation.images, N_COMPARED)
     else:

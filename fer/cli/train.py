@@ -15,7 +15,6 @@ import traceback
 from pathlib import Path
 
 from fer.cli import arguments, terminal, train_arguments
-from fer.core.errors import FerError
 from fer.data.dataset import Dataset
 from fer.training.config import TrainingConfig
 from fer.training.recipes import Recipe
@@ -32,6 +31,8 @@ def main(args: argparse.Namespace) -> int:
     if args.list_recipes:
         print(train_arguments.recipe_table())
         return 0
+    if args.folds:
+        train_arguments.check_folds(args)
     config = train_arguments.resolve(args)
     from fer.training import train
 
@@ -47,14 +48,11 @@ def _cross_validate(args: argparse.Namespace, config: TrainingConfig) -> int:
     from fer import cross_validation
     from fer.training import train
 
-    for name in ("resume", "distribute", "tensorboard", "output"):
-        if getattr(args, name):
-            more = ": --run-dir names the folder of the models" if name == "output" else ""
-            raise FerError(f"--{name} does not go with --folds{more}")
+    cross_validation.check_places(config, args.folds, overwrite=args.overwrite)
     data = train.load_data(config, splits=("all",), progress=terminal.progress)["all"]
     print(terminal.describe_data("all", data))
-    options = {"overwrite": args.overwrite, "verbose": terminal.verbosity()}
-    print(f"\n{cross_validation.run(config, data, args.folds, **options).summary()}")
+    found = cross_validation.run(config, data, args.folds, verbose=terminal.verbosity())
+    print(f"\n{found.summary()}")
     print(f"\nmodels and scores: {Path(config.run_dir, 'fold-1')} ..., {Path(config.run_dir, cross_validation.TABLE)}")
     return 0
 

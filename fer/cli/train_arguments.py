@@ -88,6 +88,14 @@ def resolve(args: argparse.Namespace) -> TrainingConfig:
     return config
 
 
+def check_folds(args: argparse.Namespace) -> None:
+    """Raises FerError for flags that a cross-validation does not heed."""
+    for name in ("resume", "distribute", "tensorboard", "output", "validation_fraction"):
+        if getattr(args, name):
+            more = ": --run-dir names the folder of the models" if name == "output" else ""
+            raise FerError(f"{_flag(name)} does not go with --folds{more}")
+
+
 def _flag(name: str, value: object = None) -> str:
     """A setting as it is typed, with its value if one is given."""
     words = name.replace("_", "-")

@@ -268,14 +268,19 @@ def load(
         logger.info("%s", line)
     if splits == (ALL,):
         datasets = {ALL: join(list(datasets.values()))}
-    if UNDIVIDED in datasets and validation_fraction is None:
-        datasets["train"] = datasets.pop(UNDIVIDED).kept_by(kept)
-    elif UNDIVIDED in datasets and validation_fraction is not None and len(datasets[UNDIVIDED]):
-        divided = split_off(datasets.pop(UNDIVIDED), validation_fraction, seed)
+    undivided = datasets.pop(UNDIVIDED, None)
+    if undivided is not None and not len(undivided):
+        raise FerError(f"{source}: no usable image in {UNDIVIDED} ({len(undivided.skipped)} skipped)")
+    if undivided is not None and validation_fraction is None:
+        datasets["train"] = undivided.kept_by(kept)
+    elif undivided is not None and validation_fraction is not None:
+        divided = split_off(undivided, validation_fraction, seed)
         datasets["train"], datasets["validation"] = (part.kept_by(kept) for part in divided)
-    for split, dataset in datasets.items():
-        if not len(dataset) and splits != AS_IS:
-            raise FerError(f"{source}: no usable image in {split} ({len(dataset.skipped)} skipped)")
+    for split in splits if splits != AS_IS else ():
+        if split not in datasets:
+            raise FerError(f"{source}: it has no {split} split, and validation_fraction is None")
+        if not len(datasets[split]):
+            raise FerError(f"{source}: no usable image in {split} ({len(datasets[split].skipped)} skipped)")
     return datasets if splits == AS_IS else {split: datasets[split] for split in splits}
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fer.data.dataset import Dataset
 
 FRACTION, SEED = 0.1, 42  # of the validation split, where the data have none
+RULE = 2  # how it is drawn, for model files: 1 drew it from the images of a keep list alone
 FOLDS = 20  # parts of which the validation split takes some, where persons are kept apart
 
 

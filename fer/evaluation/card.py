@@ -11,6 +11,7 @@ import numpy as np
 from fer.core import files
 from fer.evaluation.groups import Groups
 from fer.evaluation.leakage import Leakage
+from fer.evaluation.loading import is_of
 from fer.evaluation.metrics import Report
 from fer.evaluation.robustness import Robustness
 from fer.models.classifier import Classifier
@@ -176,7 +177,7 @@ def _limits(
     classifier: Classifier, report: Report, data: str, split: str, leakage: Leakage | None, groups: Groups | None
 ) -> str:
     sentences = []
-    if classifier.metadata.get("data") == data:
+    if is_of(classifier.metadata, data):
         if split in ("train", "all"):
             text = "The network has seen images of this split in training: the figures say little about others."
             sentences.append(text)
@@ -198,4 +199,5 @@ def _limits(
         accuracies = {name: one.accuracy for name, one in groups.reports.items() if name not in groups.small}
         shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in accuracies.items())
         sentences.append(f"Accuracy by {groups.attribute}: {shown or 'every group is too small'} (`--group-by`).")
+        sentences.append("Results by other attributes of people were not measured.")
     return " ".join(sentences)

@@ -7,8 +7,9 @@ from pathlib import Path
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.core.labels import canonical
-from fer.data import dataset
+from fer.data import dataset, places
 from fer.data.dataset import Dataset
+from fer.data.splitting import RULE
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,9 @@ def validation_split(
     known: dict[str, float | str] = {}
     named = {"validation_fraction": ("validation_fraction", fraction), "seed": ("split_seed", seed)}
     for name, (key, given) in (named | {"group": ("group", group)}).items():
-        trained = [one for one in metadata if "split" in one]
+        trained = [one for one in metadata if "split" in one and "fold" not in one["split"]]
         if name == "group":  # a pattern for the paths of other data would fit nothing
-            trained = [one for one in trained if _is_of(one, source)]
+            trained = [one for one in trained if is_of(one, source)]
         values = {one["split"].get(key) for one in trained} if given is None else {given}
         if len(values) > 1:
             shown = ", ".join(sorted(map(str, values)))
@@ -54,56 +55,70 @@ def load_for_models(
 ) -> dict[InputSpec, Dataset]:
     """Loads one split of a data set for every input that occurs.
 
-    A model that was trained on data of this name is not scored on images of its training unless that was asked for; a
-    warning says where its file does not tell.
-
     Args:
         specs: inputs of the models.
         source, options: as `dataset.load` takes them.
         split: one of the splits of the data, or "all".
-        metadata: of each model.
+        metadata: of each model, for `check_unseen`.
 
     Raises:
-        FerError: as `dataset.load`; resized for different inputs, the data are split differently; or the split is not
-            that of a model's training.
+        FerError: as `dataset.load` or `check_unseen`; or resized for different inputs, the data are split differently.
     """
-    if split in ("validation", "test"):
-        _refuse_folds(metadata, source)
     data = {spec: dataset.load(source, spec, splits=split, **options)[split] for spec in dict.fromkeys(specs)}
     if len({part.names for part in data.values()}) > 1:
         raise FerError(
             "these models cannot be averaged or compared here: resized for their inputs, the data are split differently"
         )
-    if split == "validation" and data[specs[0]].drawn:
-        _check_drawn(metadata, source, options)
+    check_unseen(metadata, data[specs[0]], source, split, **options)
     return data
 
 
-def _is_of(one: Mapping, source: str | Path) -> bool:
-    """Whether a model was trained on data of this name."""
-    return one.get("data") in (str(source), Path(source).name)
+def is_of(metadata: Mapping, source: str | Path) -> bool:
+    """Whether a model was trained on data of this name: fer2013/ and fer2013.csv have one name."""
+    trained = metadata.get("data")
+    if not trained or places.is_address(source) or places.is_address(trained):
+        return trained == str(source)
+    return bool({Path(source).name, Path(source).stem} & {trained, Path(trained).stem})
 
 
-def _refuse_folds(metadata: Sequence[Mapping], source: str | Path) -> None:
-    for one in metadata:
-        if _is_of(one, source) and "fold" in one.get("split", {}):
-            fold = one["split"]["fold"]
-            raise FerError(f"{source}: the model of fold {fold} was trained on images of every split of these data")
+def check_unseen(metadata: Sequence[Mapping], data: Dataset, source: str | Path, split: str, **options) -> None:
+    """Refuses, or warns of, scores on images that models were trained on.
 
+    A split that the source has by itself is trusted, and so is one that was asked for as "train" or "all". One that was
+    drawn by chance must be that of the training of each model.
 
-def _check_drawn(metadata: Sequence[Mapping], source: str | Path, options: Mapping) -> None:
-    """Whether a validation split drawn by chance is that of the training of each model."""
-    for one in metadata:
-        if "split" not in one:
+    Args:
+        metadata: of each model.
+        data: the split.
+        source, split, options: as they were given to `dataset.load`.
+
+    Raises:
+        FerError: a model of a cross-validation of data of this name, or one that left out other labels.
+    """
+    for one in metadata if split in ("validation", "test") else ():
+        known = one.get("split", {})
+        if is_of(one, source) and "fold" in known:
+            raise FerError(
+                f"{source}: the model of fold {known['fold']} was trained on every split of data of this name"
+            )
+        if not data.drawn:
+            continue
+        if not known or one.get("data") == places.IN_MEMORY:
             logger.warning("warning: a model does not say which images it was trained on; some may be among these")
-            continue
-        if not _is_of(one, source):
-            continue
-        trained, given = ({canonical(name) for name in known.get("drop_labels") or ()} for known in (one, options))
-        if trained != given:
-            shown = f"--drop-labels {','.join(sorted(trained))}" if trained else "no --drop-labels"
-            raise FerError(f"{source}: the model was trained with {shown}: with others its validation split is another")
-        for name, key in (("validation_fraction", "validation_fraction"), ("seed", "split_seed")):
-            if name in options and options[name] != one["split"][key]:
-                text = "warning: the model was trained with %s %s: with another, images of its training are scored"
-                logger.warning(text, key, one["split"][key])
+        elif is_of(one, source):
+            _check_drawn(one, source, options)
+
+
+def _check_drawn(metadata: Mapping, source: str | Path, options: Mapping) -> None:
+    """Whether a split drawn by chance is that of a model's training."""
+    trained, given = ({canonical(name) for name in one.get("drop_labels") or ()} for one in (metadata, options))
+    if trained != given:
+        shown = f"--drop-labels {','.join(sorted(trained))}" if trained else "no --drop-labels"
+        raise FerError(f"{source}: the model was trained with {shown}: with others its validation split is another")
+    split = metadata["split"]
+    if split.get("rule") != RULE:
+        logger.warning("warning: an earlier version split the data of a model otherwise; some of its images are scored")
+    for name, key in (("validation_fraction", "validation_fraction"), ("seed", "split_seed"), ("group", "group")):
+        if options.get(name) not in (None, split.get(key)):
+            text = "warning: a model was trained with %s %s: with another, images of its training are scored"
+            logger.warning(text, key, split.get(key))

@@ -204,7 +204,7 @@ class Report:
         counts = ("support", "tp", "fn", "fp", "tn")
         ratios = ("precision", "recall", "specificity", "f1")
         rows = [["emotion", "support", "TP", "FN", "FP", "TN", "precision", "recall", "specificity", "F1"]]
-        rows[0].append("recall 95%")
+        rows[0].append("recall 95% CI")
         for (label, row), ends in zip(self.per_class.items(), self.recall_ci95.values(), strict=True):
             shown = f"{ends[0]:.3f}-{ends[1]:.3f}" if ends else "-"
             cells = (*(str(row[name]) for name in counts), *(f"{row[name]:.3f}" for name in ratios))

@@ -182,8 +182,8 @@ class Recognizer:
         made._create = partial(create_detector, detector, detector_model)
         return made
 
-    def detector_of_its_own(self) -> Detector:
-        """A detector for a video, which nothing else uses meanwhile; the first one if `create` did not make them."""
+    def new_detector(self) -> Detector:
+        """A detector like its own, for a video; its first one where it was built from detector objects."""
         return self._create()
 
     def __call__(self, image: Source) -> list[Prediction]:

@@ -143,8 +143,8 @@ def build(
         A Keras model from uint8-valued pixels (n, size, size, channels) to probabilities float32 (n, k).
 
     Raises:
-        FerError: an unknown name, a width or `any_size` for a network that does not support it, more rates than blocks,
-            or an image too small for the network's pooling.
+        FerError: an unknown name, a width or `any_size` for a network that does not support it, or an image too small
+            for the network's pooling.
     """
     name = current_name(name)
     if name not in NETWORKS:
@@ -176,9 +176,24 @@ def build(
         raise
     finally:
         keras.config.set_dtype_policy(previous)
-    network = keras.Model(pixels, probabilities, name=name.replace("-", "_"))
-    _check_rates(network, dropout, dense_dropout)
-    return network
+    return keras.Model(pixels, probabilities, name=name.replace("-", "_"))
+
+
+def check_rates(network: keras.Model, **rates: tuple[float, ...]) -> None:
+    """Refuses more rates than a network of `build` has blocks: the last ones would have no effect.
+
+    Args:
+        network: its dropout layers are named after their blocks.
+        rates: `dropout`, of the blocks of convolutions, and `dense_dropout`.
+
+    Raises:
+        FerError: more rates than blocks.
+    """
+    places = {layer.name.partition("_")[0] for layer in network.layers if isinstance(layer, keras.layers.Dropout)}
+    blocks = {place for place in places if place.startswith("block")}
+    for name, n in (("dropout", len(blocks)), ("dense_dropout", len(places - blocks))):
+        if len(rates[name]) > max(1, n):
+            raise FerError(f"{name}: {len(rates[name])} rates, but the network has {n}: give as many, or one for all")
 
 
 def recast(model: keras.Model, dtype: str) -> keras.Model:
@@ -271,15 +286,6 @@ def _relu(x, name, batch_norm):
         return relu(x)
     norm = keras.layers.BatchNormalization(name=f"{name}_norm")
     return relu(norm(x)) if batch_norm == "before" else norm(relu(x))
-
-
-def _check_rates(network, dropout, dense_dropout):
-    """Refuses more rates than there are blocks: the last ones would have no effect."""
-    places = [layer.name.partition("_")[0] for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
-    blocks = {place for place in places if place.startswith("block")}
-    for name, rates, known in (("dropout", dropout, blocks), ("dense_dropout", dense_dropout, {*places} - blocks)):
-        if isinstance(rates, tuple | list) and len(rates) > max(1, len(known)):
-            raise FerError(f"{name}: {len(rates)} rates, but the network {network.name} has {len(known)}")
 
 
 def _rate(dropout, index):

@@ -117,6 +117,7 @@ class TrainingConfig:
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         data |= {"drop_labels": list(self.drop_labels)} if self.drop_labels else {}
         split: dict[str, Any] = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
+        split["rule"] = splitting.RULE
         split |= {"group": self.group} if self.group else {}
         training: dict[str, Any] = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed}
         training["teachers"] = [Path(path).name for path in self.teacher]
@@ -218,7 +219,7 @@ def contradictions(
     """The given settings that differ from those of a stored run: name, value asked for, value stored."""
     wanted, kept = asked.flat(), stored.flat()
     for name in given:
-        if wanted[name] != kept[name]:
+        if wanted[name] != kept[name] and (name, wanted[name]) != ("precision", "auto"):
             yield name, wanted[name], kept[name]
 
 

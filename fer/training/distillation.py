@@ -36,7 +36,7 @@ def mean_prediction(
     Raises:
         FerError: a teacher with other labels, or teachers of different numbers of channels.
     """
-    orders = _orders(teachers, labels)
+    orders = columns(teachers, labels)
     recast = [networks.recast(teacher.model, dtype) for teacher in teachers]
 
     def predict(images):
@@ -52,8 +52,12 @@ def mean_prediction(
     return predict
 
 
-def _orders(teachers: Sequence[Classifier], labels: tuple[str, ...]) -> list[list[int]]:
-    """For each teacher the columns of its output in the order of `labels`."""
+def columns(teachers: Sequence[Classifier], labels: tuple[str, ...]) -> list[list[int]]:
+    """For each teacher the columns of its output in the order of `labels`.
+
+    Raises:
+        FerError: a teacher with other labels, or teachers of different numbers of channels.
+    """
     for teacher in teachers:
         if set(teacher.labels) != set(labels):
             raise FerError(f"a teacher knows {', '.join(teacher.labels)}, but the data have {', '.join(labels)}")
@@ -80,7 +84,7 @@ def with_teacher_targets(
         FerError: a teacher with other labels, or that takes other images than those of the data set.
     """
     total = np.zeros_like(train.targets)
-    for teacher, order in zip(teachers, _orders(teachers, train.labels), strict=True):
+    for teacher, order in zip(teachers, columns(teachers, train.labels), strict=True):
         recast = dataclasses.replace(teacher, model=networks.recast(teacher.model, dtype))
         total += recast.predict(train.images, tta="flip" if flip else "none")[:, order]
     return dataclasses.replace(train, targets=(1 - share) * train.targets + share * total / len(teachers))

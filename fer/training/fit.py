@@ -22,7 +22,7 @@ from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
 from fer.training.distribute import Workers
 from fer.training.recipes import Recipe
-from fer.training.run_folder import BestModel, RunFolder
+from fer.training.run_folder import BestModel, RunFolder, begin
 
 
 def spec_of(recipe: Recipe) -> InputSpec:
@@ -88,6 +88,10 @@ def fit(
     network = fused(build(recipe, train.labels, dtype, any_size=bool(recipe.progressive_sizes)))
     if init is not None:
         weight_transfer.transfer(init, network, train.labels)
+    if not resume:  # all is checked, and nothing has taken long
+        networks.check_rates(network, dropout=recipe.dropout, dense_dropout=recipe.dense_dropout)
+        distillation.columns(teachers, train.labels)
+        begin(config, workers)
     softened, online = train, bool(teachers) and not recipe.teacher_once
     if teachers and recipe.teacher_once:
         share, flip = recipe.teacher_share, recipe.teacher_flip
@@ -123,8 +127,6 @@ def fit(
     model.optimizer.build(model.trainable_variables)  # TensorFlow traces a step that builds it twice: seconds
     if resume:
         folder.restore(model)
-    else:
-        folder.begin()
     if not folder.finished:
         with stoppable((signal.SIGINT,)) as asked:
             model.fit(

@@ -111,16 +111,6 @@ class RunFolder(keras.callbacks.Callback):
     def path(self) -> Path:
         return self.folder / CHECKPOINT
 
-    def begin(self) -> None:
-        """Writes run.json and removes the other files of an earlier run, so that nobody resumes it as this one.
-
-        Its model stays until a better one replaces it.
-        """
-        if self.workers.is_first:
-            self.config.write()
-            for path in (self.path, self.folder / LOG, self.folder / CURVES):
-                path.unlink(missing_ok=True)
-
     def restore(self, model: keras.Model) -> None:
         """Puts the checkpoint's weights, optimizer and scores back; the callbacks' when training begins.
 
@@ -202,6 +192,17 @@ class RunFolder(keras.callbacks.Callback):
         """All that training changes, by its name in the checkpoint."""
         groups = {"weights": model.weights, "optimizer": model.optimizer.variables, "kept": self.kept}
         return {f"{group}_{i}": variable for group, variables in groups.items() for i, variable in enumerate(variables)}
+
+
+def begin(config: TrainingConfig, workers: Workers) -> None:
+    """Removes the files of an earlier run, so that nobody resumes it as this one, and writes run.json.
+
+    Its model stays until a better one replaces it.
+    """
+    if workers.is_first:
+        for name in (CHECKPOINT, LOG, CURVES):
+            Path(config.run_dir, name).unlink(missing_ok=True)
+        config.write()
 
 
 def fingerprint(*arrays: np.ndarray) -> str:

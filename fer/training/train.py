@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,7 +89,9 @@ def train(
         _check_loaded(data, settings)
     config = configure(recipe, data=IN_MEMORY if isinstance(data, dict) else str(data), **settings)
     if resume:
-        config = _stored(config, settings, loaded=isinstance(data, dict), overwrite=overwrite)
+        given = {*settings, *(["data"] if data != "demo" and not isinstance(data, dict) else [])}
+        given |= {"recipe"} if recipe != "four-block" else set()
+        config = _stored(config, given, loaded=isinstance(data, dict), overwrite=overwrite)
     else:
         check_effect(config, settings)
         if not overwrite and (taken := config.existing()):
@@ -113,12 +115,12 @@ def _check_loaded(data: dict, settings: dict) -> None:
         raise FerError(f"the data are loaded already: give {', '.join(late)} to fer.load_dataset")
 
 
-def _stored(config: TrainingConfig, settings: dict, *, loaded: bool, overwrite: bool) -> TrainingConfig:
+def _stored(config: TrainingConfig, given: Collection[str], *, loaded: bool, overwrite: bool) -> TrainingConfig:
     """The configuration of a run to resume, which the given settings must not contradict."""
     stored = config.stored()
     if overwrite:
         raise FerError("resume continues a run, overwrite starts it again: choose one")
-    for name, asked, kept in contradictions(settings, config, stored):
+    for name, asked, kept in contradictions(sorted(given), config, stored):
         raise FerError(f"{name}={asked!r} contradicts the run in {config.run_dir}, which has {kept!r}")
     if stored.data == IN_MEMORY and not loaded:
         raise FerError(f"{config.run_dir}: the run had data sets in memory: pass the same")

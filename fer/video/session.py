@@ -110,7 +110,8 @@ def track(
 ) -> Iterator[tuple[Frame, list[Prediction]]]:
     """Labels the faces of a video or camera, frame by frame, and follows each of them.
 
-    Leaving the loop closes the source.
+    Leaving the loop closes the source. A recognizer that was built from detector objects lends its first one, which
+    nothing else may use meanwhile.
 
     Args:
         recognizer: finds and labels the faces.
@@ -124,7 +125,7 @@ def track(
         FerError: the source cannot be opened, or `skip` is below 1.
     """
     with open_source(source) as frames:
-        detector = recognizer.detector_of_its_own()
+        detector = recognizer.new_detector()
         session = Session(recognizer, detector=detector, smoothing=smoothing, skip=skip, thorough=not frames.live)
         for frame in frames:
             if frame is not None:

@@ -24,7 +24,7 @@ def test_every_fold_has_its_model_and_the_scores_their_mean(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("2-fold cross-validation, persons kept apart")
     rows = [line.split() for line in lines[start + 2 : start + 6]]
-    assert lines[start + 6].startswith("Each fold chose its epoch")
+    assert lines[start + 6].startswith("Validation decided about epoch")
     scores = np.array([row[-3:] for row in rows], float)
     assert sum(int(row[2]) for row in rows[:2]) == 35
     np.testing.assert_allclose(scores[2], scores[:2].mean(axis=0), atol=1e-4)
@@ -57,15 +57,17 @@ def test_from_python_on_a_data_set_in_memory(tmp_path):
         "run_dir": tmp_path,
     }
     with tiny.known(), mock.patch("fer.training.curves.learning_curves"):
-        found = fer.cross_validate(tiny.data(48), "plain", folds=3, keep_best="last", **settings)
+        found = fer.cross_validate(tiny.data(48), "plain", folds=3, keep_best="last", patience=0, **settings)
     assert sum(report.n_images for report in found.reports) == 48
     assert found.values("macro_f1").tolist() == [report.macro_f1 for report in found.reports]
     assert [result.output for result in found.results] == [tmp_path / f"fold-{i}" / "model.keras" for i in (1, 2, 3)]
     assert found.results[0].classifier.metadata["n_images"] == {"train": 32, "validation": 16}
     assert "identical images kept together" in found.summary()
     assert "slightly optimistic" not in found.summary()
-    with pytest.raises(fer.FerError, match="without effect on a cross-validation of these data: output, votes"):
-        fer.cross_validate(tiny.data(48), output="m.keras", votes="v.csv")
+    with pytest.raises(fer.FerError, match="without effect on a cross-validation: output, validation_fraction"):
+        fer.cross_validate(tiny.data(48), output="m.keras", validation_fraction=0.2)
+    with pytest.raises(fer.FerError, match=r"give votes to fer\.load_dataset"):
+        fer.cross_validate(tiny.data(48), votes="v.csv")
 
 
 def test_more_folds_than_persons_are_refused(tmp_path, refuse):

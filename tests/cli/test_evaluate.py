@@ -14,6 +14,7 @@ from fer import FerError
 from fer.cli import arguments, evaluate, train
 from fer.core.images import InputSpec
 from fer.data import dataset
+from fer.data.splitting import RULE
 from fer.models.classifier import Classifier
 from fer.models.ensemble import average
 
@@ -206,7 +207,14 @@ def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
     assert script(evaluate, "--model", model, "--data", faces / "train", "--report", report) == 0
     made = dataset.load(faces / "train", InputSpec(tiny.SIZE), validation_fraction=0.3, seed=5)["validation"]
     assert json.loads(report.read_text())["images"] == len(made)
-    assert Classifier.load(model).metadata["split"] == {"validation_fraction": 0.3, "split_seed": 5}
+    assert Classifier.load(model).metadata["split"] == {"validation_fraction": 0.3, "split_seed": 5, "rule": RULE}
+
+
+def test_a_warning_reaches_the_user(measured, capfd):
+    """It must not be said while the start of TensorFlow is kept quiet."""
+    faces, models, _ = measured
+    assert script(evaluate, "--model", models[0], "--data", faces / "train") == 0
+    assert "does not say which images it was trained on" in capfd.readouterr().err
 
 
 def test_models_of_different_splits_are_refused():

@@ -106,7 +106,12 @@ class TestTables:
         layouts.write(tmp_path / "more" / "9.jpg")
         layouts.text(table, *rows, "more/9.jpg,happy")
         said = refused(tmp_path, **options)
-        assert "train/0.jpg lies in a folder of a split, more/9.jpg in none: add a column split" in said
+        assert "more/9.jpg lies in no folder of a split, others do: add a column split to the table" in said
+
+    def test_a_single_folder_named_like_a_split_is_none(self, tmp_path):
+        rows = [f"{i}.jpg,{('happy', 'sad')[i % 2]}" for i in range(6)]
+        table = sample(tmp_path, "t.csv", ["path,label", *rows], folder="test_images")
+        assert counts(load(tmp_path, labels_csv=table)) == {"all": 6}
 
     def test_metadata_jsonl(self, tmp_path):
         for split in ("train", "test"):

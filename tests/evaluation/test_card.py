@@ -60,7 +60,7 @@ def test_limits_say_what_was_measured_and_seen(learnt, known, tmp_path):
         limits = place.read_text(encoding="utf-8").partition("## Limits")[2]
         assert ("has seen images of this split" in limits) == (name != "others")
         assert "chose its epoch" not in limits
-        assert "were not measured" not in limits
+        assert "by age, gender" not in limits
         assert f"Accuracy by age: old {100 * groups.reports['old'].accuracy:.1f} %, young " in limits
 
 

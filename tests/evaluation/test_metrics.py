@@ -219,7 +219,7 @@ def test_table_shows_each_label_and_lines_up_with_long_and_wide_names():
     report = compute_report(probabilities, one_hot(true), labels)
     head, *rows, blank, macro, weighted = report.table().splitlines()
     ratios = ["precision", "recall", "specificity", "F1"]
-    assert head.split() == ["emotion", "support", "TP", "FN", "FP", "TN", *ratios, "recall", "95%"]
+    assert head.split() == ["emotion", "support", "TP", "FN", "FP", "TN", *ratios, "recall", "95%", "CI"]
     assert blank == ""
     for label, row in zip(labels, rows, strict=True):
         values = report.per_class[label]

@@ -8,6 +8,7 @@ from support import tiny
 import fer
 from fer.core.images import InputSpec
 from fer.data import dataset
+from fer.data.splitting import RULE
 from fer.evaluation import leakage, loading
 from fer.evaluation.predictions import evaluate, predict
 from fer.models.classifier import Classifier
@@ -97,12 +98,15 @@ def test_leakage_needs_no_command_line(pair):
     assert "against the 10 training images of train" in found.summary()
 
 
+DRAWN = {"validation_fraction": 0.1, "split_seed": 3, "rule": RULE}
+
+
 def score(known, source, **options):
     return evaluate(known, source, **options).n_images
 
 
 def trained_on(source, **metadata):
-    split = {"validation_fraction": 0.25, "split_seed": 3}
+    split = {"validation_fraction": 0.25, "split_seed": 3, "rule": RULE}
     return classifier(1, metadata={"data": source.name, "split": split} | metadata)
 
 
@@ -131,17 +135,23 @@ def test_labels_left_out_in_training_are_left_out_of_the_validation(faces):
 def test_a_fold_is_not_scored_on_the_images_of_its_training(faces):
     known = classifier(1, metadata={"data": "faces", "split": {"fold": "2 of 5", "split_seed": 42}})
     for split in ("validation", "test"):
-        with pytest.raises(fer.FerError, match="fold 2 of 5 was trained on images of every split"):
+        with pytest.raises(fer.FerError, match="fold 2 of 5 was trained on every split of data of this name"):
             evaluate(known, faces, split=split)
     assert score(known, faces, split="train") == 48
+    others = classifier(2, metadata={"data": "others", "split": DRAWN})
+    options = loading.validation_split([known.metadata, others.metadata])
+    assert options == {"validation_fraction": 0.1, "seed": 3}
 
 
 @pytest.mark.parametrize(
     ("metadata", "options", "said"),
     [
         ({}, {}, "does not say which images it was trained on"),
-        ({"split": {"validation_fraction": 0.1, "split_seed": 3}}, {"seed": 4}, "trained with split_seed 3"),
-        ({"split": {"validation_fraction": 0.1, "split_seed": 3}}, {}, None),
+        ({"split": DRAWN}, {"seed": 4}, "trained with split_seed 3"),
+        ({"split": DRAWN | {"group": "none"}}, {"group": r"(\d)\.png"}, "trained with group none"),
+        ({"split": DRAWN | {"rule": 1}}, {}, "an earlier version split the data of a model otherwise"),
+        ({"split": {"fold": "1 of 2", "split_seed": 3}, "data": "in memory"}, {}, "does not say which images"),
+        ({"split": DRAWN}, {}, None),
     ],
 )
 def test_a_split_that_may_hold_training_images_is_warned_about(faces, caplog, metadata, options, said):

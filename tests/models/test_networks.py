@@ -183,12 +183,14 @@ def test_the_help_of_train_names_every_network():
 
 
 def test_more_rates_than_blocks_are_refused():
-    for options, said in (
-        ({"dropout": (0.1,) * 5}, "dropout: 5 rates, but the network vgg has 4"),
-        ({"dense_dropout": (0.3, 0.5)}, "dense_dropout: 2 rates, but the network vgg has 1"),
+    network = networks.build("vgg", ("a", "b"), InputSpec(16), width=4)
+    networks.check_rates(network, dropout=(0.1,) * 4, dense_dropout=(0.3,))
+    for dropout, dense, said in (
+        ((0.1,) * 5, (0.3,), "^dropout: 5 rates, but the network has 4: give as many"),
+        ((0.1,), (0.3, 0.5), "^dense_dropout: 2 rates, but the network has 1: give as many"),
     ):
         with pytest.raises(FerError, match=said):
-            networks.build("vgg", ("a", "b"), InputSpec(16), width=4, **options)
+            networks.check_rates(network, dropout=dropout, dense_dropout=dense)
 
 
 def test_layers_are_named_after_their_block_in_order(four_block):

@@ -69,7 +69,8 @@ def test_the_log_tells_every_epoch(trained):
 
 def test_a_run_leaves_whole_files_only(trained):
     folder, _, _ = trained
-    expected = {"model.keras", "log.csv", "curves.png", "checkpoint.npz"} | ({"tensorboard"} if TENSORBOARD else set())
+    expected = {"model.keras", "log.csv", "curves.png", "checkpoint.npz", "run.json"}
+    expected |= {"tensorboard"} if TENSORBOARD else set()
     assert {path.name for path in folder.iterdir()} == expected
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 

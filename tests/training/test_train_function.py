@@ -135,3 +135,6 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
         fer.train("demo", **again)
     with pytest.raises(FerError, match="choose one"):
         fer.train(data(), overwrite=True, **again)
+    with pytest.raises(FerError, match="data='faces' contradicts the run in"):
+        fer.train("faces", **again)
+    fer.train(data(), precision="auto", **again)

@@ -23,6 +23,7 @@ SPLITS = ("split", "usage", "set", "subset", "partition")
 BESIDE = ("metadata.csv", "metadata.jsonl")  # tables that lie beside the images they name, as of Hugging Face
 # Files that may hold labels, in forms that no reader takes.
 MAYBE = ("*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt", "*.lst", "*.xml", "*.xlsx", "*.mat", "*.npy", "*.npz", "*.pkl")
+SAMPLE = 200  # file names that are looked at for a hint
 PERSONS = ("person", "subject", "person_id", "subject_id", "identity", "participant")
 
 
@@ -98,7 +99,6 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
     listing = Listing(tree.root) if listing is None else listing
     index, seen = FileIndex(tree.images), dict[str, str]()
     kept: list[tuple[Rows, int]] = []
-    folders: dict[str | None, str] = {}  # a file that lies in a folder of each split, or in none
     for table, rows in tables:
         below = table.rpartition("/")[0]
         for row, name in enumerate(rows.names):
@@ -115,21 +115,13 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
                     raise FerError(f"{tree.root / table}: {path} stands there twice, as {both}")
                 continue
             seen[path] = rows.labels[row]
-            split = rows.splits[row]
-            if split == ALL:
-                folders.setdefault(own := _split_above(path), path)
-                split = own or ALL
-            listing.add_file(tree, path, rows.labels[row], split, rows.groups[row] if rows.groups else "")
+            listing.add_file(tree, path, rows.labels[row], rows.splits[row], rows.groups[row] if rows.groups else "")
             kept.append((rows, row))
-    if None in folders and len(folders) > 1:
-        inside = next(path for split, path in folders.items() if split)
-        raise FerError(
-            f"{tree.root}: {inside} lies in a folder of a split, {folders[None]} in none: add a column split"
-        )
     if not listing.entries:
         first = next((rows.names[0] for _, rows in tables if rows.names), "none")
         where = ", ".join(str(tree.root / table) for table, _ in tables)
         raise FerError(f"{where}: none of its names is an image in {tree.root} (first: {first!r})")
+    _take_splits_of_folders(listing)
     for column in {name for _, rows in tables for name in rows.columns}:
         listing.columns[column] = [rows.columns[column][row] if column in rows.columns else "" for rows, row in kept]
     if not any(listing.groups):
@@ -138,6 +130,22 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
     used = {table for table, _ in tables}
     listing.unused([path for path in tree.others if path not in used])
     return listing
+
+
+def _take_splits_of_folders(listing: Listing) -> None:
+    """Gives images without a split that of the folder in which they lie, if one of the folders is for training.
+
+    Raises:
+        FerError: some lie in such folders, some do not.
+    """
+    found = {row: _split_above(listing.entries[row].path) for row, split in enumerate(listing.splits) if split == ALL}
+    if "train" not in found.values():
+        return
+    for row, split in found.items():
+        if split is None:
+            text = f"{listing.entries[row].path} lies in no folder of a split, others do"
+            raise FerError(f"{listing.root}: {text}: add a column split to the table")
+        listing.splits[row] = split
 
 
 def read_rows(path: Path, split: str | None = None) -> Rows:
@@ -219,10 +227,9 @@ def label_hint(tree: Tree) -> str:
         return f"--format parquet reads {tables[0]}"
     if "label.csv" in tree.others and split_of(tree.root.name):
         return f"if label.csv has FER+'s votes, give the folder above: --data {tree.root.parent}"
-    stems = [_words(PurePosixPath(path).stem) for path in tree.images]
-    if stems and sum(any(map(is_emotion, words)) for words in stems) > len(stems) / 2:
-        names = f"file names such as {PurePosixPath(tree.images[0]).name} seem to hold the labels"
-        return f"{names}: write a CSV with the columns path and label: --labels-csv FILE"
+    if (named := _emotions_in_names(tree)) and not any(is_emotion(PurePosixPath(path).name) for path in tree.folders):
+        text = f"file names such as {named} seem to hold the labels: write a CSV with the columns path and label"
+        return f"{text}: --labels-csv FILE"
     found = [path for path in tree.named(*MAYBE) if not path.rpartition("/")[2].lower().startswith("readme")]
     if not found:
         return ""
@@ -230,8 +237,11 @@ def label_hint(tree: Tree) -> str:
     return f"if {shown} has the labels, write a CSV with the columns path and label: --labels-csv FILE"
 
 
-def _words(stem: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", stem)
+def _emotions_in_names(tree: Tree) -> str:
+    """A file whose name holds an emotion word, if most do; "" otherwise."""
+    names = [PurePosixPath(path).name for path in tree.images[:SAMPLE]]
+    fitting = [name for name in names if any(map(is_emotion, re.findall(r"[^\W\d_]+", name.rpartition(".")[0])))]
+    return fitting[0] if len(fitting) > len(names) / 2 else ""
 
 
 class TableOfFiles(Reader):
