@@ -94,8 +94,8 @@ def cross_validate(
         folds: k; every image is validated once. Persons and identical images stay on one side.
         overwrite: replace the folds of an earlier run.
         verbose: as for `keras.Model.fit`.
-        settings: as for `fer.train` but for `output`: the models go to run_dir/fold-1/model.keras and so on, the
-            scores to run_dir/folds.csv.
+        settings: as for `fer.train` but for `output` and `validation_fraction`: the models go to
+            run_dir/fold-1/model.keras and so on, the scores to run_dir/folds.csv.
 
     Raises:
         FerError: as `fer.train`; or fewer than k persons or images.
@@ -115,7 +115,11 @@ def cross_validate(
 
 
 def check_places(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
-    """Raises FerError where a fold would replace an earlier one unasked."""
+    """Raises FerError where a fold would replace an earlier one unasked, or stand beside those of another division."""
+    for place in Path(config.run_dir).glob("fold-*"):
+        number = place.name.removeprefix("fold-")
+        if number.isdigit() and int(number) > k:
+            raise FerError(f"{place} is of a cross-validation with more folds: remove it, or choose another run folder")
     for number in range(1, k + 1):
         if not overwrite and (taken := _of_fold(config, number).existing()):
             raise FerError(f"{taken} exists: overwrite it, or choose another run folder")

@@ -7,6 +7,7 @@ from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.renamed import FIELDS, current_name
+from fer.data.places import IN_MEMORY
 from fer.data.soft_labels import VOTE_MODES
 from fer.training.config import PRECISIONS, SETTINGS, TrainingConfig, configure, contradictions, without_effect
 from fer.training.recipes import RECIPES, Recipe
@@ -77,6 +78,10 @@ def resolve(args: argparse.Namespace) -> TrainingConfig:
     config = configure(**given)
     if args.resume:
         stored = config.stored()
+        if stored.data == IN_MEMORY:
+            raise FerError(
+                f"{config.path.parent}: the run had data sets in memory: resume it from Python, with fer.train"
+            )
         for name, asked, kept in contradictions(given, config, stored):
             raise FerError(f"{_flag(name, asked)} contradicts the run in {config.path.parent}, which has {kept}")
         return stored

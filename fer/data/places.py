@@ -1,5 +1,6 @@
 """Where data lie: a path, "demo" for synthetic faces, or a data set on Kaggle or on the Hugging Face Hub."""
 
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -20,6 +21,11 @@ def is_path(source: str | Path) -> bool:
 def is_address(source: str | Path) -> bool:
     """True for a data set that is downloaded."""
     return str(source).startswith((KAGGLE, HUGGING_FACE))
+
+
+def name_of(source: str | Path) -> str:
+    """What a model file calls its data: the last part of the path, or the whole address."""
+    return Path(os.path.abspath(source)).name if is_path(source) else str(source)
 
 
 def exists(source: str | Path) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fer.data.dataset import Dataset
 
 FRACTION, SEED = 0.1, 42  # of the validation split, where the data have none
-RULE = 2  # how it is drawn, for model files: 1 drew it from the images of a keep list alone
+RULE = 2  # how it is drawn, for model files: 1 drew it from a keep list's images, and stray files hid persons
 FOLDS = 20  # parts of which the validation split takes some, where persons are kept apart
 
 

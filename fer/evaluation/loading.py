@@ -40,7 +40,7 @@ def validation_split(
     for name, (key, given) in (named | {"group": ("group", group)}).items():
         trained = [one for one in metadata if "split" in one and "fold" not in one["split"]]
         if name == "group":  # a pattern for the paths of other data would fit nothing
-            trained = [one for one in trained if is_of(one, source)]
+            trained = [one for one in trained if one.get("data") == places.name_of(source)]
         values = {one["split"].get(key) for one in trained} if given is None else {given}
         if len(values) > 1:
             shown = ", ".join(sorted(map(str, values)))
@@ -75,10 +75,10 @@ def load_for_models(
 
 def is_of(metadata: Mapping, source: str | Path) -> bool:
     """Whether a model was trained on data of this name: fer2013/ and fer2013.csv have one name."""
-    trained = metadata.get("data")
-    if not trained or places.is_address(source) or places.is_address(trained):
-        return trained == str(source)
-    return bool({Path(source).name, Path(source).stem} & {trained, Path(trained).stem})
+    trained, name = metadata.get("data"), places.name_of(source)
+    if not trained or places.is_address(trained) or places.is_address(name):
+        return trained == name
+    return bool({name, Path(name).stem} & {trained, Path(trained).stem})
 
 
 def check_unseen(metadata: Sequence[Mapping], data: Dataset, source: str | Path, split: str, **options) -> None:
@@ -101,11 +101,10 @@ def check_unseen(metadata: Sequence[Mapping], data: Dataset, source: str | Path,
             raise FerError(
                 f"{source}: the model of fold {known['fold']} was trained on every split of data of this name"
             )
-        if not data.drawn:
-            continue
-        if not known or one.get("data") == places.IN_MEMORY:
+        unknown = not known or one.get("data") == places.IN_MEMORY
+        if unknown and (data.drawn or "fold" in known):
             logger.warning("warning: a model does not say which images it was trained on; some may be among these")
-        elif is_of(one, source):
+        elif data.drawn and is_of(one, source):
             _check_drawn(one, source, options)
 
 
@@ -116,9 +115,13 @@ def _check_drawn(metadata: Mapping, source: str | Path, options: Mapping) -> Non
         shown = f"--drop-labels {','.join(sorted(trained))}" if trained else "no --drop-labels"
         raise FerError(f"{source}: the model was trained with {shown}: with others its validation split is another")
     split = metadata["split"]
+    may = "images of its training may be among these"
     if split.get("rule") != RULE:
-        logger.warning("warning: an earlier version split the data of a model otherwise; some of its images are scored")
+        logger.warning("warning: an earlier version may have split the data of a model otherwise: %s", may)
+    elif not split.get("drawn"):
+        logger.warning("warning: a model was trained on data with a validation split of their own: %s", may)
     for name, key in (("validation_fraction", "validation_fraction"), ("seed", "split_seed"), ("group", "group")):
         if options.get(name) not in (None, split.get(key)):
-            text = "warning: a model was trained with %s %s: with another, images of its training are scored"
-            logger.warning(text, key, split.get(key))
+            logger.warning(
+                "warning: a model was trained with %s %s, these are split otherwise: %s", key, split.get(key), may
+            )

@@ -6,7 +6,6 @@ import cv2
 import keras
 import numpy as np
 
-from fer.core.errors import FerError
 from fer.data.dataset import Dataset
 from fer.data.image_array import ImageArray
 from fer.training.distribute import Workers
@@ -29,8 +28,6 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.dataset, self.recipe, self.seed = dataset, recipe, seed
         self.batch_size = min(recipe.batch_size, len(dataset))
-        if self.batch_size % workers.devices:
-            raise FerError(f"a batch of {self.batch_size} images cannot be shared evenly by {workers.devices} devices")
         self.part = workers.part(self.batch_size)
         weights = class_weights(dataset.targets, recipe.class_weights)
         self.weights = None if weights is None else (dataset.targets @ weights).astype(np.float32)

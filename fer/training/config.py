@@ -112,7 +112,7 @@ class TrainingConfig:
 
     def metadata(self) -> dict:
         """What the model file keeps of its origin; the folders above the data stay private."""
-        name = self.data if places.is_address(self.data) else Path(self.data).name
+        name = places.name_of(self.data)
         data: dict[str, Any] = {"data": name, "votes": self.vote_mode if self.votes else None}
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         data |= {"drop_labels": list(self.drop_labels)} if self.drop_labels else {}

@@ -44,7 +44,13 @@ class Workers:
         return self.index == 0
 
     def part(self, batch_size: int) -> slice:
-        """This process's rows of a global batch."""
+        """This process's rows of a global batch.
+
+        Raises:
+            FerError: the devices cannot share it evenly.
+        """
+        if batch_size % self.devices:
+            raise FerError(f"a batch of {batch_size} images cannot be shared evenly by {self.devices} devices")
         rows = batch_size // self.processes
         return slice(self.index * rows, (self.index + 1) * rows)
 

@@ -88,9 +88,12 @@ def fit(
     network = fused(build(recipe, train.labels, dtype, any_size=bool(recipe.progressive_sizes)))
     if init is not None:
         weight_transfer.transfer(init, network, train.labels)
-    if not resume:  # all is checked, and nothing has taken long
+    if not resume:  # once all is checked, and before anything takes long
         networks.check_rates(network, dropout=recipe.dropout, dense_dropout=recipe.dense_dropout)
         distillation.columns(teachers, train.labels)
+        if recipe.teacher_once and any(teacher.spec != spec_of(recipe) for teacher in teachers):
+            raise FerError(f"teacher_once: the teachers must take the images of the recipe, {spec_of(recipe).shape}")
+        workers.part(min(recipe.batch_size, len(train)))
         begin(config, workers)
     softened, online = train, bool(teachers) and not recipe.teacher_once
     if teachers and recipe.teacher_once:

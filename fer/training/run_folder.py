@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fer.core.errors import FerError
-from fer.core.files import replacing
+from fer.core.errors import FerError, first_line
+from fer.core.files import check_writable, replacing
 from fer.core.images import InputSpec
 from fer.data.image_array import digests
 from fer.models.classifier import Classifier
@@ -195,14 +195,22 @@ class RunFolder(keras.callbacks.Callback):
 
 
 def begin(config: TrainingConfig, workers: Workers) -> None:
-    """Removes the files of an earlier run, so that nobody resumes it as this one, and writes run.json.
+    """Writes run.json and removes the other files of an earlier run, so that nobody resumes it as this one.
 
     Its model stays until a better one replaces it.
+
+    Raises:
+        FerError: the model or the run folder cannot be written.
     """
-    if workers.is_first:
+    if not workers.is_first:
+        return
+    check_writable(config.output)
+    config.write()
+    try:
         for name in (CHECKPOINT, LOG, CURVES):
             Path(config.run_dir, name).unlink(missing_ok=True)
-        config.write()
+    except OSError as error:
+        raise FerError(f"{config.run_dir}: an earlier run cannot be replaced ({first_line(error)})") from error
 
 
 def fingerprint(*arrays: np.ndarray) -> str:

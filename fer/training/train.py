@@ -17,8 +17,8 @@ from fer.data.places import IN_MEMORY
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
-from fer.training.config import OF_DATA, TrainingConfig, check_effect, configure, contradictions
-from fer.training.recipes import Recipe
+from fer.training.config import OF_DATA, RECIPE_SETTINGS, TrainingConfig, check_effect, configure, contradictions
+from fer.training.recipes import RECIPES, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,7 @@ def train(
     if resume:
         given = {*settings, *(["data"] if data != "demo" and not isinstance(data, dict) else [])}
         given |= {"recipe"} if recipe != "four-block" else set()
+        given |= set(RECIPE_SETTINGS) if isinstance(recipe, Recipe) and recipe != RECIPES.get(recipe.name) else set()
         config = _stored(config, given, loaded=isinstance(data, dict), overwrite=overwrite)
     else:
         check_effect(config, settings)
@@ -226,14 +227,18 @@ def run(
     dtype = device.dtype_policy(config.precision)
     # What "auto" came to: another machine resumes with the same arithmetic.
     config = dataclasses.replace(config, precision=dtype.removeprefix("mixed_"))
-    metadata = config.metadata() | ({"split": split} if split else {})
+    metadata = config.metadata()
+    if split is not None:
+        metadata["split"] = split
+    elif "split" in metadata:
+        metadata["split"]["drawn"] = data["validation"].drawn
     metadata["n_images"] = {name: len(part) for name, part in data.items()}
     metadata |= {"device": device.describe(), "dtype": dtype}
     with scope(distribute, config.run_dir) as workers:
         keras.utils.set_random_seed(config.seed)  # all processes must give their variables the same initial values
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
-        if workers.is_first:
+        if workers.is_first and resume:
             files.check_writable(config.output)
         folder = fit.fit(
             data["train"],

@@ -43,6 +43,8 @@ def test_earlier_folds_are_kept_and_flags_without_effect_refused(tmp_path, refus
     kept.write_bytes(b"precious")
     assert "fold-2/model.keras exists" in refuse(train, *arguments)
     assert kept.read_bytes() == b"precious"
+    (tmp_path / "run" / "fold-3").mkdir()
+    assert "fold-3 is of a cross-validation with more folds" in refuse(train, *arguments, "--overwrite")
     assert "--output does not go with --folds: --run-dir" in refuse(train, *arguments, "--output", tmp_path / "m.keras")
     assert "--tensorboard does not go with --folds" in refuse(train, *arguments, "--tensorboard")
 

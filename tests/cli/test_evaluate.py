@@ -207,7 +207,12 @@ def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
     assert script(evaluate, "--model", model, "--data", faces / "train", "--report", report) == 0
     made = dataset.load(faces / "train", InputSpec(tiny.SIZE), validation_fraction=0.3, seed=5)["validation"]
     assert json.loads(report.read_text())["images"] == len(made)
-    assert Classifier.load(model).metadata["split"] == {"validation_fraction": 0.3, "split_seed": 5, "rule": RULE}
+    assert Classifier.load(model).metadata["split"] == {
+        "validation_fraction": 0.3,
+        "split_seed": 5,
+        "rule": RULE,
+        "drawn": True,
+    }
 
 
 def test_a_warning_reaches_the_user(measured, capfd):

@@ -12,6 +12,7 @@ from fer.data.splitting import RULE
 from fer.evaluation import leakage, loading
 from fer.evaluation.predictions import evaluate, predict
 from fer.models.classifier import Classifier
+from fer.training.config import configure
 
 SPEC = InputSpec(tiny.SIZE)
 
@@ -98,7 +99,7 @@ def test_leakage_needs_no_command_line(pair):
     assert "against the 10 training images of train" in found.summary()
 
 
-DRAWN = {"validation_fraction": 0.1, "split_seed": 3, "rule": RULE}
+DRAWN = {"validation_fraction": 0.1, "split_seed": 3, "rule": RULE, "drawn": True}
 
 
 def score(known, source, **options):
@@ -106,7 +107,7 @@ def score(known, source, **options):
 
 
 def trained_on(source, **metadata):
-    split = {"validation_fraction": 0.25, "split_seed": 3, "rule": RULE}
+    split = DRAWN | {"validation_fraction": 0.25}
     return classifier(1, metadata={"data": source.name, "split": split} | metadata)
 
 
@@ -149,7 +150,8 @@ def test_a_fold_is_not_scored_on_the_images_of_its_training(faces):
         ({}, {}, "does not say which images it was trained on"),
         ({"split": DRAWN}, {"seed": 4}, "trained with split_seed 3"),
         ({"split": DRAWN | {"group": "none"}}, {"group": r"(\d)\.png"}, "trained with group none"),
-        ({"split": DRAWN | {"rule": 1}}, {}, "an earlier version split the data of a model otherwise"),
+        ({"split": DRAWN | {"rule": 1}}, {}, "an earlier version may have split the data"),
+        ({"split": DRAWN | {"drawn": False}}, {}, "with a validation split of their own"),
         ({"split": {"fold": "1 of 2", "split_seed": 3}, "data": "in memory"}, {}, "does not say which images"),
         ({"split": DRAWN}, {}, None),
     ],
@@ -157,6 +159,21 @@ def test_a_fold_is_not_scored_on_the_images_of_its_training(faces):
 def test_a_split_that_may_hold_training_images_is_warned_about(faces, caplog, metadata, options, said):
     evaluate(classifier(1, metadata={"data": "train"} | metadata), faces / "train", **options)
     assert [said in line for line in caplog.messages] == ([True] if said else [])
+
+
+def test_a_fold_of_data_in_memory_is_warned_about_on_any_split(faces, caplog):
+    known = classifier(1, metadata={"data": "in memory", "split": {"fold": "1 of 2", "split_seed": 3}})
+    assert score(known, faces) == 24
+    assert "does not say which images" in caplog.text
+
+
+def test_the_current_folder_has_a_name(faces, monkeypatch):
+    monkeypatch.chdir(faces / "train")
+    metadata = configure("plain", data=".").metadata()
+    assert metadata["data"] == "train"
+    for source in (".", faces / "train", f"{faces}/train/", "train.csv"):
+        assert loading.is_of(metadata, source)
+    assert not loading.is_of(metadata, faces)
 
 
 def test_nothing_is_ignored(pair):

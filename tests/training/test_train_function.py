@@ -96,11 +96,18 @@ def test_a_model_of_loaded_data_does_not_claim_to_know_their_split(tmp_path):
     assert "split" not in result.classifier.metadata
 
 
-def test_a_refused_training_leaves_nothing_behind(tmp_path):
-    with pytest.raises(FerError, match="the data set holds"):
-        fer.train(data(), run_dir=tmp_path, **SETTINGS | {"size": 24})
-    assert list(tmp_path.iterdir()) == []
-    fer.train(data(), run_dir=tmp_path, **SETTINGS | {"epochs": 1})
+def test_a_refused_training_leaves_nothing_behind(tmp_path, learnt):
+    place, teacher = tmp_path / "run", {"teacher": learnt, "teacher_once": True}
+    other = {split: tiny.data(24, seed=1, size=24) for split in ("train", "validation")}
+    for given, changes, said in (
+        (data(), {"size": 24}, "the data set holds"),
+        (data(), {"dropout": (0.1, 0.1)}, "dropout: 2 rates, but the network has 1"),
+        (other, {"size": 24} | teacher, "teacher_once: the teachers must take the images of the recipe"),
+    ):
+        with pytest.raises(FerError, match=said):
+            fer.train(given, run_dir=place, **SETTINGS | changes)
+        assert list(tmp_path.iterdir()) == []
+    fer.train(data(), run_dir=place, **SETTINGS | {"epochs": 1})
 
 
 @pytest.mark.parametrize(
@@ -135,6 +142,8 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
         fer.train("demo", **again)
     with pytest.raises(FerError, match="choose one"):
         fer.train(data(), overwrite=True, **again)
+    with pytest.raises(FerError, match="contradicts the run in"):
+        fer.train(data(), tiny.recipe(learning_rate=0.5), **again)
     with pytest.raises(FerError, match="data='faces' contradicts the run in"):
         fer.train("faces", **again)
     fer.train(data(), precision="auto", **again)
