@@ -117,8 +117,8 @@ def cross_validate(
 def check_places(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
     """Raises FerError where a fold would replace an earlier one unasked, or stand beside those of another division."""
     for place in Path(config.run_dir).glob("fold-*"):
-        number = place.name.removeprefix("fold-")
-        if number.isdigit() and int(number) > k:
+        digits = place.name.removeprefix("fold-")
+        if digits.isdigit() and int(digits) > k:
             raise FerError(f"{place} is of a cross-validation with more folds: remove it, or choose another run folder")
     for number in range(1, k + 1):
         if not overwrite and (taken := _of_fold(config, number).existing()):
