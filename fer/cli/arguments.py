@@ -64,7 +64,7 @@ def add_data_arguments(
     group.add_argument("--data", required=required, metavar=places.PLACES, help=text)
     add_form_arguments(group, format_flag=format_flag)
     group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV")
-    group.add_argument("--keep-list", metavar="CSV", help="only the images it names, as audit_data.py writes it")
+    group.add_argument("--keep-list", metavar="CSV", help="use only the images in this list from audit_data.py")
     text = "share of the training images to validate on, where the data have no validation split (0.1)"
     group.add_argument("--validation-fraction", type=float, metavar="SHARE", help=text)
     group.add_argument("--split-seed", type=int, metavar="N", help="seed of that split (42)")
@@ -80,7 +80,7 @@ def add_form_arguments(group: argparse._ActionsContainer, *, format_flag: str = 
     text = "a table of file names and labels for the images of --data; or several, a split each: train.csv,test.csv"
     group.add_argument("--labels-csv", metavar="CSV[,CSV...]", help=text)
     group.add_argument(format_flag, metavar="NAME", help="the form of the data (docs/data.md)")
-    text = "persons, whom the validation split keeps apart: a column, a regular expression for paths, or 'none'"
+    text = "persons, each kept in a single split: a column, a regular expression for paths, or 'none'"
     group.add_argument("--group", metavar="COLUMN|REGEX|none", help=text)
     text = "where the decoded images are kept: auto holds them in memory where they fit, else decodes them again (auto)"
     group.add_argument("--cache", choices=("auto", "memory", "disk", "none"), help=text)

@@ -45,7 +45,7 @@ def add_analysis_arguments(parser):
     group = parser.add_argument_group("analyses")
     text = "test whether --model is more accurate than this model, or than the mean of these"
     group.add_argument("--compare", nargs="+", type=arguments.model_path, metavar="MODEL", help=text)
-    text = "data, as --data takes: score the images with and without a duplicate in its train split apart"
+    text = "training data, as for --data: score images with and without a duplicate in its train split separately"
     group.add_argument("--leakage-against", metavar="TRAINING_DATA", help=text)
     group.add_argument("--unique-against", dest="leakage_against", help=argparse.SUPPRESS)  # its former name
     text = "metrics by group: a column of the data's CSV or of --attributes, or 'folder' for CLASS/GROUP/image.jpg"

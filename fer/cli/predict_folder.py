@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--annotated", metavar="DIR", type=Path, help="also write copies with boxes and labels")
     parser.add_argument("--resume", action="store_true", help="continue --output with the same model and detector")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --output")
-    text = "label with the workers of a Ray cluster (HOST:PORT); auto: of RAY_ADDRESS, or else of this machine"
+    text = "label with workers of the Ray cluster at HOST:PORT; auto: at RAY_ADDRESS, or else on this machine"
     parser.add_argument("--ray", metavar="auto|ADDRESS", help=text)
     text = "worker processes, with --ray (one for each GPU or core)"
     parser.add_argument("--workers", type=arguments.at_least(int, 1), metavar="N", help=text)

@@ -16,7 +16,7 @@ from fer.training.recipes import RECIPES, Recipe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of train.py beside those of the data; each field of a recipe is one."""
     run = parser.add_argument_group("run")
-    run.add_argument("--output", metavar="MODEL.keras", help="gets the best epoch (default: in the run folder)")
+    run.add_argument("--output", metavar="MODEL.keras", help="file for the best epoch (default: in the run folder)")
     run.add_argument("--run-dir", metavar="DIR", help="log, curves, checkpoint (default: runs/NAME OF THE OUTPUT)")
     run.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
     run.add_argument("--overwrite", action="store_true", help="replace an earlier run or output")

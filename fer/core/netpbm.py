@@ -1,4 +1,4 @@
-"""Raw Netpbm images whose header says what OpenCV does not ask: a white below 255 or 65,535, colours, transparency."""
+"""Raw Netpbm images with header fields that OpenCV ignores: a white below 255 or 65,535, colours, transparency."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the header of a TIFF says and OpenCV does not ask: small copies in front, raw photographs, white that is 0."""
+"""TIFF header fields that OpenCV ignores: thumbnails in front, raw photographs, white stored as 0."""
 
 import struct
 from collections.abc import Iterator

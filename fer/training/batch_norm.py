@@ -1,8 +1,8 @@
 """Batch normalization as one operation of TensorFlow, for training.
 
 Keras 3 computes it from a dozen elementwise operations in float32. On a CPU these took more than half of a training
-step (benchmarks/train_input.py); XLA, which would fuse them, is no way out there (see `fer.models.device`). JAX and
-PyTorch need nothing of this.
+step (benchmarks/train_input.py); XLA, which would fuse them, is not an option there (see `fer.models.device`). JAX
+and PyTorch do not need this.
 """
 
 import keras

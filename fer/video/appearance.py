@@ -1,4 +1,4 @@
-"""Tells scene cuts, and whether the face in a box is plainly another one than a moment before.
+"""Detects scene cuts, and whether the face in a box clearly differs from that of a moment before.
 
 Both compare small grey copies by normalised correlation, after the mean and the contrast around each pixel are taken
 out: a lamp that is switched on changes neither.

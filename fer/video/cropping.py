@@ -1,4 +1,4 @@
-"""The crop that the container of a video states. FFmpeg leaves it to the player, and PyAV does not tell it."""
+"""The crop that the container of a video states. FFmpeg leaves it to the player; PyAV does not expose it."""
 
 import struct
 from collections.abc import Iterator
