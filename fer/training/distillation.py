@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
+import cv2
 import keras
 import numpy as np
 from keras import ops
@@ -93,9 +94,11 @@ def with_teacher_targets(
 class SelfDistillation(keras.callbacks.Callback):
     """Mixes the targets of `Batches` with the network's own earlier predictions (Kim et al. 2021, PS-KD).
 
-    Every few epochs, at the end of validation, the network predicts the unchanged training images, with the averaged
-    weights where there are some. If the recipe flips images, the prediction is the mean over an image and its mirror
-    image. The share of a target that comes from it grows with the epochs, as predictions improve.
+    Every few epochs, at the end of validation, the network predicts the training images, with the averaged weights
+    where there are some. The images are unchanged but for their size, which is that of the epoch's training images:
+    while images grow, the network is worse at the full size (docs/experiments.md). If the recipe flips images, the
+    prediction is the mean over an image and its mirror image. The share of a target that comes from it grows with the
+    epochs, as predictions improve.
 
     Args:
         network: in training; the averaged weights are in it until `on_test_end` of the callback that swaps them.
@@ -125,7 +128,12 @@ class SelfDistillation(keras.callbacks.Callback):
         self.predictions.assign(np.concatenate(found))
 
     def _predict(self, images: np.ndarray) -> np.ndarray:
-        views = tta.views(images, "flip" if self.batches.recipe.flip else "none")
+        recipe = self.batches.recipe
+        side = recipe.side(self.epoch)
+        if side != recipe.size:
+            resized = [cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR) for image in images]
+            images = np.reshape(resized, (len(images), side, side, recipe.channels))
+        views = tta.views(images, "flip" if recipe.flip else "none")
         return np.mean([self.network.predict_on_batch(view) for view in views], axis=0)
 
 

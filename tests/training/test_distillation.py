@@ -188,6 +188,27 @@ def test_a_network_predicts_its_targets_every_few_epochs():
     np.testing.assert_allclose(batches.own_predictions, 1 / 3, atol=1e-6)
 
 
+def test_it_predicts_images_of_the_size_of_the_training():
+    data = tiny.data(8, size=16)
+    options = {"size": 16, "progressive_sizes": (8,), "epochs": 4}
+    recipe = tiny.recipe(**options, self_distillation=0.5, self_distillation_every=1)
+    seen = []
+
+    class Network(keras.Model):
+        def predict_on_batch(self, images):
+            seen.append(images)
+            return np.full((len(images), 3), 1 / 3, np.float32)
+
+    callback = distillation.SelfDistillation(Network(), Batches(data, recipe, seed=1))
+    for epoch in range(3):
+        callback.on_epoch_begin(epoch)
+        callback.on_test_end()
+    assert [images.shape for images in seen] == [(8, 8, 8, 1), (8, 8, 8, 1), (8, 16, 16, 1)]
+    np.testing.assert_array_equal(seen[2], data.images)
+    means = data.images.reshape(8, 8, 2, 8, 2).mean(axis=(2, 4))  # bilinear at half the size is the mean of four pixels
+    np.testing.assert_allclose(seen[0][..., 0], means, atol=1)
+
+
 def test_it_predicts_with_the_averaged_weights(tmp_path):
     data_sets = tiny.data(64), tiny.data(24, seed=1)
     options = {"ema": 0.8, "keep_best": "last", "self_distillation": 0.5, "self_distillation_every": 1}
