@@ -19,7 +19,7 @@ from fer.evaluation import metrics
 from fer.evaluation.metrics import Report
 from fer.models.classifier import Classifier
 from fer.training import train
-from fer.training.config import OF_DATA, TrainingConfig, check_effect, configure
+from fer.training.config import TrainingConfig, check_effect, check_loaded, configure
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +104,8 @@ def cross_validate(
     if without := [name for name in WITHOUT_EFFECT if name in settings]:
         raise FerError(f"without effect on a cross-validation: {', '.join(without)}")
     loaded = isinstance(data, Dataset)
-    if loaded and (late := [name for name in settings if name in OF_DATA and name != "split_seed"]):
-        raise FerError(f"the data are loaded already: give {', '.join(late)} to fer.load_dataset")
+    if loaded:
+        check_loaded(settings.keys() - {"split_seed"})  # which divides them into folds
     config = configure(recipe, data=IN_MEMORY if loaded else str(data), **settings)
     check_effect(config, settings)
     check_places(config, folds, overwrite=overwrite)

@@ -225,8 +225,7 @@ def write_card(args, models, data, report, analyses):
     for name in tta.TTA[1:]:
         reports[name] = predict(args.model, models, data, name).report()
     more = {name: analyses.get(name) for name in ("leakage", "robustness", "groups")}
-    data_name = args.data if places.is_address(args.data) else Path(args.data).name
-    about = {"command": repeat_command(args), "data": data_name, "split": args.split}
+    about = {"command": repeat_command(args), "data": places.name_of(args.data), "split": args.split}
     model = dataclasses.replace(models[path], metadata=read_info(path).metadata)  # with a threshold just fitted
     card.write_card(args.card, path, model, reports, **about, **more)
 

@@ -179,21 +179,22 @@ def build(
     return keras.Model(pixels, probabilities, name=name.replace("-", "_"))
 
 
-def check_rates(network: keras.Model, **rates: tuple[float, ...]) -> None:
+def check_rates(network: keras.Model, *, dropout: tuple[float, ...], dense_dropout: tuple[float, ...]) -> None:
     """Refuses more rates than a network of `build` has blocks: the last ones would have no effect.
 
     Args:
         network: its dropout layers are named after their blocks.
-        rates: `dropout`, of the blocks of convolutions, and `dense_dropout`.
+        dropout, dense_dropout: rates of the blocks of convolutions, and of the dense layers.
 
     Raises:
         FerError: more rates than blocks.
     """
     places = {layer.name.partition("_")[0] for layer in network.layers if isinstance(layer, keras.layers.Dropout)}
     blocks = {place for place in places if place.startswith("block")}
-    for name, n in (("dropout", len(blocks)), ("dense_dropout", len(places - blocks))):
-        if len(rates[name]) > max(1, n):
-            raise FerError(f"{name}: {len(rates[name])} rates, but the network has {n}: give as many, or one for all")
+    known = (("dropout", dropout, len(blocks)), ("dense_dropout", dense_dropout, len(places - blocks)))
+    for name, rates, n in known:
+        if len(rates) > max(1, n):
+            raise FerError(f"{name}: {len(rates)} rates, but the network has {n}: give as many, or one for all")
 
 
 def recast(model: keras.Model, dtype: str) -> keras.Model:

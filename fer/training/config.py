@@ -193,8 +193,7 @@ NEEDS = {
     "focal_gamma": Needs("loss", "focal", lambda config: config.recipe.loss == "focal"),
     "late_augmentation": Needs("late_share", None, lambda config: config.recipe.late_share),
     "self_distillation_every": Needs("self_distillation", None, lambda config: config.recipe.self_distillation),
-    **dict.fromkeys(("teacher_share", "teacher_flip", "teacher_once"), _TEACHER),
-    "teacher_temperature": _TEACHER,
+    **dict.fromkeys(("teacher_share", "teacher_temperature", "teacher_flip", "teacher_once"), _TEACHER),
 }
 _ONLINE = Needs("teacher_once", False, lambda config: not config.recipe.teacher_once)
 
@@ -228,6 +227,14 @@ OF_DATA = (
     *("votes", "vote_mode", "vote_share", "keep_list", "labels", "drop_labels", "labels_csv", "format", "group"),
     *("cache", "validation_fraction", "split_seed"),
 )
+
+
+def check_loaded(given: Iterable[str]) -> None:
+    """Raises FerError for a given setting that data sets in memory cannot heed."""
+    if late := [name for name in given if name in OF_DATA]:
+        raise FerError(f"the data are loaded already: give {', '.join(late)} to fer.load_dataset")
+
+
 RECIPE_SETTINGS = tuple(item.name for item in dataclasses.fields(Recipe)[2:])
 SETTINGS = ("recipe", "augment", *RECIPE_SETTINGS, *(item.name for item in dataclasses.fields(TrainingConfig)[1:]))
 

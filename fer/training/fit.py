@@ -93,7 +93,7 @@ def fit(
         distillation.columns(teachers, train.labels)
         if recipe.teacher_once and any(teacher.spec != spec_of(recipe) for teacher in teachers):
             raise FerError(f"teacher_once: the teachers must take the images of the recipe, {spec_of(recipe).shape}")
-        workers.part(min(recipe.batch_size, len(train)))
+        workers.part(min(recipe.batch_size, len(train)))  # refuses a batch that the devices cannot share
         begin(config, workers)
     softened, online = train, bool(teachers) and not recipe.teacher_once
     if teachers and recipe.teacher_once:

@@ -17,7 +17,7 @@ from fer.data.places import IN_MEMORY
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
-from fer.training.config import OF_DATA, RECIPE_SETTINGS, TrainingConfig, check_effect, configure, contradictions
+from fer.training.config import RECIPE_SETTINGS, TrainingConfig, check_effect, check_loaded, configure, contradictions
 from fer.training.recipes import RECIPES, Recipe
 
 logger = logging.getLogger(__name__)
@@ -112,8 +112,7 @@ def _check_loaded(data: dict, settings: dict) -> None:
     missing = [split for split in ("train", "validation") if not isinstance(data.get(split), Dataset)]
     if missing:
         raise FerError(f"data sets in memory need the keys train and validation; missing: {', '.join(missing)}")
-    if late := [name for name in settings if name in OF_DATA]:
-        raise FerError(f"the data are loaded already: give {', '.join(late)} to fer.load_dataset")
+    check_loaded(settings)
 
 
 def _stored(config: TrainingConfig, given: Collection[str], *, loaded: bool, overwrite: bool) -> TrainingConfig:
