@@ -51,8 +51,8 @@ class TrainingResult:
 
 
 def train(
-    data: str | Path | dict[str, Dataset] = "demo",
-    recipe: str | Recipe = "four-block",
+    data: str | Path | dict[str, Dataset] | None = None,
+    recipe: str | Recipe | None = None,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -68,8 +68,9 @@ def train(
 
     Args:
         data: what `fer.data.dataset.load` takes as its source; or loaded data sets {"train": ..., "validation": ...} of
-            the recipe's image size. FER+ votes are by default targets in shares; loaded, they are what was loaded.
-        recipe: a recipe or the name of one.
+            the recipe's image size; by default "demo". FER+ votes are by default targets in shares; loaded, they are
+            what was loaded.
+        recipe: a recipe or the name of one; by default "four-block".
         resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with.
         overwrite: replace an earlier run or model in the same place.
         tensorboard: also write TensorBoard logs into the run folder.
@@ -87,10 +88,11 @@ def train(
     """
     if isinstance(data, dict):
         _check_loaded(data, settings)
-    config = configure(recipe, data=IN_MEMORY if isinstance(data, dict) else str(data), **settings)
+    settings |= {} if data is None else {"data": IN_MEMORY if isinstance(data, dict) else str(data)}
+    settings |= {} if recipe is None else {"recipe": recipe}
+    config = configure(**settings)
     if resume:
-        given = {*settings, *(["data"] if data != "demo" and not isinstance(data, dict) else [])}
-        given |= {"recipe"} if recipe != "four-block" else set()
+        given = {*settings} - ({"data"} if isinstance(data, dict) else set())
         given |= set(RECIPE_SETTINGS) if isinstance(recipe, Recipe) and recipe != RECIPES.get(recipe.name) else set()
         config = _stored(config, given, loaded=isinstance(data, dict), overwrite=overwrite)
     else:
@@ -120,10 +122,10 @@ def _stored(config: TrainingConfig, given: Collection[str], *, loaded: bool, ove
     stored = config.stored()
     if overwrite:
         raise FerError("resume continues a run, overwrite starts it again: choose one")
-    for name, asked, kept in contradictions(sorted(given), config, stored):
-        raise FerError(f"{name}={asked!r} contradicts the run in {config.run_dir}, which has {kept!r}")
     if stored.data == IN_MEMORY and not loaded:
         raise FerError(f"{config.run_dir}: the run had data sets in memory: pass the same")
+    for name, asked, kept in contradictions(sorted(given), config, stored):
+        raise FerError(f"{name}={asked!r} contradicts the run in {config.run_dir}, which has {kept!r}")
     return stored
 
 

@@ -144,6 +144,13 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
         fer.train(data(), overwrite=True, **again)
     with pytest.raises(FerError, match="contradicts the run in"):
         fer.train(data(), tiny.recipe(learning_rate=0.5), **again)
-    with pytest.raises(FerError, match="data='faces' contradicts the run in"):
-        fer.train("faces", **again)
     fer.train(data(), precision="auto", **again)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [(("demo",), "data='demo'"), (("faces", "four-block"), "recipe='four-block'")]
+)
+def test_resuming_takes_what_is_given_even_where_it_is_the_default(given, said, tmp_path):
+    configure("plain", data="faces", run_dir=tmp_path).write()
+    with pytest.raises(FerError, match=f"^{said} contradicts the run in"):
+        fer.train(*given, run_dir=tmp_path, resume=True)
