@@ -100,7 +100,7 @@ def prepare(recipe, dtype, cache):
 
     def batches_of(n):
         images = rng.integers(0, 256, (n, recipe.size, recipe.size, recipe.channels), np.uint8)
-        images = stored(images, fit.spec_of(recipe), cache)
+        images = stored(images, recipe.spec, cache)
         targets = np.eye(k, dtype=np.float32)[rng.integers(0, k, n)]
         entries = tuple(Entry(row=row) for row in range(n))
         return Batches(Dataset(images, targets, labels.FER2013, entries), recipe, seed=0)

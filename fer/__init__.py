@@ -13,16 +13,17 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fer.core.errors import FerError
+from fer.core.formats import MOST_PIXELS
+
 # Keras asks for its backend once, when it is first imported. KERAS_BACKEND=jax or torch is respected.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # TensorFlow's start-up notes hide our own lines; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Read by OpenCV when it is first imported: a few hundred bytes may claim to be an image of gigabytes.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
+# Read by OpenCV when it is first imported.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
 # Read once, when FFmpeg is first used: its lines about broken streams may hold a password.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-from fer.core.errors import FerError
 
 if TYPE_CHECKING:
     from fer.api import Recognizer, load, load_dataset

@@ -15,9 +15,12 @@ from fer.core.text import aligned
 from fer.data.dataset import Dataset
 from fer.data.places import IN_MEMORY
 from fer.data.splitting import folds
+from fer.data.unseen import is_of
 from fer.evaluation import metrics
 from fer.evaluation.metrics import Report
+from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 from fer.training import train
 from fer.training.config import TrainingConfig, check_effect, check_loaded, configure
 
@@ -108,14 +111,24 @@ def cross_validate(
         check_loaded(settings.keys() - {"split_seed"})  # which divides them into folds
     config = configure(recipe, data=IN_MEMORY if loaded else str(data), **settings)
     check_effect(config, settings)
-    check_places(config, folds, overwrite=overwrite)
-    train.check_models(config)
+    check(config, folds, overwrite=overwrite)
     images = data if isinstance(data, Dataset) else train.load_data(config, splits=("all",))["all"]
     return run(config, images, folds, verbose=verbose)
 
 
-def check_places(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
-    """Raises FerError where a fold would replace an earlier one unasked, or stand beside those of another division."""
+def check(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
+    """Refuses a cross-validation before its data are loaded.
+
+    Raises:
+        FerError: a fold would replace an earlier one unasked, or stand beside those of another division; a model to
+            start from or to distil is none, or has seen the images of the folds; or votes change what the folds score.
+    """
+    if config.vote_mode == "mixed":
+        raise FerError("vote_mode='mixed' does not go with folds: every image is scored, and votes change its label")
+    train.check_models(config)
+    for path in (*([config.init] if config.init else []), *config.teacher):
+        if config.data != IN_MEMORY and is_of(read_info(find_model(path)).metadata, config.data):
+            raise FerError(f"{path} was trained on data of this name: it has seen the images that the folds score")
     for place in Path(config.run_dir).glob("fold-*"):
         digits = place.name.removeprefix("fold-")
         if digits.isdigit() and int(digits) > k:
@@ -146,7 +159,7 @@ def run(config: TrainingConfig, data: Dataset, k: int, *, verbose: int = 0) -> C
         n_training.append(len(pair["train"]))
         logger.info("fold %d of %d: %s training images", number, k, f"{n_training[-1]:,}")
         split = {"fold": f"{number} of {k}", "split_seed": config.split_seed}
-        results.append(train.run(_of_fold(config, number), pair, verbose=verbose, split=split))
+        results.append(train.run(_of_fold(config, number), pair, overwrite=True, verbose=verbose, split=split))
         classifier = Classifier.load(results[-1].output)  # not that of the result, which would keep k networks
         probabilities = classifier.predict(pair["validation"].images)
         reports.append(metrics.compute_report(probabilities, pair["validation"].targets, classifier.labels))

@@ -117,7 +117,7 @@ def main(args: argparse.Namespace) -> int:
             name,
             compared=(others[0], Recognizer.create(models[1], "none", uncertain_below=below[1])) if others else None,
             cameras=cameras,
-            hosts=security.LOOPBACK | {name.lower() for name in (*args.allowed_host, *own_names())},
+            hosts=security.LOOPBACK | {name.lower() for name in (*args.allowed_host, args.host, *own_names())},
             limits=limits,
             token=token,
             collect=args.collect and Path(args.collect),

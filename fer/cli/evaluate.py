@@ -22,6 +22,7 @@ from fer.models import bundled, tta
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info, update_metadata
 
+SPLIT_OPTIONS = ("validation_fraction", "split_seed")
 CROPS = {"none": "single crop", "flip": "flip TTA", "ten-crop": "ten-crop TTA"}
 
 
@@ -74,13 +75,14 @@ def add_output_arguments(parser):
 
 def main(args: argparse.Namespace) -> int:
     check(args)
+    drawn = {name: str(value) for name in SPLIT_OPTIONS if (value := getattr(args, name)) is not None}
     models, data = load(args)
     names = None
     if args.group_by:  # a missing column shows before the images are labelled
         names = attributes.read(args.group_by, data[models[args.model[0]].spec], args.attributes)
     ours, *others = [predict(paths, models, data, args.tta) for paths in (args.model, args.compare) if paths]
     print(terminal.describe_data(args.split, ours.data))
-    report, title = ours.report(), f"{ours.name} on {Path(args.data).name} {args.split}, {CROPS[args.tta]}"
+    report, title = ours.report(), f"{ours.name} on {places.name_of(args.data)} {args.split}, {CROPS[args.tta]}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
     analyses = analyse(args, ours, others, names)
@@ -94,13 +96,15 @@ def main(args: argparse.Namespace) -> int:
             print(f"\n{analysis.summary()}")
     if args.report:
         asked = {name: getattr(args, name) for name in ("model", "data", "votes", "keep_list", "split", "tta")}
-        asked["data_options"] = arguments.form_options(args)  # apart: --labels would replace the labels of the report
+        asked["data_options"] = (
+            arguments.form_options(args) | drawn
+        )  # apart: --labels would replace the labels of the report
         plain = report.to_dict() | asked | {"views": tta.view_count(args.tta)}
         plain |= {name: analysis.to_dict() for name, analysis in analyses.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
     draw(args, report, analyses, [ours, *others], title)
     if args.card:
-        write_card(args, models, data, report, analyses)
+        write_card(args, models, data, report, analyses, drawn)
     if args.explain:
         from fer.evaluation.explain import write_explanations
 
@@ -185,7 +189,7 @@ def analyse(args, ours, others, names):
             [read_info(path).metadata for path in args.model],
             **arguments.dataset_options(args),
         )
-        analyses["leakage"] = leakage.measure_leakage(ours, training, Path(args.leakage_against).name)
+        analyses["leakage"] = leakage.measure_leakage(ours, training, places.name_of(args.leakage_against))
     for other in others:
         analyses["comparison"] = ours.compare(other)
     if args.group_by:
@@ -193,7 +197,7 @@ def analyse(args, ours, others, names):
     analyses["risk_coverage"] = curve = ours.risk_coverage()
     if args.fit_threshold is not None:
         analyses["threshold"] = threshold = selective.fit_threshold(curve, args.fit_threshold)
-        update_metadata(args.model[0], threshold.metadata(Path(args.data).name))
+        update_metadata(args.model[0], threshold.metadata(places.name_of(args.data)))
     return analyses
 
 
@@ -217,7 +221,7 @@ def draw(args, report, analyses, predictions, title):
         mistakes.write_mistakes(Path(args.mistakes), predictions[0], title)
 
 
-def write_card(args, models, data, report, analyses):
+def write_card(args, models, data, report, analyses, drawn):
     """Writes the card of the model, measuring what it lacks: test-time augmentation."""
     from fer.evaluation import card
 
@@ -225,17 +229,22 @@ def write_card(args, models, data, report, analyses):
     for name in tta.TTA[1:]:
         reports[name] = predict(args.model, models, data, name).report()
     more = {name: analyses.get(name) for name in ("leakage", "robustness", "groups")}
-    about = {"command": repeat_command(args), "data": places.name_of(args.data), "split": args.split}
+    about = {"command": repeat_command(args, drawn), "data": places.name_of(args.data), "split": args.split}
     model = dataclasses.replace(models[path], metadata=read_info(path).metadata)  # with a threshold just fitted
     card.write_card(args.card, path, model, reports, **about, **more)
 
 
-def repeat_command(args) -> str:
-    """The command that measures the same figures, with the names of files alone: a card is read elsewhere."""
+def repeat_command(args, drawn: dict[str, str]) -> str:
+    """The command that measures the same figures, with the names of files alone: a card is read elsewhere.
+
+    Args:
+        args: of the evaluation.
+        drawn: those of `SPLIT_OPTIONS` that the user gave; the others follow from the model.
+    """
     asked = {"model": args.model[0], "data": args.data, "votes": args.votes, "keep_list": args.keep_list}
-    words = {name: value if places.is_address(value) else Path(value).name for name, value in asked.items() if value}
+    words = {name: places.name_of(value) for name, value in asked.items() if value}
     for name, value in arguments.form_options(args).items():
         words[name] = value if isinstance(value, str) else ",".join(value)
-    words["split"] = args.split
+    words |= drawn | {"split": args.split}
     flags = [f"--{name.replace('_', '-')} {shlex.quote(text)}" for name, text in words.items()]
     return " ".join(["python evaluate.py", *flags])

@@ -85,6 +85,10 @@ def main(args: argparse.Namespace) -> int:
             over = session.history.frames == args.max_frames
             if over or stopped() or (screen and not screen.attend(stopped)):
                 break
+        else:
+            lost = session.finish(source)
+            if log:
+                log.write(lost)
     print(session.history.summary())
     if args.timeline:
         from fer.video import timeline

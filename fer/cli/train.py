@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     if args.list_recipes:
         print(train_arguments.recipe_table())
         return 0
-    if args.folds:
+    if args.folds is not None:
         train_arguments.check_folds(args)
     config = train_arguments.resolve(args)
     from fer.training import train
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     train.check_models(config, resume=args.resume)
     if args.diagram:
         return draw_network(config.recipe, args.diagram)
-    if args.folds:
+    if args.folds is not None:
         return _cross_validate(args, config)
     return _train_distributed(args, config) if args.distribute else _train(args, config)
 
@@ -48,7 +48,7 @@ def _cross_validate(args: argparse.Namespace, config: TrainingConfig) -> int:
     from fer import cross_validation
     from fer.training import train
 
-    cross_validation.check_places(config, args.folds, overwrite=args.overwrite)
+    cross_validation.check(config, args.folds, overwrite=args.overwrite)
     data = train.load_data(config, splits=("all",), progress=terminal.progress)["all"]
     print(terminal.describe_data("all", data))
     found = cross_validation.run(config, data, args.folds, verbose=terminal.verbosity())
@@ -67,7 +67,7 @@ def _train(args: argparse.Namespace, config: TrainingConfig, *, prints: bool = T
         summary = train.summary(config)
     if prints:
         print(summary)
-    options = {"resume": args.resume, "tensorboard": args.tensorboard, "distribute": args.distribute}
+    options = {name: getattr(args, name) for name in ("resume", "overwrite", "tensorboard", "distribute")}
     try:
         result = train.run(config, data, verbose=terminal.verbosity(), **options)
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ NETPBM = (".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm")
 # Images that OpenCV does not decode. Most raw photographs are known by their content.
 UNREADABLE = (".heic", ".heif", ".hif", ".jxl", ".psd", ".svg", ".tga", ".pcx", ".sgi", ".dds", ".icns", ".xcf", ".cr3")
 SUFFIXES = frozenset({*DECODED, *NETPBM, *UNREADABLE, ".exr", ".hdr", ".j2k", ".ico"})
+MOST_PIXELS = 2**27  # of an image: a few hundred bytes may claim to be one of gigabytes
 HEAD = 4096  # bytes from which the format shows; an SVG file may begin with comments
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})  # sizes of its versions, bytes

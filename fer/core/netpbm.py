@@ -5,9 +5,8 @@ import re
 import numpy as np
 
 from fer.core.errors import FerError
-from fer.core.formats import HEAD
+from fer.core.formats import HEAD, MOST_PIXELS
 
-MOST_PIXELS = 2**27  # of an image, as `fer/__init__.py` tells OpenCV
 _RAW = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\r\n]*[\r\n])+(\d{1,9})" + rb"\s")
 _OPENCV_SCALES = (255, 65535)  # values that mean white where OpenCV takes them as they stand
 _COLOURS = {1: [0, 0, 0], 2: [0, 0, 0], 3: [2, 1, 0], 4: [2, 1, 0]}  # by depth: the channels of blue, green, red
@@ -29,7 +28,7 @@ def decode_raw(data: bytes) -> tuple[np.ndarray, np.ndarray] | None:
         depth, start = {b"5": 1, b"6": 3}[header[1]], header.end()
     else:
         return None
-    if not (0 < width * height <= MOST_PIXELS and depth in _COLOURS and 0 < white < 65536):
+    if not (min(width, height) > 0 and width * height <= MOST_PIXELS and depth in _COLOURS and 0 < white < 65536):
         raise FerError(f"the image cannot be decoded ({width} x {height}, {depth} values up to {white} a pixel)")
     kind = np.dtype(">u2" if white > 255 else np.uint8)
     if len(data) - start < width * height * depth * kind.itemsize:

@@ -5,8 +5,7 @@ import struct
 import zlib
 
 from fer.core.errors import FerError
-
-MOST_PIXELS = 2**27  # of an image, as `fer/__init__.py` tells OpenCV
+from fer.core.formats import MOST_PIXELS
 
 # All that pixels depend on. Other chunks hold text, colour profiles and times; libpng prints warnings about odd ones.
 _PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})

@@ -188,6 +188,9 @@ def votes_of(path: str | Path, parts: dict[str, Dataset]) -> np.ndarray:
     if "all" in parts or len(rows) < sum(map(len, parts.values())):
         raise FerError("--votes belong to the rows of a fer2013.csv with a Usage column")
     order = np.array(rows)
+    if len(order) != order.max(initial=-1) + 1:
+        missing = order.max() + 1 - len(order)
+        raise FerError(f"--votes need all rows of the table, but {missing:,} are left out (--drop-labels, or damaged)")
     splits = np.repeat(list(parts), [len(part) for part in parts.values()])
     votes = fer2013_csv.read_votes(Path(path), splits[np.argsort(order)])
     names = np.where(votes.shares.any(axis=1), np.array(votes.labels)[votes.shares.argmax(axis=1)], "")

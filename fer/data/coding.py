@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.files import read_text
@@ -73,6 +74,13 @@ def read_coding(text: str) -> dict[str, str] | str:
             raise FerError(f"--labels {text}: {name.strip()!r} is given twice")
         coding[plain(name)] = canonical(label) if label.strip() else LEFT_OUT
     return coding
+
+
+def normalized(labels: Mapping[Any, str] | None) -> dict[str, str] | None:
+    """A mapping of class names or numbers to labels, in the form that `read_coding` returns."""
+    if labels is None:
+        return None
+    return {plain(str(name)): canonical(label) if label.strip() else LEFT_OUT for name, label in labels.items()}
 
 
 def _pair(line: str, path: str) -> tuple[str, str]:

@@ -229,7 +229,7 @@ def load(
     splits = (splits,) if isinstance(splits, str) else tuple(splits)
     source = places.local(source)
     options = Options(votes, vote_mode, vote_share, labels_csv, progress)
-    given = coding.read_coding(labels) if isinstance(labels, str) else labels
+    given = coding.read_coding(labels) if isinstance(labels, str) else coding.normalized(labels)
     same_classes = False
     if source == places.DEMO:
         listing = _demo(splits)
@@ -332,6 +332,8 @@ def _demo(wanted: tuple[str, ...]) -> Listing:
 
 def _to_read(source: str | Path, wanted: tuple[str, ...], present: Collection[str]) -> dict[str, str]:
     """The parts to read for the wanted splits, each with the name it has in the source."""
+    if {ALL, "train"} <= set(present) and wanted not in ((ALL,), AS_IS):
+        raise FerError(f"{source}: some images belong to train, others to no split: name a split for all of them")
     if wanted in ((ALL,), AS_IS):
         return {split: split for split in (*SPLITS, ALL) if split in present}
     parts = {}
@@ -362,7 +364,7 @@ def _choose(
     ]
     counts = np.asarray(targets.any(axis=1))
     if listing.shares is not None:
-        skipped += [(str(listing.entries[row]), UNDECIDED) for row in rows if not counts[row]]
+        skipped += [(str(listing.entries[row]), UNDECIDED) for row in rows if not listing.shares[row].any()]
     else:
         skipped += [(str(listing.entries[row]), "no label") for row in rows if listing.names[row] == ""]
     rows = [row for row in rows if counts[row]]

@@ -277,9 +277,10 @@ def _from_disk(
     """All images in a file of the cache folder, written on first use."""
     stem = CACHE_FOLDER / _fingerprint(sources, spec)
     pixels, rest = stem.with_suffix(".npy"), stem.with_suffix(".json")
-    if not rest.exists():
+    failed = _stored_failures(sources, spec, pixels, rest)
+    if failed is None:
         _make_room(len(sources) * int(np.prod(spec.shape)))
-        failed: list[tuple[int, str]] = []
+        failed = []
         with replacing(pixels) as temporary, temporary.open("wb") as file:
             head = {"descr": "|u1", "fortran_order": False, "shape": (len(sources), *spec.shape)}
             np.lib.format.write_array_header_1_0(file, head)
@@ -288,9 +289,22 @@ def _from_disk(
             file.truncate(file.tell() + len(failed) * int(np.prod(spec.shape)))  # rows of failed images, unused
         with replacing(rest) as temporary:
             temporary.write_text(json.dumps(failed), encoding="utf-8")
-    failed = [(row, reason) for row, reason in json.loads(rest.read_text(encoding="utf-8"))]
     os.utime(pixels)  # in use
     return StoredImages(pixels, len(sources) - len(failed)), failed
+
+
+def _stored_failures(
+    sources: Sequence[Source], spec: InputSpec, pixels: Path, rest: Path
+) -> list[tuple[int, str]] | None:
+    """The images that could not be read when the file was written; None where it is to be written (again).
+
+    They are tried once more: a disk was away, or a package for their format is installed by now.
+    """
+    if not (pixels.exists() and rest.exists()):
+        return None
+    failed = [(row, reason) for row, reason in json.loads(rest.read_text(encoding="utf-8"))]
+    again = _decoded([sources[row] for row, _ in failed], spec, [], lambda items, total, text: items, "")
+    return failed if next(again, None) is None else None
 
 
 def _make_room(size: int) -> None:

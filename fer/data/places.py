@@ -28,6 +28,13 @@ def name_of(source: str | Path) -> str:
     return Path(os.path.abspath(source)).name if is_path(source) else str(source)
 
 
+def same(one: str | Path, other: str | Path) -> bool:
+    """Whether two sources are one place, however they are written."""
+    if is_path(one) and is_path(other):
+        return os.path.realpath(one) == os.path.realpath(other)
+    return str(one) == str(other)
+
+
 def exists(source: str | Path) -> bool:
     """False for a folder or a file that is not there; what is drawn or downloaded exists."""
     return not is_path(source) or Path(source).exists()

@@ -65,13 +65,16 @@ def targets(
     """Targets of all images of a listing, float32 (n, k), and their labels; rows of zeros do not count."""
     wanted = sorted({row for part in rows.values() for row in part})
     if listing.shares is not None:
-        left = [i for i, label in enumerate(listing.order) if label not in {coding.canonical(name) for name in drop}]
+        dropped = {coding.canonical(name) for name in drop}
+        left = [i for i, label in enumerate(listing.order) if label not in dropped]
         if len(left) == len(listing.order):
             return listing.shares, listing.order
-        shares = listing.shares[:, left]
+        shares, lost = listing.shares[:, left], np.delete(listing.shares, left, axis=1)
+        won = lost.max(axis=1) > shares.max(axis=1, initial=0)
+        shares[won] = 0
         sums = shares.sum(axis=1, keepdims=True)
         shares = np.divide(shares, sums, out=np.zeros_like(shares), where=sums > 0)
-        listing.notes.append(f"labels left out of the votes: {', '.join(drop)}")
+        listing.notes.append(f"left out: {won[wanted].sum():,} images with most votes for {', '.join(drop)}")
         return shares, tuple(listing.order[i] for i in left)
     names = sorted({listing.names[row] for row in wanted} - {""})
     decoded = coding.decode_names(names, source, given=given, own=listing.coding, drop=drop, hint=listing.hint)

@@ -1,6 +1,7 @@
 """Which split a name means."""
 
 import re
+from pathlib import PurePosixPath
 
 SPLITS = ("train", "validation", "test")
 _WORDS = {
@@ -9,7 +10,8 @@ _WORDS = {
     "test": r"test(?:ing)?|private\W?_?test",
 }
 # Words that may stand beside: "train_set", "FER2013Train", "1-train", "Train_Aligned_Faces", "test-00000-of-00001".
-_FILLER = r"(?:[\W\d_]|fer|raf|db|set|split|data|images?|imgs?|faces?|aligned|cropped|part|of|labels?|emotions?)*"
+_NEUTRAL = "fer|raf|db|affectnet|expw|set|split|data|images?|imgs?|faces?|aligned|cropped|part|of|labels?|emotions?"
+_FILLER = rf"(?:[\W\d_]|{_NEUTRAL})*"
 _PATTERNS = {
     split: re.compile(rf"{_FILLER}(?:{words}){_FILLER}", re.IGNORECASE | re.ASCII) for split, words in _WORDS.items()
 }
@@ -20,3 +22,8 @@ PREFIXES = {"PublicTest": "validation", "PrivateTest": "test"}
 def split_of(name: str) -> str | None:
     """The split that the name of a folder or a file, or a cell of a table, means; None for any other name."""
     return next((split for split, pattern in _PATTERNS.items() if pattern.fullmatch(name.strip())), None)
+
+
+def split_above(path: str) -> str | None:
+    """The split of the first folder above a file whose name means one; None where there is none."""
+    return next((split for part in PurePosixPath(path).parts[:-1] if (split := split_of(part))), None)

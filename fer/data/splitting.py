@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from fer.data.dataset import Dataset
 
 FRACTION, SEED = 0.1, 42  # of the validation split, where the data have none
-RULE = 2  # how it is drawn, for model files: 1 drew it from a keep list's images, and stray files hid persons
+# How it is drawn, for model files. Rule 1 drew it from a keep list's images. In rules 1 and 2, a stray file or folder
+# hid all persons, and the person with most images was always taken.
+RULE = 3
 FOLDS = 20  # parts of which the validation split takes some, where persons are kept apart
 
 
@@ -44,9 +46,9 @@ def folds(dataset: "Dataset", k: int, seed: int) -> Iterator[tuple["Dataset", "D
     """
     _check_persons(dataset)
     units = units_of(dataset)
-    if not 2 <= k <= units.max(initial=-1) + 1:
-        kind = "persons" if dataset.groups else "different images"
-        raise FerError(f"--folds {k}: from 2 to the number of {kind}, {units.max(initial=-1) + 1}")
+    what, most = _most_folds(dataset, units)
+    if not 2 <= k <= most:
+        raise FerError(f"--folds {k}: from 2 to the number of {what}, {most}")
     for validation in _fold_rows(dataset, units, k, seed):
         rest = np.setdiff1d(np.arange(len(dataset)), validation)
         yield dataset.select(rest), replace(dataset.select(validation), skipped=())
@@ -91,12 +93,24 @@ def _by_groups(dataset: "Dataset", fraction: float, seed: int) -> np.ndarray:
     n_units = int(units.max(initial=-1)) + 1
     if n_units < 2:
         raise FerError("all images show one person or sequence: they cannot be kept apart; --group none splits them")
-    k = min(n_units, FOLDS)
-    parts = list(_fold_rows(dataset, units, k, seed))
+    k = min(_most_folds(dataset, units)[1], FOLDS)
+    if k < 2:
+        raise FerError("every label has a single image: too few to split into training and validation")
+    wanted = min(max(1, round(fraction * k)), k - 1)
+    size = fraction * len(dataset) / wanted  # the first fold holds the person with most images, which may be too many
+    parts = sorted(_fold_rows(dataset, units, k, seed), key=lambda rows: abs(len(rows) - size))
     taken = np.zeros(len(dataset), bool)
-    for rows in parts[: min(max(1, round(fraction * k)), k - 1)]:
-        taken[rows] = True
+    taken[np.concatenate(parts[:wanted])] = True
     return taken
+
+
+def _most_folds(dataset: "Dataset", units: np.ndarray) -> tuple[str, int]:
+    """What limits the number of parts, and that limit. The second one is scikit-learn's."""
+    counts = {
+        "persons" if dataset.groups else "different images": int(units.max(initial=-1)) + 1,
+        "images of the commonest label": int(np.bincount(dataset.targets.argmax(axis=1)).max(initial=0)),
+    }
+    return min(counts.items(), key=lambda item: item[1])
 
 
 def _fold_rows(dataset: "Dataset", units: np.ndarray, k: int, seed: int) -> Iterator[np.ndarray]:

@@ -202,6 +202,7 @@ class Labeller:
                         session.process(frame)
                         begun = True
                         yield from session.rows(frame)
+                    yield from session.finish(frames)
             except FerError as error:
                 if begun:
                     raise

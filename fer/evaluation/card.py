@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fer.core import files
+from fer.data.unseen import is_of
 from fer.evaluation.groups import Groups
 from fer.evaluation.leakage import Leakage
-from fer.evaluation.loading import is_of
 from fer.evaluation.metrics import Report
 from fer.evaluation.robustness import Robustness
 from fer.models.classifier import Classifier

@@ -74,7 +74,7 @@ def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequen
         metadata: of each model.
         options: as `dataset.load` takes them, those of the evaluated data.
     """
-    if places.local(source) != places.local(evaluated):
+    if not places.same(places.local(source), places.local(evaluated)):
         options |= {"validation_fraction": None, "votes": None, "keep_list": None}
     else:
         keep_list = options.get("keep_list") and Path(options["keep_list"]).name

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from fer.core import images, text
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
 from fer.core.files import replacing
 from fer.core.labels import canonical
 from fer.core.system import cores
@@ -158,6 +158,8 @@ class AnnotatedCopies:
                 temporary.write_bytes(data)
         except FerError as error:
             logger.warning("no annotated copy: %s", error)
+        except Exception as error:  # of a pool's thread nobody would hear it: memory, or OpenCV
+            logger.warning("no annotated copy of %s: %s", result.path, first_line(error))
         finally:
             self.waiting.release()
 

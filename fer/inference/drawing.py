@@ -17,7 +17,8 @@ INK, PAPER = (20, 20, 20), (245, 245, 245)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 LETTER = 22  # pixels: height of a capital of this font at scale 1
 LETTERS = 32  # ratio of the short side of an image to the height of a letter
-LEGIBLE = 240  # pixels: least short side of an annotated copy
+LEGIBLE = 240  # pixels: least short side of an annotated copy ...
+LARGEST = 4096  # ... unless its long side would be longer than this
 MARGIN = 0.5  # of the letter height, around text
 
 
@@ -66,7 +67,7 @@ def annotate(image: np.ndarray, predictions: list[Prediction]) -> np.ndarray:
     Returns:
         uint8 (h, w, 3), a new array.
     """
-    factor = max(1.0, LEGIBLE / min(image.shape[:2]))
+    factor = max(1.0, min(LEGIBLE / min(image.shape[:2]), LARGEST / max(image.shape[:2])))
     if factor > 1:
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
         predictions = [_scaled(prediction, factor) for prediction in predictions]

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +53,8 @@ def rows(
 def visible(name: str) -> str:
     """A file name as one line of UTF-8: line breaks, other control characters and stray bytes become escapes."""
     text = name.encode(errors="backslashreplace").decode()
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    controls = {char for char in text if unicodedata.category(char) in ("Cc", "Zl", "Zp")}
+    return "".join(char.encode("unicode_escape").decode() if char in controls else char for char in text)
 
 
 def read(path: str | Path) -> Iterator[dict]:

@@ -88,6 +88,8 @@ def _split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     shrinking = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, keras.layers.Dropout)
     candidates = [layer for layer in model.layers if _is_spatial(layer) and not isinstance(layer, shrinking)]
     if not any(layer.weights for layer in candidates):
+        if any(isinstance(layer, keras.Model) for layer in model.layers):
+            raise FerError("Grad-CAM cannot reach the feature maps of an imported network: it is a single layer here")
         raise FerError("Grad-CAM needs a convolutional network; this one has no feature maps")
     pixels, features, last = model.inputs[0], candidates[-1].output, model.layers[-1]
     if isinstance(last, keras.layers.Softmax):

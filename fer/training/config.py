@@ -97,6 +97,11 @@ class TrainingConfig:
                 raise FerError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
 
     @property
+    def has_votes(self) -> bool:
+        """Whether the targets come from votes: those given, or those that lie in the data's own folders."""
+        return self.votes is not None or (places.is_path(self.data) and has_votes(self.data))
+
+    @property
     def path(self) -> Path:
         """run.json in the run folder."""
         return Path(self.run_dir, FILE)
@@ -113,7 +118,7 @@ class TrainingConfig:
     def metadata(self) -> dict:
         """What the model file keeps of its origin; the folders above the data stay private."""
         name = places.name_of(self.data)
-        data: dict[str, Any] = {"data": name, "votes": self.vote_mode if self.votes else None}
+        data: dict[str, Any] = {"data": name, "votes": self.vote_mode if self.has_votes else None}
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         data |= {"drop_labels": list(self.drop_labels)} if self.drop_labels else {}
         split: dict[str, Any] = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
@@ -185,7 +190,7 @@ class Needs(NamedTuple):
 _PLATEAU = Needs("schedule", "plateau", lambda config: config.recipe.schedule == "plateau")
 _TEACHER = Needs("teacher", None, lambda config: config.teacher)
 NEEDS = {
-    "vote_mode": Needs("votes", None, lambda config: config.votes or has_votes(config.data)),
+    "vote_mode": Needs("votes", None, lambda config: config.has_votes),
     "vote_share": Needs("vote_mode", "mixed", lambda config: config.vote_mode == "mixed"),
     "warmup": Needs("schedule", "cosine", lambda config: config.recipe.schedule == "cosine"),
     **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
@@ -251,11 +256,13 @@ def environment() -> dict:
 
 
 def _revision() -> str | None:
-    git = ["git", "-C", str(Path(__file__).parent)]
+    file = Path(__file__)
+    git = ["git", "-C", str(file.parent)]
+    tracked = ("ls-files", "--error-unmatch", file.name)  # else the repository around an environment would answer
     try:
-        revision, changed = (
+        _, revision, changed = (
             subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
-            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
+            for words in (tracked, ("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
         )
     except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
         return None

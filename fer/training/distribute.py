@@ -43,6 +43,13 @@ class Workers:
         """True for the process that prints and writes."""
         return self.index == 0
 
+    def wait(self) -> None:
+        """Returns once all processes have come here."""
+        if self.processes > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("fer")
+
     def part(self, batch_size: int) -> slice:
         """This process's rows of a global batch.
 

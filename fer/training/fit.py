@@ -7,7 +7,6 @@ from pathlib import Path
 import keras
 
 from fer.core.errors import FerError
-from fer.core.images import InputSpec
 from fer.core.signals import stoppable
 from fer.data.dataset import Dataset
 from fer.models import networks
@@ -22,12 +21,7 @@ from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
 from fer.training.distribute import Workers
 from fer.training.recipes import Recipe
-from fer.training.run_folder import BestModel, RunFolder, begin
-
-
-def spec_of(recipe: Recipe) -> InputSpec:
-    """The images that a recipe's network takes."""
-    return InputSpec(recipe.size, recipe.channels)
+from fer.training.run_folder import TENSORBOARD, BestModel, RunFolder, begin
 
 
 def build(recipe: Recipe, labels: tuple[str, ...], dtype: str = "float32", *, any_size: bool = False) -> keras.Model:
@@ -35,7 +29,7 @@ def build(recipe: Recipe, labels: tuple[str, ...], dtype: str = "float32", *, an
     return networks.build(
         recipe.network,
         labels,
-        spec_of(recipe),
+        recipe.spec,
         crop=recipe.crop or None,
         width=recipe.width or None,
         any_size=any_size,
@@ -54,6 +48,7 @@ def fit(
     teachers: Sequence[Classifier] = (),
     metadata: dict | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     tensorboard: bool = False,
     workers: Workers = ALONE,
     verbose: int = 2,
@@ -69,6 +64,7 @@ def fit(
             `teacher_once` those for the unchanged images part of the targets.
         metadata: kept in the model file beside epoch and scores; by default that of the configuration.
         resume: continue after the last finished epoch of the run folder.
+        overwrite: replace an earlier run.
         tensorboard: also write TensorBoard logs into the run folder.
         workers: the processes of a distributed training, as `distribute.scope` gives them; call this inside.
         verbose: as for `keras.Model.fit`: 0 silent, 1 a bar, 2 a line an epoch.
@@ -91,17 +87,17 @@ def fit(
     if not resume:  # once all is checked, and before anything takes long
         networks.check_rates(network, dropout=recipe.dropout, dense_dropout=recipe.dense_dropout)
         distillation.columns(teachers, train.labels)
-        if recipe.teacher_once and any(teacher.spec != spec_of(recipe) for teacher in teachers):
-            raise FerError(f"teacher_once: the teachers must take the images of the recipe, {spec_of(recipe).shape}")
+        if recipe.teacher_once and any(teacher.spec != recipe.spec for teacher in teachers):
+            raise FerError(f"teacher_once: the teachers must take the images of the recipe, {recipe.spec.shape}")
         workers.part(min(recipe.batch_size, len(train)))  # refuses a batch that the devices cannot share
-        begin(config, workers)
+        begin(config, workers, overwrite=overwrite)
     softened, online = train, bool(teachers) and not recipe.teacher_once
     if teachers and recipe.teacher_once:
         share, flip = recipe.teacher_share, recipe.teacher_flip
         softened = distillation.with_teacher_targets(train, teachers, share, dtype=dtype, flip=flip)
     batches = Batches(softened, recipe, config.seed, workers)
     augmentation = Augmentation.from_recipe(recipe, seed=config.seed)
-    layers = [keras.Input(spec_of(recipe).shape), augmentation, network]
+    layers = [keras.Input(recipe.spec.shape), augmentation, network]
     if online:
         predict = distillation.mean_prediction(teachers, train.labels, dtype=dtype, flip=recipe.teacher_flip)
         options = {"share": recipe.teacher_share, "temperature": recipe.teacher_temperature}
@@ -151,9 +147,9 @@ def _check(train: Dataset, validation: Dataset, recipe: Recipe) -> None:
     if len(train.labels) < 2:
         raise FerError(f"a single class ({', '.join(train.labels)}): there is nothing to tell apart")
     for dataset in (train, validation):
-        if dataset.images.shape[1:] != spec_of(recipe).shape:
+        if dataset.images.shape[1:] != recipe.spec.shape:
             found = dataset.images.shape[1:]
-            raise FerError(f"the recipe takes images of {spec_of(recipe).shape}, the data set holds {found}")
+            raise FerError(f"the recipe takes images of {recipe.spec.shape}, the data set holds {found}")
 
 
 def _keras_callbacks(config: TrainingConfig, tensorboard: bool) -> list[keras.callbacks.Callback]:
@@ -172,5 +168,5 @@ def _keras_callbacks(config: TrainingConfig, tensorboard: bool) -> list[keras.ca
     if recipe.patience:
         callbacks.append(keras.callbacks.EarlyStopping(monitor=recipe.monitor, patience=recipe.patience))
     if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(Path(config.run_dir, "tensorboard")))
+        callbacks.append(keras.callbacks.TensorBoard(Path(config.run_dir, TENSORBOARD)))
     return callbacks

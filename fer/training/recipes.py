@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from fer.core.errors import FerError
+from fer.core.images import InputSpec
 from fer.core.renamed import FIELDS, current_name
 from fer.data import soft_labels
 
@@ -169,6 +170,11 @@ class Recipe:
         values = {FIELDS.get(name, name): value for name, value in stored.items()}
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(**values | {"name": current_name(values["name"])})
+
+    @property
+    def spec(self) -> InputSpec:
+        """The images that the network takes."""
+        return InputSpec(self.size, self.channels)
 
     def side(self, epoch: int) -> int:
         """Side in pixels of the training images in an epoch, counted from 0."""

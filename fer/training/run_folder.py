@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ import pandas as pd
 
 from fer.core.errors import FerError, first_line
 from fer.core.files import check_writable, replacing
-from fer.core.images import InputSpec
 from fer.data.image_array import digests
 from fer.models.classifier import Classifier
 from fer.training import curves
@@ -24,7 +24,7 @@ from fer.training.recipes import Recipe
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT, LOG, CURVES = "checkpoint.npz", "log.csv", "curves.png"
+CHECKPOINT, LOG, CURVES, TENSORBOARD = "checkpoint.npz", "log.csv", "curves.png", "tensorboard"
 
 
 class BestModel(keras.callbacks.Callback):
@@ -65,12 +65,10 @@ class BestModel(keras.callbacks.Callback):
             return
         self.epoch, self.value = self.current + 1, value
         self.float32_copy.set_weights(self.network.get_weights())
-        recipe = self.config.recipe
         scores = {f"val_{name}": float(score) for name, score in logs.items()}
         metadata = self.metadata | {"epoch": self.epoch, "validation_while_training": scores}
-        spec = InputSpec(recipe.size, recipe.channels)
         if self.workers.is_first:
-            Classifier(self.float32_copy, self.labels, spec, metadata).save(self.config.output)
+            Classifier(self.float32_copy, self.labels, self.config.recipe.spec, metadata).save(self.config.output)
 
 
 class RunFolder(keras.callbacks.Callback):
@@ -194,19 +192,29 @@ class RunFolder(keras.callbacks.Callback):
         return {f"{group}_{i}": variable for group, variables in groups.items() for i, variable in enumerate(variables)}
 
 
-def begin(config: TrainingConfig, workers: Workers) -> None:
+def begin(config: TrainingConfig, workers: Workers, *, overwrite: bool = False) -> None:
     """Writes run.json and removes the other files of an earlier run, so that nobody resumes it as this one.
 
     Its model stays until a better one replaces it.
 
     Raises:
-        FerError: the model or the run folder cannot be written.
+        FerError: the model or the run folder cannot be written; or, without `overwrite`, another training has begun in
+            it since it was found empty.
     """
     if not workers.is_first:
         return
     check_writable(config.output)
+    if not overwrite:
+        try:
+            config.path.parent.mkdir(parents=True, exist_ok=True)
+            config.path.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise FerError(f"{config.path}: another training has begun here meanwhile") from error
+        except OSError as error:
+            raise FerError(f"{config.path}: cannot be written ({first_line(error)})") from error
     config.write()
     try:
+        shutil.rmtree(Path(config.run_dir, TENSORBOARD), ignore_errors=True)
         for name in (CHECKPOINT, LOG, CURVES):
             Path(config.run_dir, name).unlink(missing_ok=True)
     except OSError as error:
@@ -234,4 +242,5 @@ def _differences(old: dict, new: dict) -> list[str]:
         for name in {**flat[0], **flat[1]}
         if name not in ("recipe", "summary") and flat[0].get(name) != flat[1].get(name)
     ]
-    return [f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]
+    hashes = {"data": "the images, the labels or the split are others", "teachers": "the teachers are others"}
+    return [hashes.get(name) or f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

@@ -10,10 +10,10 @@ from typing import Any
 
 from fer.core import files
 from fer.core.errors import FerError
-from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.data.dataset import Dataset
 from fer.data.places import IN_MEMORY
+from fer.data.unseen import check_unseen
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
@@ -106,7 +106,8 @@ def train(
 
         initialize()
     logger.info(summary(config))
-    return run(config, datasets, resume=resume, tensorboard=tensorboard, distribute=distribute, verbose=verbose)
+    options = {"tensorboard": tensorboard, "distribute": distribute, "verbose": verbose}
+    return run(config, datasets, resume=resume, overwrite=overwrite, **options)
 
 
 def _check_loaded(data: dict, settings: dict) -> None:
@@ -166,7 +167,7 @@ def load_data(
     options: dict[str, Any] = {"progress": progress} if progress else {}
     data = dataset.load(
         config.data,
-        InputSpec(recipe.size, recipe.channels),
+        recipe.spec,
         splits=splits,
         votes=config.votes,
         vote_mode=config.vote_mode,
@@ -200,6 +201,7 @@ def run(
     data: dict[str, Dataset],
     *,
     resume: bool = False,
+    overwrite: bool = False,
     tensorboard: bool = False,
     distribute: bool = False,
     verbose: int = 0,
@@ -211,7 +213,7 @@ def run(
         config: as `configure` or `TrainingConfig.stored` gives it.
         data: {"train": ..., "validation": ...}, as `load_data` gives them.
         split: how they were divided, for the model file; by default as the configuration says.
-        resume, tensorboard, distribute, verbose: see `train`.
+        resume, overwrite, tensorboard, distribute, verbose: see `train`.
 
     Raises:
         FerError: a network that cannot be built or resumed, a place that cannot be written, no finite score, or
@@ -239,6 +241,11 @@ def run(
         keras.utils.set_random_seed(config.seed)  # all processes must give their variables the same initial values
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
+        if not resume:
+            known, validation = [one.metadata for one in ([init] if init else []) + teachers], data["validation"]
+            options = {name: getattr(config, name) for name in ("validation_fraction", "group", "drop_labels")}
+            options |= {"seed": config.split_seed, "strict": False}
+            check_unseen(known, validation, config.data, "validation", **options)
         if workers.is_first and resume:
             files.check_writable(config.output)
         folder = fit.fit(
@@ -249,14 +256,16 @@ def run(
             teachers=teachers,
             metadata=metadata,
             resume=resume,
+            overwrite=overwrite,
             tensorboard=tensorboard,
             workers=workers,
             verbose=verbose,
         )
     if folder.best.epoch is None:
-        raise FerError(f"no epoch gave a finite {config.recipe.keep_best}; lower --learning-rate")
+        raise FerError("no epoch gave finite validation scores; lower --learning-rate")
     if workers.is_first and config.recipe.calibrate:
         classifier = Classifier.load(config.output)
         if "temperature" not in classifier.metadata:
             calibration.calibrate(classifier, data["validation"].images, data["validation"].targets).save(config.output)
+    workers.wait()  # the others load what the first has saved
     return TrainingResult(Path(config.output), Path(config.run_dir), folder.best.epoch, folder.history)

@@ -39,6 +39,7 @@ class FrameSource(ABC):
         fps: frames per second as the source states them; None where it states none.
         size: width and height of the first frame in pixels.
         total: number of frames as a file states it; None where it is unknown.
+        lost: frames that could not be decoded so far; 0 for a camera.
     """
 
     live: ClassVar[bool]
@@ -46,6 +47,7 @@ class FrameSource(ABC):
     fps: float | None
     size: tuple[int, int]
     total: int | None
+    lost: int = 0
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame | None]: ...

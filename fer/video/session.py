@@ -14,7 +14,7 @@ from fer.inference.faces import Detector
 from fer.inference.recognizer import Prediction, Recognizer, opencv_errors
 from fer.video.appearance import CutDetector, look
 from fer.video.face_finder import FaceFinder
-from fer.video.frames import Frame
+from fer.video.frames import Frame, FrameSource
 from fer.video.sources import open_source
 from fer.video.tracking import KEEP, SMOOTHING, Tracker
 
@@ -96,6 +96,17 @@ class Session:
         for index in self._lost:
             yield from results.rows(frame.name, [], index=index, readable=False)
         yield from results.rows(frame.name, self._found, index=frame.index, seconds=frame.seconds)
+
+    def finish(self, source: FrameSource) -> list[dict]:
+        """Counts the frames that were lost after the last one processed; their rows "unreadable".
+
+        Args:
+            source: where the frames came from, read to its end.
+        """
+        lost = range(self._next, self._next + source.lost - self.history.lost)
+        self._next = lost.stop
+        self.history.lost += len(lost)
+        return [row for index in lost for row in results.rows(source.name, [], index=index, readable=False)]
 
     def _adapt_to_rate(self, seconds: float) -> None:
         """Keeps a track for two and a half of the usual intervals at least: a face missed once must not end it."""

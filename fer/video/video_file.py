@@ -158,9 +158,10 @@ class VideoFile(FrameSource):
             parts.append(f"the first {self._begun:.1f} seconds cannot be decoded")
         stated, reached = self._stated_end()
         if reached < 0.99 * stated - 2 * self._step:  # headers err by a frame or two
-            frames = f"{delivered + self.lost:,} of {self.total:,} frames"
-            seconds = f"{reached:.1f} of {stated:.1f} seconds"
-            parts.append(f"the video ends after {frames if self._stream.frames else seconds}")
+            end = f"{reached:.1f} of {stated:.1f} seconds"
+            if self._stream.frames:
+                end = f"{delivered + self.lost:,} of {self._stream.frames:,} frames"
+            parts.append(f"the video ends after {end}")
         if parts:
             self.damage = f"{self.name}: {', and '.join(parts)}; the file is cut short or damaged"
             logger.warning("%s", self.damage)

@@ -1,5 +1,8 @@
 """Videos written frame by frame: H.264 that browsers play, every frame at its own time."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -48,9 +51,13 @@ class VideoWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
+        if self._file is None:
+            return
+        try:
             self._encode(None)
-            self._file.close()
+        finally:
+            with self._failing():
+                self._file.close()
 
     def write(self, image: np.ndarray, seconds: float) -> None:
         """Adds a frame.
@@ -79,10 +86,8 @@ class VideoWriter:
         # The colours of H.264 have half the size: sides are even.
         self._size = (max(2, int(scale * width) // 2 * 2), max(2, int(scale * height) // 2 * 2))
         options = {"movflags": "+faststart"} if self.path.suffix.lower() != ".mkv" else {}
-        try:
-            self._file = av.open(str(self.path), "w", options=options)
-        except (FFmpegError, OSError) as error:
-            raise FerError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        with self._failing():  # FFmpeg takes the part before a colon for a protocol
+            self._file = av.open(os.path.abspath(self.path), "w", options=options)
         # No steady rate is known: MP4 derives one from the times, Matroska takes this one for none.
         self._stream = self._file.add_stream("libx264", rate=1000, options=QUALITY)
         self._stream.width, self._stream.height = self._size
@@ -92,11 +97,16 @@ class VideoWriter:
     def _encode(self, frame: av.VideoFrame | None) -> None:
         assert self._file is not None
         assert self._stream is not None
-        try:
+        with self._failing():
             for packet in self._stream.encode(frame):
                 packet.duration = self._still
                 self._file.mux(packet)
-        except FFmpegError as error:
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (FFmpegError, OSError) as error:
             raise FerError(f"{self.path}: cannot be written ({error.strerror or error})") from error
 
 

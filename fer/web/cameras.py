@@ -129,8 +129,8 @@ class Camera:
     def close(self) -> None:
         """Ends the camera's thread."""
         self.closing.set()
-        if self.thread:
-            self.thread.join(self.limits.camera_linger_seconds)
+        if thread := self.thread:  # which sets it to None at its end
+            thread.join(self.limits.camera_linger_seconds)
 
     def _enter(self) -> None:
         with self.lock:

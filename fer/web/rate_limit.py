@@ -24,8 +24,8 @@ class RateLimit:
         self.per_minute, self.what, self.clock = per_minute, what, clock
         self.buckets: dict[str, tuple[float, float]] = {}  # client -> tokens at a time
 
-    def check(self, client: str) -> None:
-        """Refuses a client without a token; takes none.
+    def take(self, client: str) -> None:
+        """Takes one of the client's tokens.
 
         Raises:
             HTTPException: 429, with the seconds until the next token in Retry-After.
@@ -34,17 +34,9 @@ class RateLimit:
         if tokens < 1:
             wait = math.ceil((1 - tokens) * 60 / self.per_minute)
             refuse(429, f"the limit is {self.per_minute:,} {self.what} per minute; try again later", retry=wait)
-
-    def count(self, client: str) -> None:
-        """Takes one of the client's tokens."""
-        self.buckets[client] = (self._tokens(client) - 1, self.clock())
+        self.buckets[client] = (tokens - 1, self.clock())
         if len(self.buckets) > MOST_CLIENTS:
             self._drop_full()
-
-    def take(self, client: str) -> None:
-        """Takes a token, or refuses the client as `check` does."""
-        self.check(client)
-        self.count(client)
 
     def _tokens(self, client: str) -> float:
         tokens, then = self.buckets.get(client, (self.per_minute, self.clock()))

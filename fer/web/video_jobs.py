@@ -226,7 +226,9 @@ class VideoJobs:
             self._check_length((video.total or 0) / (video.fps or USUAL_FPS) / LENGTH_MARGIN)
             job.total = video.total
             session = self.new_session()
-            table = stack.enter_context(results.Writer(job.folder / "rows.csv", session.history.labels))
+            marks = session.recognizer.uncertain_below is not None
+            table = results.Writer(job.folder / "rows.csv", session.history.labels, uncertain=marks)
+            stack.enter_context(table)
             copy = stack.enter_context(VideoWriter(job.folder / "annotated.mp4", max_width=self.limits.video_width))
             for frame in video:
                 if job.cancelled:
@@ -239,6 +241,7 @@ class VideoJobs:
                 copy.write(drawing.draw(frame.image, predictions), frame.seconds)
                 self._check_size(job)
                 job.frames = frame.index + 1
+            table.write(session.finish(video))
         timeline.timeline(session.history.timeline(), session.history.labels, job.folder / "timeline.png")
         job.summary, job.detail = session.history.summary(), video.damage
 

@@ -9,6 +9,7 @@ from support import layouts, tiny
 
 import fer
 from fer.cli import train
+from fer.core.images import InputSpec
 from fer.models.classifier import Classifier
 
 pytestmark = pytest.mark.slow
@@ -72,6 +73,22 @@ def test_from_python_on_a_data_set_in_memory(tmp_path):
         fer.cross_validate(tiny.data(48), votes="v.csv")
 
 
+def test_images_that_were_learnt_from_or_labelled_by_votes_are_not_scored(tmp_path, refuse):
+    faces = tiny.folders(tmp_path / "faces")
+    seen = tmp_path / "seen.keras"
+    Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE), {"data": "faces.csv"}).save(seen)
+    for flag in ("--init", "--teacher"):
+        said = refuse(train, *flags(faces, tmp_path), "--folds", "2", flag, seen)
+        assert "seen.keras was trained on data of this name" in said
+    mixed = ("--votes", "v.csv", "--vote-mode", "mixed")
+    assert "--vote-mode mixed does not go with --folds" in refuse(
+        train, *flags(faces, tmp_path), "--folds", "2", *mixed
+    )
+    with pytest.raises(fer.FerError, match="vote_mode='mixed' does not go with folds"):
+        fer.cross_validate(faces, votes="v.csv", vote_mode="mixed", run_dir=tmp_path / "run")
+
+
 def test_more_folds_than_persons_are_refused(tmp_path, refuse):
     arguments = flags(layouts.jaffe(tmp_path / "faces"), tmp_path)
     assert "--folds 6: from 2 to the number of persons, 5" in refuse(train, *arguments, "--folds", "6")
+    assert "--folds 0: from 2 to" in refuse(train, *arguments, "--folds", "0")

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import re
+import subprocess
 
 import pytest
 from support import layouts
@@ -12,7 +13,7 @@ from support import layouts
 from fer import FerError
 from fer.cli import train, train_arguments
 from fer.cli.train_arguments import resolve
-from fer.training.config import NEEDS, TrainingConfig
+from fer.training.config import NEEDS, TrainingConfig, environment
 from fer.training.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Recipe
 
 FIELDS = dataclasses.fields(Recipe)[2:]
@@ -269,6 +270,21 @@ def test_run_json_holds_everything_that_was_asked_and_where_it_ran(monkeypatch):
     assert about["revision"] is None or re.match(r"[0-9a-f]{7,}", about["revision"])
 
 
+def test_the_revision_is_not_that_of_a_repository_around_the_environment(tmp_path, monkeypatch):
+    place = tmp_path / ".venv" / "config.py"
+    place.parent.mkdir()
+    place.write_text("")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "mine.txt").write_text("")
+    for words in (["init", "-q"], ["add", "mine.txt"], ["commit", "-q", "-m", "mine"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr("fer.training.config.__file__", str(place))
+    assert environment()["revision"] is None
+    for words in (["add", "-f", ".venv/config.py"], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *words], check=True)
+    assert re.fullmatch("[0-9a-f]{7,}", environment()["revision"])
+
+
 @pytest.mark.parametrize(
     ("data", "kept"),
     [("/home/someone/secret/fer2013", "fer2013"), ("demo", "demo"), ("kaggle:someone/faces", "kaggle:someone/faces")],
@@ -349,6 +365,7 @@ def test_folders_with_votes_of_their_own_take_a_vote_mode(tmp_path):
         train.parse_args(["--data", str(root), "--vote-mode", "majority", "--run-dir", str(tmp_path / "a")])
     )
     assert config.vote_mode == "majority"
+    assert config.metadata()["votes"] == "majority"
     layouts.folders(tmp_path / "faces", ["happy", "sad"])
     with pytest.raises(FerError, match="--vote-mode has no effect without --votes"):
         resolve(train.parse_args(["--data", str(tmp_path / "faces"), "--vote-mode", "shares"]))

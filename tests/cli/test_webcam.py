@@ -110,6 +110,18 @@ def test_a_video_without_a_face(clip, model, tmp_path, capsys):
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 
+def test_frames_that_cannot_be_decoded_at_the_end_have_rows(clip, model, tmp_path, capsys):
+    data = bytearray(clip.read_bytes())
+    at = data.rindex(b"00dc", 0, data.rindex(b"idx1"))
+    data[at + 8 : at + 308] = bytes(300)  # the JPEG of the last frame
+    clip.write_bytes(data)
+    run("--source", clip, "--model", model, "--log", tmp_path / "log.csv")
+    rows = list(results.read(tmp_path / "log.csv"))
+    assert [row["status"] for row in rows] == ["no_face"] * 24 + ["unreadable"]
+    assert rows[-1]["index"] == "24"
+    assert capsys.readouterr().out.startswith("24 frames, 24 without a face, 1 more unreadable;")
+
+
 def test_a_detector_that_fails_does_not_look_like_success(clip, model, monkeypatch):
     monkeypatch.setattr("fer.inference.detectors.WholeImage.find", lambda self, image: 1 / 0)
     flags = ["--source", clip, "--model", model, "--detector", "none", "--headless"]

@@ -67,6 +67,7 @@ class TestNetpbm:
         "head",
         [b"P5 56 40 15\n", b"P6 99999999 99999999 15\n", b"P7\nWIDTH 5\nENDHDR\n", b"P7\nWIDTH 5", b"P5 56 40 70000\n",
          b"P7\nWIDTH 9\nHEIGHT 9\nDEPTH 5\nMAXVAL 255\nENDHDR\n",
+         b"P7\nWIDTH -3\nHEIGHT -3\nDEPTH 1\nMAXVAL 255\nENDHDR\n",
          b"P7\nWIDTH x\nHEIGHT 9\nDEPTH 1\nMAXVAL 1\nENDHDR\n"],
     )  # fmt: skip
     def test_a_header_that_cannot_be_true(self, head):

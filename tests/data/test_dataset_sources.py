@@ -287,6 +287,18 @@ class TestVotes:
         assert data["train"].skipped == (("row 2", "no emotion holds more than half of its votes"),)
         assert data["validation"].skipped == ()
 
+    @pytest.mark.parametrize("mode", ["majority", "shares"])
+    def test_images_with_most_votes_for_a_dropped_label_are_left_out(self, table, votes, mode, caplog):
+        caplog.set_level("INFO")
+        data = load(table, SPEC, votes=votes, vote_mode=mode, drop_labels=("anger",))
+        assert data["train"].names == ("row 1",)  # row 0 is not taken for contempt, which has fewer votes
+        assert data["train"].skipped == (("row 2", "no emotion holds more than half of its votes"),)
+        assert "left out: 1 images with most votes for anger" in caplog.text
+        kept = load(table, SPEC, votes=votes, vote_mode=mode, drop_labels=("contempt",))["train"]
+        assert kept.names == ("row 0", "row 1")
+        assert kept.counts["angry"] == 1
+        assert kept.targets.max(axis=1).tolist() == [1, 1]
+
     def test_eight_labels_match_a_model_of_eight_folders_by_name(self, table, votes):
         assert load(table, SPEC, votes=votes)["train"].align(EIGHT).counts["angry"] == 1
 

@@ -91,6 +91,17 @@ class TestPersons:
         assert len({*train.groups, *validation.groups} - {""}) == 10
         assert "of no known person: CK+48/happy/mine.png" in caplog.text
 
+    def test_a_stray_image_or_folder_does_not_hide_the_folders_of_persons(self, tmp_path, caplog):
+        caplog.set_level("INFO")
+        root = layouts.folders(tmp_path, [f"{label}/S{i:03}" for label in ("happy", "sad") for i in range(6)], each=4)
+        layouts.write(root / "happy" / "stray.png")
+        layouts.write(root / "happy" / "extra" / "1.png")
+        train, validation = load(root, ("train", "validation")).values()
+        assert not set(train.groups) & set(validation.groups) - {""}
+        assert {*train.groups, *validation.groups} == {*(f"S{i:03}" for i in range(6)), "extra", ""}
+        assert "7 folders are taken as persons" in caplog.text
+        assert "extra beside them; 1 images in none of them" in caplog.text
+
 
 class TestTables:
     @pytest.mark.parametrize("flag", [False, True])
@@ -142,6 +153,29 @@ class TestTables:
             "train": {"happy": 3, "sad": 0},
             "test": {"happy": 0, "sad": 3},
         }
+
+    def test_two_tables_of_which_one_names_no_split_are_refused(self, tmp_path):
+        rows = [f"{i}.jpg,{('happy', 'sad')[i % 2]}" for i in range(6)]
+        train = sample(tmp_path, "train.csv", ["path,label", *rows[:4]])
+        mine = layouts.text(tmp_path / "mine.csv", "path,label", *rows[4:])
+        said = refused(tmp_path, labels_csv=f"{train},{mine}")
+        assert f"{mine}: its name is no split: call it train.csv, or add a column split" in said
+        named = mine.rename(tmp_path / "affectnet_test.csv")
+        assert counts(load(tmp_path, labels_csv=f"{train},{named}")) == {"train": 4, "test": 2}
+
+    @pytest.mark.parametrize("flag", [False, True])
+    def test_a_missing_file_is_not_replaced_by_its_namesake_of_another_split(self, tmp_path, flag):
+        for split in ("train", "val"):
+            rows = [f"{split if flag else '.'}/{i}.jpg,{('happy', 'sad')[i % 2]}" for i in range(4)]
+            sample(tmp_path / split, "metadata.csv", ["file_name,label", *rows], folder=".")
+        (tmp_path / "train" / "3.jpg").unlink()
+        options = {}
+        if flag:
+            moved = [path.rename(tmp_path / f"{path.parent.name}.csv") for path in tmp_path.glob("*/*.csv")]
+            options = {"labels_csv": ",".join(map(str, moved))}
+        data = load(tmp_path, **options)
+        assert counts(data) == {"train": 3, "validation": 4}
+        assert [reason for _, reason in data["train"].skipped] == ["no such image"]
 
     def test_two_columns_of_labels(self, tmp_path):
         rows = ["image,label,emotion", *(f"{i}.jpg,{i % 2},{('happy', 'sad')[i % 2]}" for i in range(6))]

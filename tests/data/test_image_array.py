@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -54,6 +55,21 @@ def test_a_changed_file_is_decoded_again(root, cache_folder):
     after = load(root, "disk")["validation"].images
     assert (before[:] != after[:]).any()
     assert not list(cache_folder.glob(".*"))
+
+
+def test_what_could_not_be_read_is_tried_again(root, monkeypatch):
+    monkeypatch.setattr(image_array, "load_image", mock.Mock(side_effect=FerError("the disk is away")))
+    with pytest.raises(FerError, match="no usable image"):
+        load(root, "disk")
+    monkeypatch.undo()
+    assert len(load(root, "disk")["validation"]) == len(load(root, "memory")["validation"])
+
+
+def test_a_file_of_the_cache_that_was_deleted_is_written_again(root, cache_folder):
+    before = load(root, "disk")["train"].images[:]
+    for path in cache_folder.glob("*.npy"):
+        path.unlink()
+    np.testing.assert_array_equal(load(root, "disk")["train"].images[:], before)
 
 
 def test_files_of_the_cache_that_nobody_used_for_long_are_removed(root, cache_folder):

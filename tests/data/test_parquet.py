@@ -54,6 +54,22 @@ def test_numbers_without_names_are_not_guessed(tmp_path):
     assert load(path, labels="0=happy,1=sad,2=fear")["all"].counts == {"fear": 1, "happy": 1, "sad": 1}
 
 
+def test_names_are_those_of_the_column_of_labels(tmp_path):
+    path = write(tmp_path / "faces.parquet", [0, 1], NAMES, expression=[1, 0])
+    table = parquet.read_table(path).select(["image", "expression", "label"])
+    features = {"expression": {"names": ["neutral", "sad"]}, "label": {"names": NAMES}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(table.replace_schema_metadata(metadata), path)
+    assert load(path)["all"].counts == {"angry": 1, "surprise": 1}
+
+
+def test_a_file_without_a_split_beside_files_with_one_is_refused(tmp_path):
+    write(tmp_path / "train-00000-of-00001.parquet", ["happy", "sad"] * 4)
+    write(tmp_path / "extra.parquet", ["happy", "sad"] * 4)
+    with pytest.raises(FerError, match="some images belong to train, others to no split"):
+        dataset.load(tmp_path, SPEC, splits=("train", "validation"))
+
+
 def test_words_and_rows_that_cannot_be_used(tmp_path):
     data = load(write(tmp_path / "faces.parquet", ["Happy", None, "sad"]))["all"]
     assert data.names == ("row 0", "row 2")

@@ -12,7 +12,7 @@ from support.loading import counts, labelled, load, refused
 from fer import FerError
 from fer.core.labels import FER2013, canonical
 from fer.data import dataset, readers
-from fer.data.splitting import folds
+from fer.data.splitting import folds, split_off
 from fer.data.walk import Tree
 
 FORMS = {
@@ -205,6 +205,27 @@ class TestPersons:
         with pytest.raises(FerError, match="from 2 to the number of persons, 5"):
             next(folds(part, 6, seed=1))
 
+    @pytest.mark.parametrize("sizes", [[200, *[10] * 30], [50, 30, 20], [30, *[8] * 9]])
+    def test_the_person_with_most_images_is_not_validation(self, sizes):
+        groups = np.repeat([f"p{i}" for i in range(len(sizes))], sizes)
+        images = np.random.default_rng(0).integers(0, 256, (len(groups), 4, 4, 1), np.uint8)
+        labels = [("happy", "sad")[i % 2] for i in range(len(groups))]
+        data = dataset.Dataset.from_arrays(images, labels, groups=groups)
+        train, validation = split_off(data, 0.1, seed=1)
+        assert "p0" in train.groups
+        assert not set(train.groups) & set(validation.groups)
+        smallest = min(sizes) / len(groups)
+        assert min(0.05, smallest) <= len(validation) / len(groups) <= max(0.15, smallest)
+
+    def test_few_images_of_each_label(self):
+        groups = np.repeat([f"p{i}" for i in range(30)], 3)
+        images = np.random.default_rng(0).integers(0, 256, (90, 4, 4, 1), np.uint8)
+        data = dataset.Dataset.from_arrays(images, [FER2013[i % 7] for i in range(90)], groups=groups)
+        train, validation = split_off(data, 0.1, seed=1)
+        assert not set(train.groups) & set(validation.groups)
+        with pytest.raises(FerError, match="from 2 to the number of images of the commonest label, 13"):
+            next(folds(data, 14, seed=1))
+
 
 class TestTables:
     def test_labels_csv(self, tmp_path):
@@ -265,6 +286,11 @@ class TestClasses:
         layouts.text(tmp_path / "map", "1 surprise", "2,fear", "# a comment", "3 = disgust")
         given = str(tmp_path / "map") if labels == "map" else labels
         assert load(root, labels=given)["train"].counts == {"disgust": 2, "fear": 2, "surprise": 2}
+
+    def test_a_mapping_is_read_like_text(self, tmp_path):
+        root = layouts.folders(tmp_path, ["Freude", "02", "other"])
+        part = load(root, labels={"Freude": "Happiness", 2: "sad", "OTHER": ""})["all"]
+        assert part.counts == {"happy": 2, "sad": 2}
 
     @pytest.mark.parametrize("labels", ["imagenet", "1=angry,1=sad", "none.txt"])
     def test_labels_that_are_none(self, tmp_path, labels):

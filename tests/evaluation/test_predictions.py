@@ -7,7 +7,7 @@ from support import tiny
 
 import fer
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import dataset, unseen
 from fer.data.splitting import RULE
 from fer.evaluation import leakage, loading
 from fer.evaluation.predictions import evaluate, predict
@@ -171,8 +171,8 @@ def test_the_current_folder_has_a_name(faces, monkeypatch):
     metadata = configure("plain", data=".").metadata()
     assert metadata["data"] == "train"
     for source in (".", faces / "train", f"{faces}/train/", "train.csv"):
-        assert loading.is_of(metadata, source)
-    assert not loading.is_of(metadata, faces)
+        assert unseen.is_of(metadata, source)
+    assert not unseen.is_of(metadata, faces)
 
 
 def test_nothing_is_ignored(pair):

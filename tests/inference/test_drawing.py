@@ -131,6 +131,11 @@ class TestAnnotate:
         inner = slice(60, 200)
         np.testing.assert_array_equal(drawn[inner, inner], enlarged[inner, inner])  # the face stays visible
 
+    def test_a_strip_does_not_become_a_giant(self):
+        drawn = drawing.annotate(np.zeros((2, 1000, 3), np.uint8), [])
+        assert drawn.shape[1] == drawing.LARGEST
+        assert drawing.annotate(np.zeros((1, 5000, 3), np.uint8), []).shape[:2] == (1, 5000)
+
     def test_a_photograph_keeps_its_size(self, image):
         assert drawing.annotate(image, [prediction(Box(50, 60, 80, 80))]).shape == image.shape
 

@@ -132,7 +132,15 @@ def test_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("é\n", "é\\n"), ("\udcff", "\\udcff"), ("\x1b[2J", "\\x1b[2J"), ("ok.jpg", "ok.jpg")]
+    ("name", "shown"),
+    [
+        ("é\n", "é\\n"),
+        ("\udcff", "\\udcff"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\u2028b", "a\\u2028b"),
+        ("ok.jpg", "ok.jpg"),
+        *[(name, name) for name in ("9.41.00\u202fAM.png", "写真\u3000東京.jpg", "می\u200cروم.jpg", "a\u00a0b.jpg")],
+    ],
 )
 def test_names_are_one_visible_line(name, shown):
     assert results.visible(name) == shown

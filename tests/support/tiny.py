@@ -117,7 +117,7 @@ def fit(
     """
     train, validation = data_sets or (data(64), data(24, seed=1))
     asked = config(folder, seed=seed, precision=precision, **changes)
-    options = {"init": init, "teachers": teachers, "resume": resume, "tensorboard": tensorboard}
+    options = {"init": init, "teachers": teachers, "resume": resume, "overwrite": True, "tensorboard": tensorboard}
     with known(), nullcontext() if curves else mock.patch("fer.training.curves.learning_curves"):
         return trainer.fit(train, validation, asked, **options, verbose=0)
 

@@ -110,6 +110,26 @@ def test_a_refused_training_leaves_nothing_behind(tmp_path, learnt):
     fer.train(data(), run_dir=place, **SETTINGS | {"epochs": 1})
 
 
+def test_two_trainings_that_begin_at_once_do_not_share_a_folder(tmp_path):
+    other = mock.patch("fer.training.config.TrainingConfig.existing", return_value=None)  # asked before it began
+    fer.train(data(), run_dir=tmp_path, **SETTINGS | {"epochs": 1})
+    kept = (tmp_path / "run.json").read_bytes()
+    with other, pytest.raises(FerError, match=r"run\.json: another training has begun here meanwhile"):
+        fer.train(data(), run_dir=tmp_path, **SETTINGS | {"epochs": 1, "seed": 1})
+    assert (tmp_path / "run.json").read_bytes() == kept
+
+
+def test_a_start_from_a_model_that_may_have_seen_the_validation_images_is_warned_about(tmp_path, caplog):
+    faces = tiny.folders(tmp_path / "faces") / "train"
+    options = SETTINGS | {"epochs": 1}
+    first = fer.train(faces, run_dir=tmp_path / "a", **options).output
+    caplog.clear()
+    fer.train(faces, run_dir=tmp_path / "b", init=first, **options)
+    assert "trained" not in caplog.text
+    fer.train(faces, run_dir=tmp_path / "c", init=first, split_seed=1, **options)
+    assert "a model was trained with split_seed 42, these are split otherwise" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

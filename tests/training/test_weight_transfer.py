@@ -11,7 +11,7 @@ from fer import FerError
 from fer.core.images import InputSpec
 from fer.models import networks
 from fer.models.classifier import Classifier
-from fer.training import fit, weight_transfer
+from fer.training import weight_transfer
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def source(labels=tiny.LABELS, **changes):
             for array in model.get_weights()
         ]
     )
-    return Classifier(model, labels, fit.spec_of(tiny.recipe(**changes)))
+    return Classifier(model, labels, tiny.recipe(**changes).spec)
 
 
 def same(old, new, layer):
@@ -73,7 +73,7 @@ def test_init_from_a_network_without_one_fitting_layer_is_refused():
         pixels, keras.layers.Dense(3, activation="softmax", name="logits")(keras.layers.Flatten()(pixels)), name="vgg"
     )
     with pytest.raises(FerError, match="no layer of vgg fits the network tiny; choose the same --network"):
-        weight_transfer.transfer(Classifier(stranger, tiny.LABELS, fit.spec_of(tiny.RECIPE)), tiny.build(), tiny.LABELS)
+        weight_transfer.transfer(Classifier(stranger, tiny.LABELS, tiny.RECIPE.spec), tiny.build(), tiny.LABELS)
 
 
 # --- a narrower network

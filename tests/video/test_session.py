@@ -68,6 +68,19 @@ def session(detector, uncertain_below=None, **options):
 A, B = Box(10, 10, 40, 40), Box(100, 60, 40, 40)
 
 
+def test_frames_lost_at_the_end_are_counted_and_have_rows():
+    class Source:
+        name, lost = "fake", 3
+
+    watched = session(FakeDetector([A]))
+    for i in (0, 2):  # one is lost between them, two are after the last
+        watched.process(frame(i))
+    assert [(row["index"], row["status"]) for row in watched.finish(Source())] == [(3, "unreadable"), (4, "unreadable")]
+    assert watched.history.lost == 3
+    assert "2 frames, 0 without a face, 3 more unreadable" in watched.history.summary()
+    assert watched.finish(Source()) == []
+
+
 class TestFaceFinder:
     def test_known_face_is_searched_near_its_place_and_everywhere_at_intervals(self):
         detector = FakeDetector([A])

@@ -1,6 +1,7 @@
 """Video files: every frame in order and at its time, upright, whole as far as the file is; hostile files refused."""
 
 import math
+import re
 import resource
 import struct
 from dataclasses import replace
@@ -16,6 +17,7 @@ from support.numbered import BAR, BITS, numbers, picture
 from fer import FerError
 from fer.video.sources import open_source
 from fer.video.video_file import FileLimits, VideoFile, display, increasing
+from fer.video.writer import VideoWriter
 
 
 def turned(path, matrix):
@@ -247,6 +249,19 @@ class TestDamage:
         assert [frame.seconds for frame in frames] == pytest.approx([0, 0.1, 0.3, 0.4, 0.6, 0.7])
         assert video.lost == 2
         assert log_lines == [f"{path}: 2 frames cannot be decoded; the file is cut short or damaged"] == [video.damage]
+
+    def test_a_recording_without_a_frame_rate_that_is_cut_short(self, tmp_path, log_lines):
+        rng = np.random.default_rng(0)
+        with VideoWriter(tmp_path / "a.mkv") as recorder:
+            for i in range(60):
+                recorder.write(rng.integers(0, 256, (48, 64, 3), np.uint8), i / 10)
+        data = (tmp_path / "a.mkv").read_bytes()
+        (tmp_path / "a.mkv").write_bytes(data[: len(data) * 7 // 10])
+        with VideoFile(tmp_path / "a.mkv") as video:
+            frames = list(video)
+        assert 30 < len(frames) < 55
+        assert log_lines == [video.damage]
+        assert re.search(r"the video ends after [34]\.\d of (5\.9|6\.0) seconds", video.damage)
 
     @pytest.mark.parametrize("name", ["a.avi", "a.mp4", "a.mkv", "a.ts"])
     def test_damage_in_the_middle_costs_the_frames_there(self, tmp_path, name):

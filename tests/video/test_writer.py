@@ -1,5 +1,6 @@
 """Recorded videos: H.264 for browsers, each frame at its own time, whatever the rate of the source."""
 
+import os
 from pathlib import Path
 
 import av
@@ -105,6 +106,23 @@ def test_a_full_disk_is_one_error(tmp_path):
 
     with pytest.raises(FerError, match=r"out.mkv: cannot be written"):
         write()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk at hand")
+def test_a_disk_that_is_full_at_the_very_end_is_one_error(tmp_path):
+    (tmp_path / "out.mkv").symlink_to("/dev/full")
+    video = VideoWriter(tmp_path / "out.mkv")
+    video.write(np.zeros((16, 16, 3), np.uint8), 0)  # still in memory
+    with pytest.raises(FerError, match=r"out.mkv: cannot be written"):
+        video.__exit__()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no colons in names")
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter("10:30.mp4") as video:
+        video.write(np.zeros((16, 16, 3), np.uint8), 0)
+    assert (tmp_path / "10:30.mp4").stat().st_size > 0
 
 
 def test_refused(tmp_path):

@@ -85,6 +85,38 @@ def test_table_csv_and_json_of_several_images(tab, files):
     assert not tab.is_visible("#image .many")
 
 
+def test_a_busy_server_is_asked_again_and_a_lost_connection_makes_no_image_unreadable(tab, files):
+    answers = [{"status": 429, "headers": {"Retry-After": "1"}, "json": {"detail": "busy"}}, None]
+
+    def answer(route):
+        if not answers:
+            route.continue_()
+        elif (first := answers.pop(0)) is None:
+            route.abort()
+        else:
+            route.fulfill(**first)
+
+    tab.route("**/predict", answer)
+    choose(tab, files)
+    browsing.status(tab, "image", "4 images labelled, 2 of them refused")
+    tab.unroute("**/predict")
+    rows = list(csv.DictReader(io.StringIO(browsing.downloaded(tab, "#image .many .csv")[1].decode())))
+    assert {row["source"] for row in rows if row["status"] == "unreadable"} == {"d.jpg"}
+    assert len({row["source"] for row in rows}) == 3
+
+
+def test_a_dropped_folder_is_searched_for_images_to_its_end(tab):
+    count = """async () => {
+        const { dropped } = await import("/static/files.js");
+        const file = (name) => (done) => done(new File([""], name));
+        const entry = (name) => ({ isFile: true, name, fullPath: `/f/${name}`, file: file(name) });
+        const pages = [Array.from({ length: 1400 }, (_, i) => entry(`${i}.${i % 2 ? "jpg" : "cr2"}`)), []];
+        const folder = { isDirectory: true, createReader: () => ({ readEntries: (done) => done(pages.shift()) }) };
+        return (await dropped({ items: [{ webkitGetAsEntry: () => folder }], files: [] })).length;
+    }"""
+    assert tab.evaluate(count) == 700
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_zip_is_unpacked_in_the_browser(tab, files, method):
     content = {f"holiday/{name}": data for name, data in files.items()} | {"notes.txt": b"no image"}

@@ -1,5 +1,6 @@
 """Videos: queued, labelled, fetched, cancelled, deleted; and what is refused."""
 
+import csv
 import io
 import os
 import tempfile
@@ -102,6 +103,14 @@ def test_results_of_a_video(temporary, short):
         assert kept(temporary) == []
         assert client.get(place).status_code == client.delete(place).status_code == 404
     assert not list(temporary.iterdir())
+
+
+def test_a_threshold_of_the_model_marks_rows_as_uncertain(short):
+    with connect(uncertain_below=0.999) as client:
+        place = send(client, short)
+        ended(client, place)
+        rows = list(csv.DictReader(io.StringIO(client.get(f"{place}/rows.csv").text)))
+    assert {row["uncertain"] for row in rows if row["status"] == "ok"} == {"True"}
 
 
 def test_private_folder_is_removed_with_the_server(temporary, short):

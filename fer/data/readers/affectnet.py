@@ -9,9 +9,9 @@ from fer.core import csv
 from fer.core.errors import FerError
 from fer.core.files import read_text
 from fer.data.coding import CODINGS
-from fer.data.listing import Listing, Options, Reader
+from fer.data.listing import ALL, Listing, Options, Reader
 from fer.data.readers.table import Rows, join
-from fer.data.splits import split_of
+from fer.data.splits import split_above, split_of
 from fer.data.walk import Tree
 
 CODES = CODINGS["affectnet"].keys()
@@ -72,7 +72,7 @@ class AffectNetArrays(Reader):
         labels = {_key(path, "_exp"): path for path in tree.others if path.endswith("_exp.npy")}
         unlabelled = []
         for path in options.progress(tree.images, len(tree.images), "labels"):
-            split = next((found for part in PurePosixPath(path).parts[:-1] if (found := split_of(part))), None)
+            split = split_above(path)
             file = labels.get(_key(path, ""))
             if file is None or split is None:
                 unlabelled.append(path)
@@ -115,7 +115,7 @@ class Yolo(Reader):
         labels = {_key(path, ""): path for path in tree.named("*.txt")}
         used = {description}
         for path in options.progress(tree.images, len(tree.images), "labels"):
-            split = next((found for part in PurePosixPath(path).parts[:-1] if (found := split_of(part))), "all")
+            split = split_above(path) or ALL
             file = labels.get(_key(path, ""))
             if file is None:
                 listing.skipped.append((split, path, "no label file"))

@@ -9,7 +9,7 @@ from typing import Any
 from fer.core.errors import FerError, first_line
 from fer.data.entry import Entry
 from fer.data.listing import ALL, Listing, Options, Reader
-from fer.data.splits import split_of
+from fer.data.splits import split_above, split_of
 from fer.data.walk import Tree
 
 IMAGES = ("image", "img", "pixel_values", "file")
@@ -37,20 +37,16 @@ class Parquet(Reader):
                 table = parquet.read_table(file)
             except (OSError, ValueError) as error:
                 raise FerError(f"{file}: not a parquet file ({' '.join(str(error).split())})") from error
-            names = class_names(table.schema.metadata or {})
             columns = _choose(table.column_names, file)
+            names = class_names(table.schema.metadata or {}, columns[1])
             rows = zip(*(table.column(column).to_pylist() for column in columns), strict=True)
-            split = split_of(re.sub(r"-\d+-of-\d+.*$", "", PurePosixPath(path).stem)) or _folder_split(path)
+            split = split_of(re.sub(r"-\d+-of-\d+.*$", "", PurePosixPath(path).stem)) or split_above(path)
             add_rows(listing, sources, rows, names, file=path if len(paths) > 1 else "", split=split or ALL)
         listing.sources = sources
         if len(paths) == 1:
             listing.root = tree.root / paths[0]
         listing.unused(path for path in tree.others if path not in paths)
         return listing
-
-
-def _folder_split(path: str) -> str | None:
-    return next((split for part in PurePosixPath(path).parts[:-1] if (split := split_of(part))), None)
 
 
 def _choose(columns: list[str], file: Path) -> tuple[str, str]:
@@ -61,11 +57,10 @@ def _choose(columns: list[str], file: Path) -> tuple[str, str]:
     return image, label
 
 
-def class_names(metadata: dict[bytes, bytes]) -> list[str]:
+def class_names(metadata: dict[bytes, bytes], column: str) -> list[str]:
     """The names behind a column of numbers, which Hugging Face keeps in the file's metadata; else none."""
     try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return next((list(feature["names"]) for name, feature in features.items() if name in LABELS), [])
+        return list(json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"])
     except (KeyError, TypeError, ValueError):
         return []
 

@@ -1,8 +1,10 @@
 """Which folders of a data set are persons: those that are numbered alike. Words may mean anything: the user says."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
+
+from fer.data.listing import MOST
 
 _NUMBERED = re.compile(r"([a-z]{0,12})[\s._-]*\d{1,6}", re.IGNORECASE)
 # Words before a number that say what it counts.
@@ -45,18 +47,23 @@ def of_folders(folders: Sequence[tuple[str, ...]], at_class: int, at_split: froz
         numbered = [level for level in numbered if _PERSON.fullmatch(words[level] or "")] or numbered
     if len(numbered) == 1:
         names = levels[numbered[0]]
-        note = f"{len(set(names)):,} folders are taken as persons: {_shown(names)} (else --group none)"
-        return Persons(names, note)
+        note = f"{len(set(names) - {''}):,} folders are taken as persons: {_shown(names)} (else --group none)"
+        odd = {name for name in names if not _NUMBERED.fullmatch(name.strip())}
+        outside = f"{names.count(''):,} images in none of them" if "" in odd else ""
+        named = f"{_shown(odd)} beside them" if odd - {""} else ""
+        return Persons(names, "; ".join(filter(None, [note, named, outside])))
     unclear = numbered or [level for level, word in words.items() if level < at_class or word]
     return Persons([], question=_question(levels, unclear[0]) if unclear else "")
 
 
 def _word(names: Sequence[str]) -> str | None:
-    """The word before the numbers of folders that are numbered alike; None for others. F01 and M01 are alike."""
-    matches = [_NUMBERED.fullmatch(name.strip()) for name in set(names)]
-    words = {match[1].lower() for match in matches if match}
-    alike = len(words) == 1 or all(map(_PERSON.fullmatch, words))
-    return min(words) if alike and None not in matches else None
+    """The word before the numbers, where most images lie in folders that are numbered alike; else None. F01 and M01
+    are alike."""
+    matches = {name: _NUMBERED.fullmatch(name.strip()) for name in set(names)}
+    if sum(matches[name] is not None for name in names) <= MOST * len(names):
+        return None
+    words = {match[1].lower() for match in matches.values() if match}
+    return min(words) if len(words) == 1 or all(map(_PERSON.fullmatch, words)) else None
 
 
 def _question(levels: Mapping[int, Sequence[str]], level: int) -> str:
@@ -64,6 +71,6 @@ def _question(levels: Mapping[int, Sequence[str]], level: int) -> str:
     return f"the folders {_shown(levels[level])} may be persons: --group '{pattern}' if they are, --group none if not"
 
 
-def _shown(names: Sequence[str]) -> str:
+def _shown(names: Collection[str]) -> str:
     found = sorted(set(names) - {""})
     return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")

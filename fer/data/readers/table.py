@@ -13,7 +13,7 @@ from fer.core.errors import FerError, first_line
 from fer.core.files import read_text
 from fer.core.labels import canonical, is_emotion
 from fer.data.listing import ALL, Listing, Options, Reader
-from fer.data.splits import split_of
+from fer.data.splits import split_above, split_of
 from fer.data.walk import Tree
 
 _PATHS = ("path", "image", "file_name", "filename", "file", "pth", "name", "image_path", "img", "image_name")
@@ -57,12 +57,13 @@ class FileIndex:
             self.by_name.setdefault(name, []).append(path)
             self.by_stem.setdefault(name.rpartition(".")[0], []).append(path)
 
-    def find(self, name: str, below: str = "") -> str | None:
-        """The file, or None.
+    def find(self, name: str, below: str = "", *, elsewhere: bool = True) -> str | None:
+        """The file, or None. A file in the folder of another split than the name says is never meant.
 
         Args:
             name: from the table.
             below: the folder of the table, where the name is looked up first.
+            elsewhere: look it up in other folders, too.
 
         Raises:
             FerError: the name fits several files.
@@ -75,7 +76,10 @@ class FileIndex:
         for start in range(len(parts)):
             end = "/".join(parts[start:]).lower()
             fits = [path for path, lower in found.items() if f"/{lower}".endswith(f"/{end}")]
+            if split := split_above("/".join(parts[: start + 1])):
+                fits = [path for path in fits if split_above(path) in (None, split)]
             near = [path for path in fits if path.startswith(f"{below}/")] if below else fits
+            fits = fits if elsewhere else near
             if len(near or fits) > 1:
                 exact = [path for path in near or fits if found[path] in (end, f"{below}/{end}".lower())]
                 if len(exact) != 1:
@@ -100,10 +104,10 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
     index, seen = FileIndex(tree.images), dict[str, str]()
     kept: list[tuple[Rows, int]] = []
     for table, rows in tables:
-        below = table.rpartition("/")[0]
+        below, _, file = table.rpartition("/")
         for row, name in enumerate(rows.names):
             try:
-                path = index.find(name, below)
+                path = index.find(name, below, elsewhere=file not in BESIDE)
             except FerError as error:
                 raise FerError(f"{tree.root / table}: {error}") from error
             if path is None:
@@ -138,7 +142,7 @@ def _take_splits_of_folders(listing: Listing) -> None:
     Raises:
         FerError: some lie in such folders, some do not.
     """
-    found = {row: _split_above(listing.entries[row].path) for row, split in enumerate(listing.splits) if split == ALL}
+    found = {row: split_above(listing.entries[row].path) for row, split in enumerate(listing.splits) if split == ALL}
     if "train" not in found.values():
         return
     for row, split in found.items():
@@ -257,7 +261,7 @@ class TableOfFiles(Reader):
     def read(self, tree: Tree, options: Options) -> Listing:
         if options.labels_csv is None:
             paths = tree.named(*BESIDE)
-            return join(tree, [(path, read_rows(tree.root / path, _split_above(path))) for path in paths])
+            return join(tree, [(path, read_rows(tree.root / path, split_above(path))) for path in paths])
         whole = Path(options.labels_csv)
         files = [whole] if whole.is_file() else list(map(Path, str(whole).split(",")))
         tables = []
@@ -265,12 +269,11 @@ class TableOfFiles(Reader):
             split = split_of(file.stem) if len(files) > 1 else None
             inside = file.is_relative_to(tree.root)
             tables.append((file.relative_to(tree.root).as_posix() if inside else str(file), read_rows(file, split)))
-        return join(tree, tables)
-
-
-def _split_above(path: str) -> str | None:
-    """The split whose folder a table or an image lies in."""
-    return next((split for part in PurePosixPath(path).parts[:-1] if (split := split_of(part))), None)
+        listing = join(tree, tables)
+        if len(files) > 1 and ALL in listing.splits:
+            unclear = next(file for file, (_, rows) in zip(files, tables, strict=True) if ALL in rows.splits)
+            raise FerError(f"{unclear}: its name is no split: call it train.csv, or add a column split")
+        return listing
 
 
 def read_lines(path: Path, cells: int) -> Iterable[tuple]:

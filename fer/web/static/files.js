@@ -29,7 +29,7 @@ export async function imagesIn(files) {
   return found.sort((a, b) => pathOf(a).localeCompare(pathOf(b), undefined, { numeric: true }));
 }
 
-export const pathOf = (file) => file.path ?? file.webkitRelativePath ?? file.name;
+export const pathOf = (file) => file.path || file.webkitRelativePath || file.name;
 
 // Of a broken archive the browser has words of its own: "offset is outside the bounds of the DataView".
 function explain(error) {
@@ -50,6 +50,7 @@ export async function dropped(transfer) {
 async function walk(entry, files) {
   if (files.length > MOST_FILES) return;
   if (entry.isFile) {
+    if (!IMAGE.test(entry.name) && !isZip(entry)) return; // it would use up the number of files
     const file = await new Promise((done, failed) => entry.file(done, failed));
     file.path = entry.fullPath.replace(/^\//, "");
     files.push(file);

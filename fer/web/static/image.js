@@ -5,13 +5,14 @@ import { drawBars, drawFaces, nameOf, titleOf } from "./draw.js";
 import { imagesIn, pathOf } from "./files.js";
 import { Rows } from "./rows.js";
 import { text } from "./strings.js";
-import { find, megabytes, offer, onFiles, percent, problemOf, say, show } from "./ui.js";
+import { find, megabytes, offer, onFiles, patiently, percent, problemOf, say, show } from "./ui.js";
 import { offerReasons } from "./why.js";
 
 const SMALLEST = 240; // pixels of a labelled copy's shorter side: words need room
 const LARGEST = 4096; // and of its longer side: phones draw no larger canvas
 const THUMBNAIL = 64; // pixels
 const AT_ONCE = 2; // requests
+const FINAL = new Set([413, 415, 422]); // answers about the image itself; others may differ next time
 
 export class ImageTab {
   constructor(panel, about) {
@@ -20,7 +21,7 @@ export class ImageTab {
     onFiles(panel, (files) => this.take(files));
     find(panel, ".example").addEventListener("click", () => this.example());
     find(panel, ".curl").addEventListener("click", () => this.copyCommand());
-    find(panel, ".cancel").addEventListener("click", () => (this.turn = {}));
+    find(panel, ".cancel").addEventListener("click", () => (this.turn.stopped = true));
     this.second = about.compared?.model;
     if (this.second) addColumns(panel, about.model, this.second);
     find(panel, "details").open = matchMedia("(min-width: 48rem)").matches;
@@ -47,22 +48,25 @@ export class ImageTab {
   }
 
   // The result of a file; throws one line for a person.
-  async predict(file, query = "") {
+  // `final` says that the image itself is refused. A patient request waits while the server is busy.
+  async predict(file, { query = "", patient = false } = {}) {
     if (file.size > this.limits.image_bytes) {
-      throw new Error(text("file_too_large", { size: megabytes(file.size), most: megabytes(this.limits.image_bytes) }));
+      const words = text("file_too_large", { size: megabytes(file.size), most: megabytes(this.limits.image_bytes) });
+      throw Object.assign(new Error(words), { final: true });
     }
     const form = new FormData();
     form.append("image", file);
-    const response = await fetch(`/predict${query}`, { method: "POST", body: form }).catch(() => {
+    const send = () => fetch(`/predict${query}`, { method: "POST", body: form });
+    const response = await (patient ? patiently(send) : send()).catch(() => {
       throw new Error(text("unreachable"));
     });
-    if (!response.ok) throw new Error(await problemOf(response));
+    if (!response.ok) throw Object.assign(new Error(await problemOf(response)), { final: FINAL.has(response.status) });
     return response.json();
   }
 
   async label(file) {
     const turn = (this.turn = {}); // a later image makes this one's result stale
-    for (const part of [".result", ".many"]) show(find(this.panel, part), false);
+    for (const part of [".result", ".many", ".cancel"]) show(find(this.panel, part), false);
     say(this.panel, text("labelling"));
     try {
       const answer = await this.predict(file);
@@ -119,7 +123,7 @@ export class ImageTab {
 
   offerReasons(file, answer) {
     const { turn } = this;
-    const explain = async () => (await this.predict(file, "?explain=true")).faces;
+    const explain = async () => (await this.predict(file, { query: "?explain=true" })).faces;
     offerReasons(find(this.panel, ".faces"), answer.faces, this.limits.explained_faces, explain, (reasons, words) => {
       if (this.turn !== turn) return; // another image has taken the tab
       if (reasons) this.draw(answer, reasons);
@@ -138,21 +142,23 @@ export class ImageTab {
     const results = new Array(files.length);
     let [next, done] = [0, 0];
     const work = async () => {
-      while (next < files.length && this.turn === turn) {
+      while (next < files.length && this.turn === turn && !turn.stopped) {
         const at = next++;
         results[at] = await this.labelLine(files[at], lines[at]);
-        say(panel, text("labelled_images", { done: ++done, total: files.length }), false, true);
+        done++;
+        if (this.turn === turn) say(panel, text("labelled_images", { done, total: files.length }), false, true);
       }
     };
     show(find(panel, ".cancel"), true);
     for (const link of panel.querySelectorAll(".many a")) show(link, false);
     await Promise.all(Array.from({ length: AT_ONCE }, work));
+    if (this.turn !== turn) return; // other images have taken the tab
     show(find(panel, ".cancel"), false);
     const known = results.filter(Boolean);
-    if (this.turn !== turn && find(panel, ".many").hidden) return; // another image has taken the tab
     say(panel, text("images_labelled", { count: known.length, refused: known.filter(({ result }) => result.detail).length }));
     const rows = new Rows(this.about, { images: true });
-    for (const { name, result } of known) rows.add(name, result.detail ? null : result);
+    // "unreadable" is said of images alone: the server may take what it had no time for.
+    for (const { name, result, final } of known) if (final || !result.detail) rows.add(name, result.detail ? null : result);
     offer(find(panel, ".many .csv"), rows.csv(), "expressions.csv");
     offer(find(panel, ".many .json"), json(known.map(({ name, result }) => ({ name, ...result }))), "expressions.json");
     for (const link of panel.querySelectorAll(".many a")) show(link, true);
@@ -164,17 +170,17 @@ export class ImageTab {
     [picture.width, picture.height] = [THUMBNAIL, THUMBNAIL];
     const name = line.insertCell().appendChild(document.createElement("button"));
     name.className = "link";
-    name.textContent = pathOf(file) || file.name;
+    name.textContent = pathOf(file);
     name.addEventListener("click", () => this.label(file));
     for (const _ of ["faces", "expression"]) line.insertCell();
     return line;
   }
 
   async labelLine(file, line) {
-    const name = pathOf(file) || file.name;
+    const name = pathOf(file);
     const [thumbnail, , faces, words] = line.cells;
     try {
-      const result = await this.predict(file);
+      const result = await this.predict(file, { patient: true });
       faces.textContent = result.faces.length;
       const [face] = result.faces;
       words.textContent = face ? together(titleOf(face)) : "";
@@ -185,7 +191,7 @@ export class ImageTab {
       words.textContent = error.message;
       if (this.second) words.colSpan = 2;
       line.className = "problem";
-      return { name, result: { detail: error.message } };
+      return { name, result: { detail: error.message }, final: error.final };
     }
   }
 

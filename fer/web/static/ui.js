@@ -26,6 +26,20 @@ export async function problemOf(response) {
   }
 }
 
+const BUSY = new Set([429, 503]);
+const TRIES = 8;
+
+export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+// The answer to a request, sent again while the server is busy: it says for how many seconds.
+export async function patiently(send) {
+  for (let tries = 1; ; tries++) {
+    const response = await send();
+    if (!BUSY.has(response.status) || tries === TRIES) return response;
+    await pause(1000 * (Number(response.headers.get("Retry-After")) || 1));
+  }
+}
+
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const megabytes = (count) => `${(count / 2 ** 20).toFixed(count < 2 ** 20 ? 1 : 0)} MB`;

@@ -1,12 +1,10 @@
 // A video file: sent, labelled while a bar shows the progress, shown, and deleted on the server when the client leaves.
 
 import { text } from "./strings.js";
-import { find, megabytes, onFiles, problemOf, say, show } from "./ui.js";
+import { find, megabytes, onFiles, pause, problemOf, say, show } from "./ui.js";
 
 const ASK = 500; // milliseconds between two questions how far it is
 const REMIND = 60_000;
-
-const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 export class Video {
   constructor(panel, limits) {
@@ -45,10 +43,10 @@ export class Video {
       let job;
       try {
         const response = await fetch(`/videos/${id}`);
-        if (!response.ok) return this.id === id && this.end(await problemOf(response));
-        job = await response.json();
+        if (response.status === 404) return this.id === id && this.end(await problemOf(response));
+        job = response.ok ? await response.json() : { state: "unreachable" };
       } catch {
-        job = { state: "unreachable" }; // asked again: the work goes on
+        job = { state: "unreachable" };
       }
       if (this.id !== id) return;
       if (job.state === "done") {
@@ -57,7 +55,7 @@ export class Video {
       }
       if (job.state === "failed" || job.state === "cancelled") return this.end(job.detail || text(`video_${job.state}`));
       if (job.state === "working") this.working(job);
-      else this.progress(null, text(job.state === "waiting" ? "waiting" : "unreachable_now"));
+      else this.progress(null, text(job.state === "waiting" ? "waiting" : "unreachable_now")); // asked again
       await pause(ASK);
     }
   }
@@ -67,7 +65,7 @@ export class Video {
     while (this.id === id) {
       await pause(REMIND);
       const response = this.id === id && (await fetch(`/videos/${id}`).catch(() => null));
-      if (this.id === id && response && !response.ok) this.end(await problemOf(response));
+      if (this.id === id && response?.status === 404) this.end(await problemOf(response));
     }
   }
 

@@ -62,6 +62,7 @@ export class Webcam {
     this.running(true);
     this.session.begin();
     await this.list();
+    if (this.turn !== turn) return;
     [this.inFlight, this.rate] = [0, new Rate()];
     say(this.panel, text("connecting"));
     this.line = new Line("/live", {

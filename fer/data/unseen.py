@@ -1,0 +1,79 @@
+"""Whether models were trained on the images at hand, as far as their files tell."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fer.core.errors import FerError
+from fer.core.labels import canonical
+from fer.data import places
+from fer.data.dataset import Dataset
+from fer.data.splitting import RULE
+
+logger = logging.getLogger(__name__)
+
+
+def is_of(metadata: Mapping, source: str | Path) -> bool:
+    """Whether a model was trained on data of this name: fer2013/ and fer2013.csv have one name."""
+    trained, name = metadata.get("data"), places.name_of(source)
+    if not trained or places.is_address(trained) or places.is_address(name):
+        return trained == name
+    return bool({name, Path(name).stem} & {trained, Path(trained).stem})
+
+
+def check_unseen(
+    metadata: Sequence[Mapping], data: Dataset, source: str | Path, split: str, *, strict: bool = True, **options
+) -> None:
+    """Refuses, or warns of, scores on images that models were trained on.
+
+    A split that the source has by itself is trusted, and so is one that was asked for as "train" or "all". One that was
+    drawn by chance must be that of the training of each model.
+
+    Args:
+        metadata: of each model.
+        data: the split.
+        source, split, options: as they were given to `dataset.load`.
+        strict: False warns where True refuses.
+
+    Raises:
+        FerError: a model of a cross-validation of data of this name, or one that left out other labels.
+    """
+    try:
+        _check_unseen(metadata, data, source, split, options)
+    except FerError as error:
+        if strict:
+            raise
+        logger.warning("warning: %s", error)
+
+
+def _check_unseen(metadata: Sequence[Mapping], data: Dataset, source: str | Path, split: str, options: Mapping) -> None:
+    for one in metadata if split in ("validation", "test") else ():
+        known = one.get("split", {})
+        if is_of(one, source) and "fold" in known:
+            raise FerError(
+                f"{source}: the model of fold {known['fold']} was trained on every split of data of this name"
+            )
+        unknown = not known or one.get("data") == places.IN_MEMORY
+        if unknown and (data.drawn or "fold" in known):
+            logger.warning("warning: a model does not say which images it was trained on; some may be among these")
+        elif data.drawn and is_of(one, source):
+            _check_drawn(one, source, options)
+
+
+def _check_drawn(metadata: Mapping, source: str | Path, options: Mapping) -> None:
+    """Whether a split drawn by chance is that of a model's training."""
+    trained, given = ({canonical(name) for name in one.get("drop_labels") or ()} for one in (metadata, options))
+    if trained != given:
+        shown = f"--drop-labels {','.join(sorted(trained))}" if trained else "no --drop-labels"
+        raise FerError(f"{source}: the model was trained with {shown}: with others its validation split is another")
+    split = metadata["split"]
+    may = "images of its training may be among these"
+    if split.get("rule") != RULE:
+        logger.warning("warning: an earlier version may have split the data of a model otherwise: %s", may)
+    elif not split.get("drawn"):
+        logger.warning("warning: a model was trained on data with a validation split of their own: %s", may)
+    for name, key in (("validation_fraction", "validation_fraction"), ("seed", "split_seed"), ("group", "group")):
+        if options.get(name) not in (None, split.get(key)):
+            logger.warning(
+                "warning: a model was trained with %s %s, these are split otherwise: %s", key, split.get(key), may
+            )
