@@ -1,6 +1,7 @@
 """`cross_validate`: k trainings, each scored on images of other persons, with mean and spread of the scores."""
 
 import dataclasses
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from fer.core.errors import FerError
-from fer.core.files import replacing
+from fer.core.files import replacing, write_text
 from fer.core.text import aligned
 from fer.data.dataset import Dataset
 from fer.data.places import IN_MEMORY
 from fer.data.splitting import folds
-from fer.data.unseen import is_of
+from fer.data.unseen import is_of, validation_decides
 from fer.evaluation import metrics
 from fer.evaluation.metrics import Report
 from fer.models.bundled import find_model
@@ -27,7 +28,7 @@ from fer.training.config import TrainingConfig, check_effect, check_loaded, conf
 logger = logging.getLogger(__name__)
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
-TABLE = "folds.csv"  # in the run folder
+TABLE, POOLED = "folds.csv", "pooled.json"  # in the run folder
 WITHOUT_EFFECT = ("output", "validation_fraction")  # settings of a single training
 
 
@@ -37,6 +38,7 @@ class CrossValidation:
 
     Attributes:
         reports: of each fold, on its validation images.
+        pooled: of all images, each predicted by the model that has not been trained on it.
         results: the training of each fold, with its model file and run folder.
         n_training: number of training images of each fold.
         persons: True where persons were kept apart, False where only identical images were.
@@ -44,6 +46,7 @@ class CrossValidation:
     """
 
     reports: tuple[Report, ...]
+    pooled: Report
     results: tuple[train.TrainingResult, ...]
     n_training: tuple[int, ...]
     persons: bool
@@ -73,7 +76,8 @@ class CrossValidation:
         kind = "persons kept apart" if self.persons else "identical images kept together"
         lines = [f"{len(self.reports)}-fold cross-validation, {kind}", aligned(rows)]
         if self.chosen:
-            lines.append("Validation decided about epoch, end or learning rate of each fold: slightly optimistic.")
+            lines.append("Each fold chose its epoch, end or learning rate by the images that score it: optimistic.")
+            lines.append("Without that: --keep-best last --patience 0 --schedule cosine")
         return "\n".join(lines)
 
 
@@ -98,7 +102,7 @@ def cross_validate(
         overwrite: replace the folds of an earlier run.
         verbose: as for `keras.Model.fit`.
         settings: as for `fer.train` but for `output` and `validation_fraction`: the models go to
-            run_dir/fold-1/model.keras and so on, the scores to run_dir/folds.csv.
+            run_dir/fold-1/model.keras and so on, the scores to run_dir/folds.csv and run_dir/pooled.json.
 
     Raises:
         FerError: as `fer.train`; or fewer than k persons or images.
@@ -124,11 +128,12 @@ def check(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
             start from or to distil is none, or has seen the images of the folds; or votes change what the folds score.
     """
     if config.vote_mode == "mixed":
-        raise FerError("vote_mode='mixed' does not go with folds: every image is scored, and votes change its label")
+        raise FerError("folds take no labels mixed with votes: every image is scored, and votes change its label")
     train.check_models(config)
     for path in (*([config.init] if config.init else []), *config.teacher):
         if config.data != IN_MEMORY and is_of(read_info(find_model(path)).metadata, config.data):
-            raise FerError(f"{path} was trained on data of this name: it has seen the images that the folds score")
+            text = "was trained on data of this name, and may have seen the images that the folds score"
+            raise FerError(f"{path} {text}; if these are others, rename their folder")
     for place in Path(config.run_dir).glob("fold-*"):
         digits = place.name.removeprefix("fold-")
         if digits.isdigit() and int(digits) > k:
@@ -150,10 +155,11 @@ def run(config: TrainingConfig, data: Dataset, k: int, *, verbose: int = 0) -> C
         FerError: as `cross_validate`, but files of earlier folds are replaced.
     """
     recipe, found = config.recipe, None
-    chosen = recipe.keep_best != "last" or bool(recipe.patience) or recipe.schedule == "plateau"
+    chosen = validation_decides(dataclasses.asdict(recipe))
     reports: list[Report] = []
     results: list[train.TrainingResult] = []
     n_training: list[int] = []
+    predicted: list[tuple[np.ndarray, np.ndarray]] = []
     for number, parts in enumerate(folds(data, k, config.split_seed), 1):
         pair = train.clean(dict(zip(("train", "validation"), parts, strict=True)), recipe)
         n_training.append(len(pair["train"]))
@@ -161,12 +167,14 @@ def run(config: TrainingConfig, data: Dataset, k: int, *, verbose: int = 0) -> C
         split = {"fold": f"{number} of {k}", "split_seed": config.split_seed}
         results.append(train.run(_of_fold(config, number), pair, overwrite=True, verbose=verbose, split=split))
         classifier = Classifier.load(results[-1].output)  # not that of the result, which would keep k networks
-        probabilities = classifier.predict(pair["validation"].images)
-        reports.append(metrics.compute_report(probabilities, pair["validation"].targets, classifier.labels))
-        numbers = tuple(reports), tuple(results), tuple(n_training)
+        predicted.append((classifier.predict(pair["validation"].images), pair["validation"].targets))
+        reports.append(metrics.compute_report(*predicted[-1], classifier.labels))
+        pooled = metrics.compute_report(*map(np.concatenate, zip(*predicted, strict=True)), classifier.labels)
+        numbers = tuple(reports), pooled, tuple(results), tuple(n_training)
         found = CrossValidation(*numbers, persons=bool(data.groups), chosen=chosen)
         with replacing(Path(config.run_dir, TABLE)) as path:  # after each fold: what was reached survives an end
             found.table().to_csv(path, index=False)
+        write_text(Path(config.run_dir, POOLED), json.dumps(pooled.to_dict(), indent=1))
     assert found is not None  # `folds` gives two or more
     return found
 

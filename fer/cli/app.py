@@ -144,8 +144,11 @@ def serve(args, app, limits, place) -> None:
     # From here on signals set a flag: an exception in the midst of an import, uvicorn's last ones, could get lost.
     with suppress(KeyboardInterrupt), page.capture_signals():  # which passes them on once all is closed
         print(f"{'https' if args.certificate else 'http'}://{host}:{place.getsockname()[1]}/", flush=True)
-        if args.host not in security.LOOPBACK and args.token is None and args.token_file is None:
-            logger.warning("everyone who reaches this address can use the page; --token-file asks for a token")
+        if args.host not in security.LOOPBACK:
+            if args.token is None and args.token_file is None:
+                logger.warning("everyone who reaches this address can use the page; --token-file asks for a token")
+            elif not args.certificate and not args.trusted_proxy:
+                logger.warning("token and images travel unencrypted; --certificate, or a proxy with TLS, encrypts them")
         page.run(sockets=[protocol.Listener(place, limits, tuple(args.trusted_proxy))])
 
 

@@ -18,6 +18,7 @@ from fer.core import files
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data import attributes, dataset, places
+from fer.data.unseen import CHOSEN, has_chosen
 from fer.models import bundled, tta
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info, update_metadata
@@ -75,7 +76,7 @@ def add_output_arguments(parser):
 
 def main(args: argparse.Namespace) -> int:
     check(args)
-    drawn = {name: str(value) for name in SPLIT_OPTIONS if (value := getattr(args, name)) is not None}
+    drawn = {name: value for name in SPLIT_OPTIONS if (value := getattr(args, name)) is not None}
     models, data = load(args)
     names = None
     if args.group_by:  # a missing column shows before the images are labelled
@@ -85,6 +86,8 @@ def main(args: argparse.Namespace) -> int:
     report, title = ours.report(), f"{ours.name} on {places.name_of(args.data)} {args.split}, {CROPS[args.tta]}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
+    if any(has_chosen(models[path].metadata, args.data, args.split) for path in args.model):
+        print(f"\n{CHOSEN}.")
     analyses = analyse(args, ours, others, names)
     if args.robustness:
         from fer.evaluation.robustness import measure_robustness
@@ -96,9 +99,8 @@ def main(args: argparse.Namespace) -> int:
             print(f"\n{analysis.summary()}")
     if args.report:
         asked = {name: getattr(args, name) for name in ("model", "data", "votes", "keep_list", "split", "tta")}
-        asked["data_options"] = (
-            arguments.form_options(args) | drawn
-        )  # apart: --labels would replace the labels of the report
+        # Apart: --labels would replace the labels of the report.
+        asked["data_options"] = arguments.form_options(args) | drawn
         plain = report.to_dict() | asked | {"views": tta.view_count(args.tta)}
         plain |= {name: analysis.to_dict() for name, analysis in analyses.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
@@ -234,7 +236,7 @@ def write_card(args, models, data, report, analyses, drawn):
     card.write_card(args.card, path, model, reports, **about, **more)
 
 
-def repeat_command(args, drawn: dict[str, str]) -> str:
+def repeat_command(args, drawn: dict[str, float]) -> str:
     """The command that measures the same figures, with the names of files alone: a card is read elsewhere.
 
     Args:
@@ -245,6 +247,6 @@ def repeat_command(args, drawn: dict[str, str]) -> str:
     words = {name: places.name_of(value) for name, value in asked.items() if value}
     for name, value in arguments.form_options(args).items():
         words[name] = value if isinstance(value, str) else ",".join(value)
-    words |= drawn | {"split": args.split}
+    words |= {name: str(value) for name, value in drawn.items()} | {"split": args.split}
     flags = [f"--{name.replace('_', '-')} {shlex.quote(text)}" for name, text in words.items()]
     return " ".join(["python evaluate.py", *flags])

@@ -52,8 +52,12 @@ def _cross_validate(args: argparse.Namespace, config: TrainingConfig) -> int:
     data = train.load_data(config, splits=("all",), progress=terminal.progress)["all"]
     print(terminal.describe_data("all", data))
     found = cross_validation.run(config, data, args.folds, verbose=terminal.verbosity())
-    print(f"\n{found.summary()}")
-    print(f"\nmodels and scores: {Path(config.run_dir, 'fold-1')} ..., {Path(config.run_dir, cross_validation.TABLE)}")
+    pooled, folder = found.pooled, Path(config.run_dir)
+    confusion = f"true (row) by predicted (column)\n{pooled.confusion_table()}"
+    print("\nall folds together: each image by the model that was not trained on it")
+    print("", pooled.table(), confusion, pooled.summary(), found.summary(), sep="\n\n")
+    names = (cross_validation.TABLE, cross_validation.POOLED)
+    print(f"\nmodels and scores: {folder / 'fold-1'} ..., {', '.join(str(folder / name) for name in names)}")
     return 0
 
 

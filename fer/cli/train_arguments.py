@@ -99,8 +99,6 @@ def check_folds(args: argparse.Namespace) -> None:
         if getattr(args, name):
             more = ": --run-dir names the folder of the models" if name == "output" else ""
             raise FerError(f"{_flag(name)} does not go with --folds{more}")
-    if args.vote_mode == "mixed":
-        raise FerError("--vote-mode mixed does not go with --folds: every image is scored, and votes change its label")
 
 
 def _flag(name: str, value: object = None) -> str:

@@ -238,7 +238,7 @@ def load(
     else:
         listing, same_classes = _list(Path(source), options, given, format)
     if votes is not None and listing.shares is None:
-        raise FerError(f"votes belong to the rows of a fer2013.csv; {source} is none")
+        raise FerError(f"votes belong to the rows of a fer2013.csv (docs/data.md); {source} is none")
     listing.groups = resolve.groups(listing, group)
     kept = KeepList.read(keep_list, source) if keep_list else KeepList()
     kept.check(listing.entries)
@@ -332,14 +332,15 @@ def _demo(wanted: tuple[str, ...]) -> Listing:
 
 def _to_read(source: str | Path, wanted: tuple[str, ...], present: Collection[str]) -> dict[str, str]:
     """The parts to read for the wanted splits, each with the name it has in the source."""
-    if {ALL, "train"} <= set(present) and wanted not in ((ALL,), AS_IS):
-        raise FerError(f"{source}: some images belong to train, others to no split: name a split for all of them")
     if wanted in ((ALL,), AS_IS):
         return {split: split for split in (*SPLITS, ALL) if split in present}
     parts = {}
     for split in wanted:
         undivided = split != "test" and "validation" not in present
         origin = split if not undivided else ALL if ALL in present else "train"
+        if (undivided or split == "train") and {ALL, "train"} <= set(present):
+            text = "some images belong to train, others to no split: give these a split, or leave them out"
+            raise FerError(f"{source}: {text}")
         if origin not in present:
             found = "images without splits" if ALL in present else ", ".join(present)
             raise FerError(f"{source}: it has no {split} split, only {found}")

@@ -10,7 +10,7 @@ _WORDS = {
     "test": r"test(?:ing)?|private\W?_?test",
 }
 # Words that may stand beside: "train_set", "FER2013Train", "1-train", "Train_Aligned_Faces", "test-00000-of-00001".
-_NEUTRAL = "fer|raf|db|affectnet|expw|set|split|data|images?|imgs?|faces?|aligned|cropped|part|of|labels?|emotions?"
+_NEUTRAL = "fer|raf|db|set|split|data|images?|imgs?|faces?|aligned|cropped|part|of|labels?|emotions?"
 _FILLER = rf"(?:[\W\d_]|{_NEUTRAL})*"
 _PATTERNS = {
     split: re.compile(rf"{_FILLER}(?:{words}){_FILLER}", re.IGNORECASE | re.ASCII) for split, words in _WORDS.items()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from fer.data.dataset import Dataset
 
 FRACTION, SEED = 0.1, 42  # of the validation split, where the data have none
-# How it is drawn, for model files. Rule 1 drew it from a keep list's images. In rules 1 and 2, a stray file or folder
-# hid all persons, and the person with most images was always taken.
+# How it is drawn, for model files. Rule 1 drew it from a keep list's images, and stray file names hid persons. In rules
+# 1 and 2, so did a stray image among numbered folders, and the person with most images was always taken.
 RULE = 3
 FOLDS = 20  # parts of which the validation split takes some, where persons are kept apart
 

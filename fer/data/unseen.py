@@ -12,6 +12,8 @@ from fer.data.splitting import RULE
 
 logger = logging.getLogger(__name__)
 
+CHOSEN = "Training chose its epoch or its temperature by this split, so the figures are slightly optimistic"
+
 
 def is_of(metadata: Mapping, source: str | Path) -> bool:
     """Whether a model was trained on data of this name: fer2013/ and fer2013.csv have one name."""
@@ -19,6 +21,17 @@ def is_of(metadata: Mapping, source: str | Path) -> bool:
     if not trained or places.is_address(trained) or places.is_address(name):
         return trained == name
     return bool({name, Path(name).stem} & {trained, Path(trained).stem})
+
+
+def has_chosen(metadata: Mapping, source: str | Path, split: str) -> bool:
+    """Whether a training chose something by this split of these data, as far as the model file tells."""
+    chosen = "temperature" in metadata or validation_decides(metadata.get("recipe", {}))
+    return split == "validation" and is_of(metadata, source) and chosen
+
+
+def validation_decides(recipe: Mapping) -> bool:
+    """Whether validation images decide about the epoch, the end or the learning rate of a training with this recipe."""
+    return recipe.get("keep_best") != "last" or bool(recipe.get("patience")) or recipe.get("schedule") == "plateau"
 
 
 def check_unseen(
@@ -54,7 +67,7 @@ def _check_unseen(metadata: Sequence[Mapping], data: Dataset, source: str | Path
                 f"{source}: the model of fold {known['fold']} was trained on every split of data of this name"
             )
         unknown = not known or one.get("data") == places.IN_MEMORY
-        if unknown and (data.drawn or "fold" in known):
+        if unknown and (data.drawn or "fold" in known or "imported" in one):
             logger.warning("warning: a model does not say which images it was trained on; some may be among these")
         elif data.drawn and is_of(one, source):
             _check_drawn(one, source, options)
@@ -73,7 +86,7 @@ def _check_drawn(metadata: Mapping, source: str | Path, options: Mapping) -> Non
     elif not split.get("drawn"):
         logger.warning("warning: a model was trained on data with a validation split of their own: %s", may)
     for name, key in (("validation_fraction", "validation_fraction"), ("seed", "split_seed"), ("group", "group")):
-        if options.get(name) not in (None, split.get(key)):
+        if name in options and options[name] != split.get(key):
             logger.warning(
                 "warning: a model was trained with %s %s, these are split otherwise: %s", key, split.get(key), may
             )

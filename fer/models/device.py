@@ -54,9 +54,11 @@ def warning() -> str | None:
     card = nvidia_card()
     if not card or has_gpu():
         return None
+    backend = keras.backend.backend()
+    packages = {"tensorflow": '"tensorflow[and-cuda]"', "jax": '"jax[cuda12]"', "torch": "torch"}
     return (
-        f"this machine has an NVIDIA card ({card}) that {keras.backend.backend()} cannot use: "
-        'training runs on the CPU. On Linux and WSL2: pip install "tensorflow[and-cuda]" (see docs/install-gpu.md)'
+        f"this machine has an NVIDIA card ({card}) that {backend} cannot use: training runs on the CPU. "
+        f"On Linux and WSL2: pip install {packages[backend]} (see docs/install-gpu.md)"
     )
 
 

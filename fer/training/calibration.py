@@ -9,6 +9,7 @@ from fer.data.image_array import Images
 from fer.models.classifier import Classifier
 
 RANGE = (0.2, 5.0)  # of temperatures that are tried
+FEWEST = 100  # images to fit a temperature on; from 14 it was far off (docs/web.md)
 TINY = 1e-7  # smallest probability that is told from 0
 
 

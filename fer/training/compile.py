@@ -7,6 +7,7 @@ from fer.training.recipes import Recipe
 # One-cycle (Smith & Topin 2018) in the two phases of fastai and PyTorch; the momentum stays as it is.
 ONE_CYCLE_CLIMB = 0.3  # share of the steps in which the rate climbs
 ONE_CYCLE_START = 1 / 25  # its first rate, as a share of the peak
+FIRST_STEP_SHARE = 0.01  # of the averaged weights at the end that may still be those of the first step
 
 
 def optimizer(recipe: Recipe, *, steps: int, dtype: str = "float32") -> keras.optimizers.Optimizer:
@@ -14,7 +15,8 @@ def optimizer(recipe: Recipe, *, steps: int, dtype: str = "float32") -> keras.op
     rate = _learning_rate(recipe, steps)
     options = {"weight_decay": recipe.weight_decay or None}
     if recipe.ema:
-        options |= {"use_ema": True, "ema_momentum": recipe.ema}
+        # Keras' average begins with the weights after the first step. In a short run a long memory would keep them.
+        options |= {"use_ema": True, "ema_momentum": min(recipe.ema, FIRST_STEP_SHARE ** (1 / max(1, steps)))}
     if recipe.optimizer == "sgd":
         result = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **options)
     elif recipe.optimizer == "adamw":

@@ -99,7 +99,8 @@ class TrainingConfig:
     @property
     def has_votes(self) -> bool:
         """Whether the targets come from votes: those given, or those that lie in the data's own folders."""
-        return self.votes is not None or (places.is_path(self.data) and has_votes(self.data))
+        own = places.is_path(self.data) and self.labels_csv is None and self.format in (None, "ferplus")
+        return self.votes is not None or (own and has_votes(self.data))
 
     @property
     def path(self) -> Path:
@@ -171,6 +172,9 @@ def configure(recipe: str | Recipe = "four-block", *, augment: bool | None = Non
     elif augment and not chosen.augments:
         chosen = dataclasses.replace(chosen, **STANDARD_AUGMENTATION)
     numbers: dict[str, Any] = {name: settings.pop(name) for name in RECIPE_SETTINGS if name in settings}
+    if "size" in numbers and "progressive_sizes" not in numbers:  # the sides keep their shares of the size
+        shares = [side / chosen.size for side in chosen.progressive_sizes]
+        numbers["progressive_sizes"] = tuple(round(share * numbers["size"]) for share in shares)
     return TrainingConfig(dataclasses.replace(chosen, **numbers), **settings)
 
 

@@ -79,7 +79,8 @@ class Recipe:
 
     epochs: int = _field(48, "epochs at most", None, AT_LEAST_1)
     progressive_sizes: tuple[int, ...] = _field(
-        (), "progressive resizing: image sides of the first half of the epochs, pixels, such as 32,40"
+        (),
+        "progressive resizing: image sides of the first half of the epochs, pixels, such as 32,40; --size scales them",
     )
     late_share: float = _field(
         0.0,
@@ -133,7 +134,10 @@ class Recipe:
         5, "self-distillation: epochs from one prediction of the training images to the next", None, AT_LEAST_1
     )
     ema: float = _field(
-        0.0, "decay per step of the moving average of the weights, such as 0.999; 0 = off", None, BELOW_1
+        0.0,
+        "decay per step of the moving average of the weights, such as 0.999, less in short runs; 0 = off",
+        None,
+        BELOW_1,
     )
 
     flip: bool = _augmentation(False, "mirror half of the images")

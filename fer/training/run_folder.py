@@ -214,7 +214,8 @@ def begin(config: TrainingConfig, workers: Workers, *, overwrite: bool = False) 
             raise FerError(f"{config.path}: cannot be written ({first_line(error)})") from error
     config.write()
     try:
-        shutil.rmtree(Path(config.run_dir, TENSORBOARD), ignore_errors=True)
+        if overwrite:
+            shutil.rmtree(Path(config.run_dir, TENSORBOARD), ignore_errors=True)  # else the two would be drawn as one
         for name in (CHECKPOINT, LOG, CURVES):
             Path(config.run_dir, name).unlink(missing_ok=True)
     except OSError as error:
@@ -242,5 +243,5 @@ def _differences(old: dict, new: dict) -> list[str]:
         for name in {**flat[0], **flat[1]}
         if name not in ("recipe", "summary") and flat[0].get(name) != flat[1].get(name)
     ]
-    hashes = {"data": "the images, the labels or the split are others", "teachers": "the teachers are others"}
+    hashes = {"data": "the images, the labels or the split differ", "teachers": "the teachers differ"}
     return [hashes.get(name) or f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

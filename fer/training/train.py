@@ -131,11 +131,12 @@ def _stored(config: TrainingConfig, given: Collection[str], *, loaded: bool, ove
 
 
 def summary(config: TrainingConfig) -> str:
-    """One line: network, recipe, device, versions and precision."""
+    """One line: network, recipe, images, device, versions and precision."""
     from fer.models import device
 
     recipe, dtype = config.recipe, device.dtype_policy(config.precision)
-    return f"training {recipe.network} (recipe {recipe.name}) on {device.describe()}, {dtype}"
+    images = f"{'grey' if recipe.channels == 1 else 'colour'} images of {recipe.size} x {recipe.size} pixels"
+    return f"training {recipe.network} (recipe {recipe.name}) with {images} on {device.describe()}, {dtype}"
 
 
 def check_models(config: TrainingConfig, *, resume: bool = False) -> None:
@@ -264,8 +265,10 @@ def run(
     if folder.best.epoch is None:
         raise FerError("no epoch gave finite validation scores; lower --learning-rate")
     if workers.is_first and config.recipe.calibrate:
-        classifier = Classifier.load(config.output)
-        if "temperature" not in classifier.metadata:
-            calibration.calibrate(classifier, data["validation"].images, data["validation"].targets).save(config.output)
+        classifier, validation = Classifier.load(config.output), data["validation"]
+        if len(validation) < calibration.FEWEST:
+            logger.warning("not calibrated: %d validation images are too few (%d)", len(validation), calibration.FEWEST)
+        elif "temperature" not in classifier.metadata:
+            calibration.calibrate(classifier, validation.images, validation.targets).save(config.output)
     workers.wait()  # the others load what the first has saved
     return TrainingResult(Path(config.output), Path(config.run_dir), folder.best.epoch, folder.history)

@@ -282,7 +282,7 @@ def test_card_has_a_row_for_each_kind_of_tta(measured, tmp_path):
 def test_the_command_of_a_card_names_the_form_of_the_data():
     named = ["--labels", "raf-db", "--drop-labels", "contempt,fear", "--group", "p(\\d+)"]
     args = evaluate.parse_args(["--data", "sets/raf", *named])
-    command = evaluate.repeat_command(args, {"split_seed": "7"})
+    command = evaluate.repeat_command(args, {"split_seed": 7})
     expected = "--labels raf-db --drop-labels contempt,fear --group 'p(\\d+)' --split-seed 7 --split validation"
     assert command == f"python evaluate.py --model fer2013.keras --data raf {expected}"
     downloaded = evaluate.parse_args(["--data", "kaggle:msambare/fer2013"])

@@ -91,16 +91,17 @@ class TestPersons:
         assert len({*train.groups, *validation.groups} - {""}) == 10
         assert "of no known person: CK+48/happy/mine.png" in caplog.text
 
-    def test_a_stray_image_or_folder_does_not_hide_the_folders_of_persons(self, tmp_path, caplog):
+    @pytest.mark.parametrize("stray", ["extra", "augmented1", "005"])
+    def test_a_stray_image_or_folder_does_not_hide_the_folders_of_persons(self, tmp_path, caplog, stray):
         caplog.set_level("INFO")
         root = layouts.folders(tmp_path, [f"{label}/S{i:03}" for label in ("happy", "sad") for i in range(6)], each=4)
         layouts.write(root / "happy" / "stray.png")
-        layouts.write(root / "happy" / "extra" / "1.png")
+        layouts.write(root / "happy" / stray / "1.png")
         train, validation = load(root, ("train", "validation")).values()
         assert not set(train.groups) & set(validation.groups) - {""}
-        assert {*train.groups, *validation.groups} == {*(f"S{i:03}" for i in range(6)), "extra", ""}
+        assert {*train.groups, *validation.groups} == {*(f"S{i:03}" for i in range(6)), stray, ""}
         assert "7 folders are taken as persons" in caplog.text
-        assert "extra beside them; 1 images in none of them" in caplog.text
+        assert f"also {stray}, which are numbered otherwise; 1 images lie in none of them" in caplog.text
 
 
 class TestTables:
@@ -158,10 +159,26 @@ class TestTables:
         rows = [f"{i}.jpg,{('happy', 'sad')[i % 2]}" for i in range(6)]
         train = sample(tmp_path, "train.csv", ["path,label", *rows[:4]])
         mine = layouts.text(tmp_path / "mine.csv", "path,label", *rows[4:])
-        said = refused(tmp_path, labels_csv=f"{train},{mine}")
-        assert f"{mine}: its name is no split: call it train.csv, or add a column split" in said
-        named = mine.rename(tmp_path / "affectnet_test.csv")
+        with pytest.raises(FerError, match="some images belong to train, others to no split"):
+            load(tmp_path, ("train", "validation"), labels_csv=f"{train},{mine}")
+        assert counts(load(tmp_path, ("all",), labels_csv=f"{train},{mine}")) == {"all": 6}
+        named = mine.rename(tmp_path / "my_faces_test.csv")
         assert counts(load(tmp_path, labels_csv=f"{train},{named}")) == {"train": 4, "test": 2}
+
+    def test_folders_above_the_data_are_no_splits(self, tmp_path):
+        root = tmp_path / "dev" / "faces"
+        rows = [f"{root}/{split}/{i}.jpg,{('happy', 'sad')[i % 2]}" for split in ("train", "val") for i in range(3)]
+        table = sample(root, "t.csv", ["path,label", *rows], folder="train", n=3)
+        sample(root, "t.csv", ["path,label", *rows], folder="val", n=3)
+        assert counts(load(root, labels_csv=table)) == {"train": 3, "validation": 3}
+
+    def test_a_metadata_table_that_is_named_may_lie_elsewhere(self, tmp_path):
+        rows = ["file_name,label", *(f"{i}.jpg,{('happy', 'sad')[i % 2]}" for i in range(6))]
+        table = sample(tmp_path, "metadata.csv", rows)
+        assert counts(load(tmp_path / "images", labels_csv=table)) == {"all": 6}
+        (tmp_path / "annotations").mkdir()
+        table.rename(tmp_path / "annotations" / "metadata.csv")
+        assert counts(load(tmp_path)) == {"all": 6}
 
     @pytest.mark.parametrize("flag", [False, True])
     def test_a_missing_file_is_not_replaced_by_its_namesake_of_another_split(self, tmp_path, flag):

@@ -44,7 +44,7 @@ def test_a_card_holds_the_metadata_and_the_figures(learnt, known, tmp_path):
     clean = leakage.without_near_duplicate
     assert f"near-duplicate in training: {100 * clean.accuracy:.2f} % (" in text
     assert f"corruption in five strengths: {100 * robustness.mean:.1f} %" in text
-    assert "Training chose its epoch on this split" in text
+    assert "Training chose its epoch or its temperature by this split" in text
     assert "Duplicates between training and evaluation images were not searched" not in text
     assert len(text.splitlines()) <= 45
 

@@ -47,7 +47,7 @@ def test_data_sets_in_memory(tmp_path, caplog, capsys):
     images = data()["validation"].images
     np.testing.assert_array_equal(Classifier.load(result.output).predict(images), result.classifier.predict(images))
     assert result.classifier.metadata["data"] == "in memory"
-    assert "training tiny (recipe plain) on " in caplog.text
+    assert "training tiny (recipe plain) with grey images of 12 x 12 pixels on " in caplog.text
     assert capsys.readouterr().out == ""
 
 

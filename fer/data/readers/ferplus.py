@@ -1,5 +1,6 @@
 """FER+ as PNG files: FER2013Train/, FER2013Valid/, FER2013Test/ with a label.csv of votes each, without a header."""
 
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,9 +18,8 @@ from fer.data.walk import Tree
 
 def has_votes(source: str | Path) -> bool:
     """True where folders such as FER2013Train/ hold votes of their own; no image is opened."""
-    if not Path(source).is_dir():
-        return False
-    return any(FerPlusFolders.is_votes(path.relative_to(source).as_posix()) for path in Path(source).rglob("label.csv"))
+    paths = Path(source).rglob("label.csv") if Path(source).is_dir() else ()
+    return FerPlusFolders.marked([path.relative_to(source).as_posix() for path in paths])
 
 
 class FerPlusFolders(Reader):
@@ -28,15 +28,15 @@ class FerPlusFolders(Reader):
     name = "ferplus"
 
     def recognises(self, tree: Tree) -> bool:
-        return bool(tree.images) and any("fer2013" in path.lower() for path in self._tables(tree))
+        return bool(tree.images) and self.marked(tree.named("label.csv"))
 
     @staticmethod
-    def is_votes(path: str) -> bool:
-        """True for the path of a table of votes."""
-        return "/" in path and split_of(PurePosixPath(path).parent.name) is not None
+    def marked(paths: Iterable[str]) -> bool:
+        """True where a label.csv lies in a folder that is named like FER+'s."""
+        return any("fer2013" in path.lower() and _is_votes(path) for path in paths)
 
     def _tables(self, tree: Tree) -> list[str]:
-        return list(filter(self.is_votes, tree.named("label.csv")))
+        return list(filter(_is_votes, tree.named("label.csv")))
 
     def read(self, tree: Tree, options: Options) -> Listing:
         if options.vote_mode == "mixed":
@@ -51,8 +51,8 @@ class FerPlusFolders(Reader):
                 raise FerError(f"{tree.root / path}: expected 12 columns: name, box, ten votes; found {table.shape[1]}")
             counts = vote_counts(table.iloc[:, 2:], tree.root / path, header=False)
             for name, votes in zip(table.iloc[:, 0], counts, strict=True):
-                file = index.find(name, folder)
-                if file is None or not file.startswith(f"{folder}/"):
+                file = index.find(name, folder, elsewhere=False)
+                if file is None:
                     listing.skipped.append((split, f"{folder}/{name}", "no such image"))
                     continue
                 listing.add_file(tree, file, "votes", split)
@@ -66,3 +66,7 @@ class FerPlusFolders(Reader):
         listing.unused([path for path in tree.images if path not in used], "no row names them")
         listing.unused(path for path in tree.others if path not in self._tables(tree))
         return listing
+
+
+def _is_votes(path: str) -> bool:
+    return "/" in path and split_of(PurePosixPath(path).parent.name) is not None

@@ -1,6 +1,7 @@
 """Which folders of a data set are persons: those that are numbered alike. Words may mean anything: the user says."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -48,22 +49,30 @@ def of_folders(folders: Sequence[tuple[str, ...]], at_class: int, at_split: froz
     if len(numbered) == 1:
         names = levels[numbered[0]]
         note = f"{len(set(names) - {''}):,} folders are taken as persons: {_shown(names)} (else --group none)"
-        odd = {name for name in names if not _NUMBERED.fullmatch(name.strip())}
-        outside = f"{names.count(''):,} images in none of them" if "" in odd else ""
-        named = f"{_shown(odd)} beside them" if odd - {""} else ""
+        odd = {name for name in names if name and _word_of(name) not in _alike(names)}
+        named = f"also {_shown(odd)}, which are numbered otherwise" if odd else ""
+        outside = f"{names.count(''):,} images lie in none of them" if "" in names else ""
         return Persons(names, "; ".join(filter(None, [note, named, outside])))
     unclear = numbered or [level for level, word in words.items() if level < at_class or word]
     return Persons([], question=_question(levels, unclear[0]) if unclear else "")
 
 
 def _word(names: Sequence[str]) -> str | None:
-    """The word before the numbers, where most images lie in folders that are numbered alike; else None. F01 and M01
-    are alike."""
-    matches = {name: _NUMBERED.fullmatch(name.strip()) for name in set(names)}
-    if sum(matches[name] is not None for name in names) <= MOST * len(names):
-        return None
-    words = {match[1].lower() for match in matches.values() if match}
-    return min(words) if len(words) == 1 or all(map(_PERSON.fullmatch, words)) else None
+    """The word before the numbers, where most images lie in folders that are numbered alike; else None."""
+    return min(_alike(names), default=None)
+
+
+def _alike(names: Sequence[str]) -> frozenset[str]:
+    """The words of the folders that are numbered alike, if most images lie in them; F01 and M01 are alike."""
+    words = Counter(word for name in names if (word := _word_of(name)) is not None)
+    common = max(words, key=lambda word: words[word], default="")
+    alike = frozenset(filter(_PERSON.fullmatch, words)) if _PERSON.fullmatch(common) else frozenset({common})
+    return alike if sum(words[word] for word in alike) > MOST * len(names) else frozenset()
+
+
+def _word_of(name: str) -> str | None:
+    match = _NUMBERED.fullmatch(name.strip())
+    return match[1].lower() if match else None
 
 
 def _question(levels: Mapping[int, Sequence[str]], level: int) -> str:

@@ -58,7 +58,7 @@ class FileIndex:
             self.by_stem.setdefault(name.rpartition(".")[0], []).append(path)
 
     def find(self, name: str, below: str = "", *, elsewhere: bool = True) -> str | None:
-        """The file, or None. A file in the folder of another split than the name says is never meant.
+        """The file, or None. A name in the folder of a split never means a file of another split.
 
         Args:
             name: from the table.
@@ -76,7 +76,7 @@ class FileIndex:
         for start in range(len(parts)):
             end = "/".join(parts[start:]).lower()
             fits = [path for path, lower in found.items() if f"/{lower}".endswith(f"/{end}")]
-            if split := split_above("/".join(parts[: start + 1])):
+            if split := None if split_above(end) else next(filter(None, map(split_of, reversed(parts[:start]))), None):
                 fits = [path for path in fits if split_above(path) in (None, split)]
             near = [path for path in fits if path.startswith(f"{below}/")] if below else fits
             fits = fits if elsewhere else near
@@ -90,12 +90,16 @@ class FileIndex:
         return None
 
 
-def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None = None) -> Listing:
+def join(
+    tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None = None, *, beside: bool = False
+) -> Listing:
     """Finds the files that tables name.
 
     Args:
         tree: the files.
         tables: the path of each table in the tree, and its rows.
+        listing: what is known of the form so far.
+        beside: a table means files below its own folder, if there are images.
 
     Raises:
         FerError: no name is a file, a name fits several, or a file stands there twice with different labels.
@@ -104,10 +108,11 @@ def join(tree: Tree, tables: Sequence[tuple[str, Rows]], listing: Listing | None
     index, seen = FileIndex(tree.images), dict[str, str]()
     kept: list[tuple[Rows, int]] = []
     for table, rows in tables:
-        below, _, file = table.rpartition("/")
+        below = table.rpartition("/")[0]
+        elsewhere = not (beside and any(path.startswith(f"{below}/") for path in tree.images))
         for row, name in enumerate(rows.names):
             try:
-                path = index.find(name, below, elsewhere=file not in BESIDE)
+                path = index.find(name, below, elsewhere=elsewhere)
             except FerError as error:
                 raise FerError(f"{tree.root / table}: {error}") from error
             if path is None:
@@ -261,19 +266,22 @@ class TableOfFiles(Reader):
     def read(self, tree: Tree, options: Options) -> Listing:
         if options.labels_csv is None:
             paths = tree.named(*BESIDE)
-            return join(tree, [(path, read_rows(tree.root / path, split_above(path))) for path in paths])
+            tables = [(path, read_rows(tree.root / path, split_above(path))) for path in paths]
+            return join(tree, tables, beside=True)
         whole = Path(options.labels_csv)
         files = [whole] if whole.is_file() else list(map(Path, str(whole).split(",")))
         tables = []
         for file in files:
-            split = split_of(file.stem) if len(files) > 1 else None
+            split = _split_in(file.stem) if len(files) > 1 else None
             inside = file.is_relative_to(tree.root)
             tables.append((file.relative_to(tree.root).as_posix() if inside else str(file), read_rows(file, split)))
-        listing = join(tree, tables)
-        if len(files) > 1 and ALL in listing.splits:
-            unclear = next(file for file, (_, rows) in zip(files, tables, strict=True) if ALL in rows.splits)
-            raise FerError(f"{unclear}: its name is no split: call it train.csv, or add a column split")
-        return listing
+        return join(tree, tables)
+
+
+def _split_in(stem: str) -> str | None:
+    """The split that the name of a table means: train, my_data_train, train-2."""
+    found = {split for word in re.split(r"[\W_]+", stem) if (split := split_of(word))}
+    return split_of(stem) or (found.pop() if len(found) == 1 else None)
 
 
 def read_lines(path: Path, cells: int) -> Iterable[tuple]:

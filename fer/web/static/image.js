@@ -48,8 +48,8 @@ export class ImageTab {
   }
 
   // The result of a file; throws one line for a person.
-  // `final` says that the image itself is refused. A patient request waits while the server is busy.
-  async predict(file, { query = "", patient = false } = {}) {
+  // `final` says that the image itself is refused. While the server is busy, it is asked again unless `stopped`.
+  async predict(file, { query = "", stopped = () => true } = {}) {
     if (file.size > this.limits.image_bytes) {
       const words = text("file_too_large", { size: megabytes(file.size), most: megabytes(this.limits.image_bytes) });
       throw Object.assign(new Error(words), { final: true });
@@ -57,7 +57,7 @@ export class ImageTab {
     const form = new FormData();
     form.append("image", file);
     const send = () => fetch(`/predict${query}`, { method: "POST", body: form });
-    const response = await (patient ? patiently(send) : send()).catch(() => {
+    const response = await patiently(send, stopped).catch(() => {
       throw new Error(text("unreachable"));
     });
     if (!response.ok) throw Object.assign(new Error(await problemOf(response)), { final: FINAL.has(response.status) });
@@ -141,10 +141,11 @@ export class ImageTab {
     find(panel, ".many tbody").replaceChildren(...lines);
     const results = new Array(files.length);
     let [next, done] = [0, 0];
+    const stopped = () => turn.stopped || this.turn !== turn;
     const work = async () => {
-      while (next < files.length && this.turn === turn && !turn.stopped) {
+      while (next < files.length && !stopped()) {
         const at = next++;
-        results[at] = await this.labelLine(files[at], lines[at]);
+        results[at] = await this.labelLine(files[at], lines[at], stopped);
         done++;
         if (this.turn === turn) say(panel, text("labelled_images", { done, total: files.length }), false, true);
       }
@@ -176,11 +177,11 @@ export class ImageTab {
     return line;
   }
 
-  async labelLine(file, line) {
+  async labelLine(file, line, stopped) {
     const name = pathOf(file);
     const [thumbnail, , faces, words] = line.cells;
     try {
-      const result = await this.predict(file, { patient: true });
+      const result = await this.predict(file, { stopped });
       faces.textContent = result.faces.length;
       const [face] = result.faces;
       words.textContent = face ? together(titleOf(face)) : "";

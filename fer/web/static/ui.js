@@ -26,17 +26,22 @@ export async function problemOf(response) {
   }
 }
 
-const BUSY = new Set([429, 503]);
 const TRIES = 8;
 
 export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
+// The same request may succeed a little later.
+export const isBusy = ({ status }) => status === 429 || status >= 500;
+
 // The answer to a request, sent again while the server is busy: it says for how many seconds.
-export async function patiently(send) {
+export async function patiently(send, stopped) {
   for (let tries = 1; ; tries++) {
     const response = await send();
-    if (!BUSY.has(response.status) || tries === TRIES) return response;
-    await pause(1000 * (Number(response.headers.get("Retry-After")) || 1));
+    if (!isBusy(response) || tries === TRIES) return response;
+    for (let left = Number(response.headers.get("Retry-After")) || 1; left > 0; left--) {
+      if (stopped()) return response;
+      await pause(1000);
+    }
   }
 }
 

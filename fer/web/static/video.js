@@ -1,7 +1,7 @@
 // A video file: sent, labelled while a bar shows the progress, shown, and deleted on the server when the client leaves.
 
 import { text } from "./strings.js";
-import { find, megabytes, onFiles, pause, problemOf, say, show } from "./ui.js";
+import { find, isBusy, megabytes, onFiles, pause, problemOf, say, show } from "./ui.js";
 
 const ASK = 500; // milliseconds between two questions how far it is
 const REMIND = 60_000;
@@ -43,7 +43,7 @@ export class Video {
       let job;
       try {
         const response = await fetch(`/videos/${id}`);
-        if (response.status === 404) return this.id === id && this.end(await problemOf(response));
+        if (!response.ok && !isBusy(response)) return this.id === id && this.end(await problemOf(response));
         job = response.ok ? await response.json() : { state: "unreachable" };
       } catch {
         job = { state: "unreachable" };
@@ -65,7 +65,7 @@ export class Video {
     while (this.id === id) {
       await pause(REMIND);
       const response = this.id === id && (await fetch(`/videos/${id}`).catch(() => null));
-      if (this.id === id && response?.status === 404) this.end(await problemOf(response));
+      if (this.id === id && response && !response.ok && !isBusy(response)) this.end(await problemOf(response));
     }
   }
 
