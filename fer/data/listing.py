@@ -66,7 +66,7 @@ class Listing:
         sources: where the pixels are.
         names: class names as written; "" where there is none.
         splits: "train", "validation", "test" or "all".
-        groups: persons or sequences; "" where unknown; empty where the form has none.
+        groups: persons or sequences; "" where unknown.
         coding: what the class names mean, where the form says so.
         order: labels that the data set has even where no image carries them, in their order.
         shares: float32 (n, len(order)), votes as shares, in place of names; rows of zeros for images that do not count.

@@ -23,8 +23,10 @@ def groups(listing: Listing, group: str | None) -> list[str]:
         FerError: `group` is neither a column nor a regular expression that fits an image.
     """
     if group is None:
-        if listing.groups or any(entry.row is not None for entry in listing.entries):
+        if any(listing.groups):
             return listing.groups
+        if any(entry.row is not None for entry in listing.entries):
+            return []
         found = persons_of([entry.path for entry in listing.entries])
         if found:
             listing.question = ""

@@ -36,7 +36,7 @@ def test_every_fold_has_its_model_and_the_scores_their_mean(tmp_path, capsys):
         known = Classifier.load(tmp_path / "run" / f"fold-{number}" / "model.keras")
         assert known.metadata["split"] == {"fold": f"{number} of 2", "split_seed": 42}
     pooled = json.loads((tmp_path / "run" / "pooled.json").read_text())
-    assert pooled["n_images"] == 35
+    assert pooled["images"] == 35
     weights = [int(row[2]) for row in rows[:2]]
     assert pooled["accuracy"] == pytest.approx(np.average(scores[:2, 0], weights=weights), abs=1e-4)
     table = pd.read_csv(tmp_path / "run" / "folds.csv")

@@ -80,7 +80,6 @@ class AffectNetArrays(Reader):
             listing.add_file(tree, path, _read_number(tree.root / file), split)
         if not listing.entries:
             raise FerError(f"{tree.root}: no image has an annotation of its name, train_set/annotations/NAME_exp.npy")
-        listing.groups = []
         listing.unused(unlabelled, "no annotation")
         listing.unused(path for path in tree.others if not re.search(r"_(exp|val|aro|lnd)\.npy$", path))
         return listing
@@ -131,7 +130,6 @@ class Yolo(Reader):
             listing.add_file(tree, path, names[code], split)
         if not listing.entries:
             raise FerError(f"{tree.root}: no image has a label file of its name in labels/")
-        listing.groups = []
         listing.unused(path for path in tree.others if path not in used)
         return listing
 

@@ -62,7 +62,6 @@ class FerPlusFolders(Reader):
             raise FerError(f"{tree.root}: no label.csv names an image beside it")
         shares = shares_of(np.array(rows, np.float32))
         listing.shares = shares if options.vote_mode == "shares" else majority(shares)
-        listing.groups = []
         listing.unused([path for path in tree.images if path not in used], "no row names them")
         listing.unused(path for path in tree.others if path not in self._tables(tree))
         return listing

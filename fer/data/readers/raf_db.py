@@ -43,7 +43,6 @@ class RafDb(Reader):
         for path in tree.images:
             split = split_of(PurePosixPath(path).name.partition("_")[0]) or ALL
             listing.add_file(tree, path, _folder(path), split)
-        listing.groups = []
         listing.unused(tree.others)
         return listing
 

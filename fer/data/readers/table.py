@@ -133,8 +133,6 @@ def join(
     _take_splits_of_folders(listing)
     for column in {name for _, rows in tables for name in rows.columns}:
         listing.columns[column] = [rows.columns[column][row] if column in rows.columns else "" for rows, row in kept]
-    if not any(listing.groups):
-        listing.groups = []
     listing.unused([path for path in tree.images if path not in seen], "no row names them")
     used = {table for table, _ in tables}
     listing.unused([path for path in tree.others if path not in used])
