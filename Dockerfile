@@ -15,9 +15,10 @@ COPY app.py ./
 COPY fer fer
 COPY models models
 
-RUN useradd --system --no-create-home fer
+# A checkout may be readable for its owner alone.
+RUN chmod -R a+rX /app && useradd --system --no-create-home fer
 USER fer
 ENV PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp/matplotlib
 EXPOSE 7860
-HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/health', timeout=5)"]
+HEALTHCHECK --start-period=60s CMD ["python", "-c", "from urllib.request import *; build_opener(ProxyHandler({})).open('http://127.0.0.1:7860/health', timeout=5)"]
 ENTRYPOINT ["python", "app.py", "--host", "0.0.0.0"]

@@ -147,7 +147,7 @@ def find_runtimes() -> str:
 
 
 def find_web() -> str:
-    return versions(("fastapi", "uvicorn", "websockets", "python_multipart"))
+    return versions(("fastapi", "fastapi_offline", "uvicorn", "websockets", "python_multipart"))
 
 
 def find_models() -> str:
@@ -203,7 +203,7 @@ def versions(names: tuple[str, ...]) -> str:
 
 
 CHECKS = (
-    Check("Python", find_python, "install Python 3.11 or later", required=True),
+    Check("Python", find_python, "install Python 3.11, 3.12 or 3.13", required=True),
     Check("packages", find_packages, REINSTALL, required=True),
     Check("Keras", find_keras, f"{REINSTALL}, or set KERAS_BACKEND to an installed backend", required=True),
     Check("GPU", find_gpu, "optional: docs/install-gpu.md"),

@@ -144,7 +144,7 @@ def _distinct(roots: list[_Root]) -> list[_Root]:
     kept = []
     for root in roots:
         known, place = (urls, root.place.rstrip("/")) if is_url(root.place) else (real, os.path.realpath(root.place))
-        above = (place[:at] for at, sign in enumerate(place) if sign == "/")
+        above = (place[:at] for at, sign in enumerate(place) if sign in ("/", os.sep))
         if known[place] is root and not any(folder in known for folder in above):
             kept.append(root)
     return kept
@@ -220,7 +220,7 @@ def open_filesystem(url: str) -> "tuple[FileSystem, str]":
         import pyarrow
         from pyarrow.fs import FileSystem
     except ImportError as error:
-        raise FerError(f'{shown(url)}: reading it needs pyarrow: pip install "fer-suite[ray]"') from error
+        raise FerError(f'{shown(url)}: reading it needs pyarrow: pip install ".[ray]"') from error
     try:
         try:
             return FileSystem.from_uri(url)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import shutil
 import tempfile
 from collections import Counter
@@ -142,7 +143,7 @@ class Labeller:
         return self._error
 
     def _load(self) -> Recognizer:
-        machine, run = os.uname().nodename, self.run
+        machine, run = platform.node(), self.run
         if run.version != fer.__version__:
             raise FerError(f"{machine} has fer {fer.__version__}, not {run.version}: install the same on all machines")
         model = Path(run.folder, run.model)

@@ -1,6 +1,7 @@
 """The application: routers, static files, and how uvicorn serves them."""
 
 import logging
+import mimetypes
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -135,6 +136,8 @@ def create_app(
     secured: dict[str, Any] = {"dependencies": [Security(bearer)], "responses": problems.problem_responses(401)}
     for number, router in enumerate(routers):  # the first one holds /health, which is open
         app.include_router(router, **(secured if token and number else {}))
+    for suffix, kind in (("js", "text/javascript"), ("css", "text/css"), ("svg", "image/svg+xml")):
+        mimetypes.add_type(kind, f".{suffix}")  # Windows' registry may say otherwise: browsers then refuse the page
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     bare = without_traps(app)
     protected = bare if token is None else TokenMiddleware(bare, token, limits, fill(STATIC / "login.html", words))
