@@ -89,7 +89,7 @@ def prepare(recipe, dtype, cache):
     import keras
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-    from fer.models.device import JIT_COMPILE
+    from fer.models.device import JIT_COMPILE, has_gpu
     from fer.training import compile, fit
     from fer.training.augmentation import Augmentation
     from fer.training.batch_norm import fused
@@ -106,7 +106,8 @@ def prepare(recipe, dtype, cache):
         return Batches(Dataset(images, targets, labels.FER2013, entries), recipe, seed=0)
 
     n_images = min(N_IMAGES, LARGEST // recipe.size**2 // recipe.channels)
-    batches, many = batches_of(8 * recipe.batch_size), batches_of(n_images)
+    # A GPU has done with eight batches before Keras has begun the next round.
+    batches, many = batches_of((100 if has_gpu() else 8) * recipe.batch_size), batches_of(n_images)
     images, targets = np.asarray(batches.dataset.images), batches.dataset.targets
 
     class Always(keras.layers.Layer):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
+from fer.models.device import JIT_COMPILE
 from fer.models.weights import copies
 from fer.training.augmentation import Augmentation
 from fer.training.batches import Batches
@@ -15,9 +16,10 @@ REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are es
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Ends `fit` with a KeyboardInterrupt after the step in which Ctrl-C came.
+    """Ends `fit` with a KeyboardInterrupt after the step in which Ctrl-C came, which is before the next one.
 
-    Raised where the signal arrives, inside TensorFlow or NumPy, it may become a SystemError.
+    Raised where the signal arrives, inside TensorFlow or NumPy, it may become a SystemError. For a callback at the end
+    of a step Keras would fetch the scores, and JAX would wait for the GPU.
 
     Args:
         asked: whether Ctrl-C has come, see `fer.core.signals.stoppable`.
@@ -27,11 +29,11 @@ class Interrupt(keras.callbacks.Callback):
         super().__init__()
         self.asked = asked
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None):
         if self.asked():
             raise KeyboardInterrupt
 
-    on_test_batch_end = on_train_batch_end
+    on_test_batch_begin = on_train_batch_begin
 
 
 class Reseed(keras.callbacks.Callback):
@@ -75,6 +77,17 @@ class Phases(keras.callbacks.Callback):
         self.model.make_train_function(force=True)  # the compiled step holds the old settings
 
 
+class InTraining(keras.layers.Layer):
+    """A network as it is in training, also in a step of prediction."""
+
+    def __init__(self, network: keras.Model):
+        super().__init__(dtype="float32")
+        self.network = network
+
+    def call(self, pixels):
+        return self.network(pixels, training=True)
+
+
 class AveragedWeights(keras.callbacks.SwapEMAWeights):
     """Validates (and so saves) the moving average of the weights, with batch-norm statistics that fit it.
 
@@ -91,21 +104,32 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
         self.norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
         self.dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
         self.statistics: list[list[np.ndarray]] = []
+        # Compiled, which a call of the network is not: its many small operations took longer than the epoch on a GPU.
+        self.measuring = keras.Sequential([keras.Input(batches.dataset.images.shape[1:]), InTraining(network)])
+        self.measuring.jit_compile = JIT_COMPILE
 
     def on_test_begin(self, logs=None):
         self.statistics = [copies(layer)[-2:] for layer in self.norms]
         super().on_test_begin(logs)
         if not self.norms:
             return
-        with _changed("rate", self.dropouts, 0.0):
-            for i in range(min(REFRESH_BATCHES, len(self.batches))):
-                with _changed("momentum", self.norms, i / (i + 1)):  # makes the moving average a plain mean
-                    self.network(self.batches.images(i).astype(np.float32), training=True)
+        n = min(REFRESH_BATCHES, len(self.batches))
+        sums = [[np.zeros_like(array) for array in statistics] for statistics in self.statistics]
+        with _changed("rate", self.dropouts, 0.0), _changed("momentum", self.norms, 0.0):
+            for i in range(n):
+                self.measuring.predict_on_batch(self.batches.images(i).astype(np.float32))
+                for layer, arrays in zip(self.norms, sums, strict=True):  # without momentum, those of this batch alone
+                    for array, found in zip(arrays, copies(layer)[-2:], strict=True):
+                        array += found / n
+        self._set_statistics(sums)
 
     def on_test_end(self, logs=None):
         super().on_test_end(logs)
-        for layer, statistics in zip(self.norms, self.statistics, strict=True):
-            layer.set_weights(copies(layer)[:-2] + statistics)
+        self._set_statistics(self.statistics)
+
+    def _set_statistics(self, statistics: list[list[np.ndarray]]) -> None:
+        for layer, arrays in zip(self.norms, statistics, strict=True):
+            layer.set_weights(copies(layer)[:-2] + arrays)
 
 
 @contextmanager

@@ -124,8 +124,10 @@ class SelfDistillation(keras.callbacks.Callback):
         recipe, images = self.batches.recipe, self.batches.dataset.images
         if (self.epoch + 1) % recipe.self_distillation_every or self.epoch + 1 == recipe.epochs:
             return
-        found = [self._predict(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
-        self.predictions.assign(np.concatenate(found))
+        n = len(images)
+        size = min(CHUNK, n)  # of every chunk, the last one too: another size would be compiled anew
+        rows = np.resize(np.arange(n), (-(-n // size), size))
+        self.predictions.assign(np.concatenate([self._predict(images[chunk]) for chunk in rows])[:n])
 
     def _predict(self, images: np.ndarray) -> np.ndarray:
         recipe = self.batches.recipe

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from fer.training.recipes import Recipe
 logger = logging.getLogger(__name__)
 
 CHECKPOINT, LOG, CURVES, TENSORBOARD = "checkpoint.npz", "log.csv", "curves.png", "tensorboard"
+DRAW_EVERY = 10  # seconds between two drawings of the curves, each of which takes half a second
 
 
 class BestModel(keras.callbacks.Callback):
@@ -72,7 +74,7 @@ class BestModel(keras.callbacks.Callback):
 
 
 class RunFolder(keras.callbacks.Callback):
-    """Writes log.csv, curves.png and checkpoint.npz after every epoch; must be the last of the callbacks.
+    """Writes log.csv, checkpoint.npz and now and then curves.png after every epoch; must be the last of the callbacks.
 
     Keras' CSVLogger appends: after a kill between log and checkpoint, the resumed run would log that epoch twice.
 
@@ -104,6 +106,7 @@ class RunFolder(keras.callbacks.Callback):
         self.history: list[dict] = []
         self.finished = False
         self.pending: list[dict] | None = None
+        self.drawn = -math.inf  # when the curves were
 
     @property
     def path(self) -> Path:
@@ -165,8 +168,10 @@ class RunFolder(keras.callbacks.Callback):
         try:
             with replacing(self.folder / LOG) as path:
                 table.to_csv(path, index=False)
-            title = Path(self.config.output).stem
-            curves.learning_curves(table.to_dict("list"), self.folder / CURVES, title=title)
+            if self.finished or time.monotonic() - self.drawn > DRAW_EVERY:
+                title = Path(self.config.output).stem
+                curves.learning_curves(table.to_dict("list"), self.folder / CURVES, title=title)
+                self.drawn = time.monotonic()
         except FerError as error:  # on Windows a program that shows the file locks it; the next epoch writes it again
             logger.warning("%s", error)
         self._write_checkpoint()  # last: an epoch with a checkpoint has all the rest

@@ -196,7 +196,7 @@ def averaged(tmp_path_factory):
 
     folders = [tmp_path_factory.mktemp(name) for name in ("with", "without")]
     with mock.patch.object(fit.Reseed, "on_train_batch_end", record):
-        tiny.fit(folders[0], epochs=2, ema=0.8, optimizer="sgd", learning_rate=0.05, keep_best="val_accuracy")
+        tiny.fit(folders[0], epochs=2, ema=0.5, optimizer="sgd", learning_rate=0.05, keep_best="val_accuracy")
     tiny.fit(folders[1], epochs=2, ema=0.0, optimizer="sgd", learning_rate=0.05)
     return folders, steps
 
@@ -206,7 +206,7 @@ def test_the_model_file_holds_the_running_average_of_the_weights(averaged):
     classifier = Classifier.load(folder / "model.keras")
     expected = steps[0]
     for weights in steps[1 : 4 * classifier.metadata["epoch"]]:
-        expected = [0.8 * old + 0.2 * new for old, new in zip(expected, weights, strict=True)]
+        expected = [0.5 * old + 0.5 * new for old, new in zip(expected, weights, strict=True)]
     found = [variable.numpy() for variable in classifier.model.trainable_variables]
     for array, average in zip(found, expected, strict=True):
         np.testing.assert_allclose(array, average, atol=1e-5)
