@@ -42,7 +42,7 @@ class CrossValidation:
         results: the training of each fold, with its model file and run folder.
         n_training: number of training images of each fold.
         persons: True where persons were kept apart, False where only identical images were.
-        chosen: True where each fold chose its epoch, its end or its learning rate by the images that score it.
+        chosen: True where each fold chose its epoch, end, learning rate or temperature by the images that score it.
     """
 
     reports: tuple[Report, ...]
@@ -76,8 +76,8 @@ class CrossValidation:
         kind = "persons kept apart" if self.persons else "identical images kept together"
         lines = [f"{len(self.reports)}-fold cross-validation, {kind}", aligned(rows)]
         if self.chosen:
-            lines.append("Each fold chose its epoch, end or learning rate by the images that score it: optimistic.")
-            lines.append("Without that: --keep-best last --patience 0 --schedule cosine")
+            lines.append("Each fold chose its epoch, end, rate or temperature by the images that score it: optimistic.")
+            lines.append("Without that: --keep-best last --patience 0 --schedule cosine --no-calibrate")
         return "\n".join(lines)
 
 

@@ -25,13 +25,13 @@ def is_of(metadata: Mapping, source: str | Path) -> bool:
 
 def has_chosen(metadata: Mapping, source: str | Path, split: str) -> bool:
     """Whether a training chose something by this split of these data, as far as the model file tells."""
-    chosen = "temperature" in metadata or validation_decides(metadata.get("recipe", {}))
-    return split == "validation" and is_of(metadata, source) and chosen
+    return split == "validation" and is_of(metadata, source) and validation_decides(metadata.get("recipe", {}))
 
 
 def validation_decides(recipe: Mapping) -> bool:
-    """Whether validation images decide about the epoch, the end or the learning rate of a training with this recipe."""
-    return recipe.get("keep_best") != "last" or bool(recipe.get("patience")) or recipe.get("schedule") == "plateau"
+    """Whether validation images decide about epoch, end, learning rate or temperature of such a training."""
+    chosen = recipe.get("keep_best") != "last" or recipe.get("patience") or recipe.get("calibrate")
+    return bool(chosen) or recipe.get("schedule") == "plateau"
 
 
 def check_unseen(

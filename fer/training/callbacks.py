@@ -16,7 +16,7 @@ REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are es
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Ends `fit` with a KeyboardInterrupt after the step in which Ctrl-C came, which is before the next one.
+    """Ends `fit` with a KeyboardInterrupt before the step after the one in which Ctrl-C came.
 
     Raised where the signal arrives, inside TensorFlow or NumPy, it may become a SystemError. For a callback at the end
     of a step Keras would fetch the scores, and JAX would wait for the GPU.

@@ -16,7 +16,7 @@ def optimizer(recipe: Recipe, *, steps: int, dtype: str = "float32") -> keras.op
     options = {"weight_decay": recipe.weight_decay or None}
     if recipe.ema:
         # Keras' average begins with the weights after the first step. In a short run a long memory would keep them.
-        options |= {"use_ema": True, "ema_momentum": min(recipe.ema, FIRST_STEP_SHARE ** (1 / max(1, steps)))}
+        options |= {"use_ema": True, "ema_momentum": min(recipe.ema, FIRST_STEP_SHARE ** (1 / max(1, steps - 1)))}
     if recipe.optimizer == "sgd":
         result = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **options)
     elif recipe.optimizer == "adamw":

@@ -99,8 +99,9 @@ class TrainingConfig:
     @property
     def has_votes(self) -> bool:
         """Whether the targets come from votes: those given, or those that lie in the data's own folders."""
-        own = places.is_path(self.data) and self.labels_csv is None and self.format in (None, "ferplus")
-        return self.votes is not None or (own and has_votes(self.data))
+        if self.votes is not None or self.format == "ferplus":
+            return True
+        return self.format is None and self.labels_csv is None and places.is_path(self.data) and has_votes(self.data)
 
     @property
     def path(self) -> Path:

@@ -138,6 +138,8 @@ def fit(
                 shuffle=False,  # Batches shuffles images by the seed; this would reorder the batches without it
                 verbose=verbose if workers.is_first else 0,
             )
+            if asked():  # after the last step, before which nothing looked
+                raise KeyboardInterrupt
     return folder
 
 

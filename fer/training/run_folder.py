@@ -74,7 +74,8 @@ class BestModel(keras.callbacks.Callback):
 
 
 class RunFolder(keras.callbacks.Callback):
-    """Writes log.csv, checkpoint.npz and now and then curves.png after every epoch; must be the last of the callbacks.
+    """Writes log.csv and checkpoint.npz after every epoch, and curves.png every ten seconds at most. It must be the
+    last of the callbacks.
 
     Keras' CSVLogger appends: after a kill between log and checkpoint, the resumed run would log that epoch twice.
 

@@ -43,7 +43,11 @@ def trained(faces, tmp_path, capsys):
     return run
 
 
-def test_the_temperature_is_fitted_on_the_validation_images_and_kept(trained, faces, tmp_path):
+def test_the_temperature_is_fitted_on_the_validation_images_and_kept(trained, faces, tmp_path, monkeypatch, caplog):
+    few, _ = trained("few", "--calibrate")
+    assert "not calibrated: 24 validation images are too few (100)" in caplog.text
+    assert "temperature" not in read_info(few).metadata
+    monkeypatch.setattr("fer.training.calibration.FEWEST", 24)
     plain, _ = trained("plain")
     calibrated, printed = trained("calibrated", "--calibrate")
     pictures = load(faces, SPEC)["validation"].align(read_info(plain).labels)

@@ -78,11 +78,11 @@ def test_weight_decay_shrinks_kernels_only(name, decay):
     assert found == {path: pytest.approx(1 - 0.5 * decay if "kernel" in path else 1) for path in found}
 
 
-@pytest.mark.parametrize(("steps", "kept"), [(20_000, 0.998), (500, 0.01 ** (1 / 500)), (72, 0.01 ** (1 / 72))])
+@pytest.mark.parametrize(("steps", "kept"), [(20_000, 0.998), (501, 0.990832), (72, 0.937197), (1, 0.01)])
 def test_averaged_weights_forget_the_first_step_also_in_a_short_run(steps, kept):
     decay = compile.optimizer(tiny.recipe(ema=0.998), steps=steps).ema_momentum
-    assert decay == pytest.approx(kept)
-    assert decay**steps <= 0.01 + 1e-9
+    assert decay == pytest.approx(kept, abs=1e-6)
+    assert decay ** (steps - 1) <= 0.01 + 1e-9 or steps == 1  # the average begins with the weights after the first
 
 
 def test_sgd_has_nesterov_momentum():

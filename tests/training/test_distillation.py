@@ -218,6 +218,21 @@ def test_it_predicts_with_the_averaged_weights(tmp_path):
     np.testing.assert_allclose(kept, averaged, atol=1e-5)
 
 
+def test_the_last_chunk_of_predictions_has_the_size_of_the_others(tmp_path, monkeypatch):
+    options = {"epochs": 3, "self_distillation": 0.5, "self_distillation_every": 1, "keep_best": "last"}
+    tiny.fit(tmp_path / "whole", **options)
+    sizes = []
+    predict = distillation.SelfDistillation._predict
+    monkeypatch.setattr(distillation, "CHUNK", 20)
+    watch = lambda self, images: (sizes.append(len(images)), predict(self, images))[1]  # noqa: E731
+    monkeypatch.setattr(distillation.SelfDistillation, "_predict", watch)
+    tiny.fit(tmp_path / "chunks", **options)
+    assert sizes == [20] * 4 * 2  # of 64 images, after each epoch but the last
+    whole, chunks = (tiny.weights(tmp_path / name / "checkpoint.npz") for name in ("whole", "chunks"))
+    for name, array in whole.items():
+        np.testing.assert_allclose(chunks[name], array, atol=1e-5)
+
+
 def test_wrong_labels_lose_their_weight(tmp_path, monkeypatch):
     """A quarter of the labels are wrong; at the end the targets say what the images show more often than at first."""
     train, validation = tiny.data(96), tiny.data(24, seed=1)

@@ -147,6 +147,23 @@ def test_settings_without_effect_or_meaning_are_refused(settings, said, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_new_start_removes_tensorboard_logs_only_where_it_may(tmp_path):
+    log = tmp_path / "tensorboard" / "events"
+    log.parent.mkdir()
+    log.touch()
+    fer.train(data(), run_dir=tmp_path, **SETTINGS | {"epochs": 1})
+    assert log.exists()
+    fer.train(data(), run_dir=tmp_path, overwrite=True, **SETTINGS | {"epochs": 1})
+    assert not log.exists()
+
+
+def test_the_sides_of_progressive_resizing_keep_their_shares_of_the_size():
+    assert configure("vgg").recipe.progressive_sizes == (32, 40)
+    assert configure("vgg", size=96).recipe.progressive_sizes == (64, 80)
+    assert configure("vgg", size=96, progressive_sizes=(48,)).recipe.progressive_sizes == (48,)
+    assert configure("plain", size=96).recipe.progressive_sizes == ()
+
+
 def test_one_value_stands_for_a_tuple_of_one():
     config = configure("vgg", teacher="fer2013", drop_labels="contempt", dropout=0.3, progressive_sizes=32)
     assert (config.teacher, config.drop_labels) == (("fer2013",), ("contempt",))

@@ -49,7 +49,8 @@ def of_folders(folders: Sequence[tuple[str, ...]], at_class: int, at_split: froz
     if len(numbered) == 1:
         names = levels[numbered[0]]
         note = f"{len(set(names) - {''}):,} folders are taken as persons: {_shown(names)} (else --group none)"
-        odd = {name for name in names if name and _word_of(name) not in _alike(names)}
+        alike = _alike(names)
+        odd = {name for name in set(names) if name and _word_of(name) not in alike}
         named = f"also {_shown(odd)}, which are numbered otherwise" if odd else ""
         outside = f"{names.count(''):,} images lie in none of them" if "" in names else ""
         return Persons(names, "; ".join(filter(None, [note, named, outside])))
@@ -64,7 +65,11 @@ def _word(names: Sequence[str]) -> str | None:
 
 def _alike(names: Sequence[str]) -> frozenset[str]:
     """The words of the folders that are numbered alike, if most images lie in them; F01 and M01 are alike."""
-    words = Counter(word for name in names if (word := _word_of(name)) is not None)
+    images = Counter(names)
+    words = Counter[str]()
+    for name, count in images.items():
+        if (word := _word_of(name)) is not None:
+            words[word] += count
     common = max(words, key=lambda word: words[word], default="")
     alike = frozenset(filter(_PERSON.fullmatch, words)) if _PERSON.fullmatch(common) else frozenset({common})
     return alike if sum(words[word] for word in alike) > MOST * len(names) else frozenset()

@@ -31,7 +31,7 @@ const TRIES = 8;
 export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 // The same request may succeed a little later.
-export const isBusy = ({ status }) => status === 429 || status >= 500;
+export const isBusy = ({ status }) => [429, 502, 503, 504].includes(status);
 
 // The answer to a request, sent again while the server is busy: it says for how many seconds.
 export async function patiently(send, stopped) {
