@@ -169,7 +169,8 @@ def run(config: TrainingConfig, data: Dataset, k: int, *, verbose: int = 0) -> C
         classifier = Classifier.load(results[-1].output)  # not that of the result, which would keep k networks
         predicted.append((classifier.predict(pair["validation"].images), pair["validation"].targets))
         reports.append(metrics.compute_report(*predicted[-1], classifier.labels))
-        pooled = metrics.compute_report(*map(np.concatenate, zip(*predicted, strict=True)), classifier.labels)
+        probabilities, targets = (np.concatenate(parts) for parts in zip(*predicted, strict=True))
+        pooled = metrics.compute_report(probabilities, targets, classifier.labels)
         numbers = tuple(reports), pooled, tuple(results), tuple(n_training)
         found = CrossValidation(*numbers, persons=bool(data.groups), chosen=chosen)
         with replacing(Path(config.run_dir, TABLE)) as path:  # after each fold: what was reached survives an end

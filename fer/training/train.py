@@ -106,8 +106,15 @@ def train(
 
         initialize()
     logger.info(summary(config))
-    options = {"tensorboard": tensorboard, "distribute": distribute, "verbose": verbose}
-    return run(config, datasets, resume=resume, overwrite=overwrite, **options)
+    return run(
+        config,
+        datasets,
+        resume=resume,
+        overwrite=overwrite,
+        tensorboard=tensorboard,
+        distribute=distribute,
+        verbose=verbose,
+    )
 
 
 def _check_loaded(data: dict, settings: dict) -> None:

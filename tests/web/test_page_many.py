@@ -85,16 +85,17 @@ def test_table_csv_and_json_of_several_images(tab, files):
     assert not tab.is_visible("#image .many")
 
 
-def test_a_busy_server_is_asked_again_and_a_lost_connection_makes_no_image_unreadable(tab, files):
-    answers = [{"status": 429, "headers": {"Retry-After": "1"}, "json": {"detail": "busy"}}, None]
+def test_a_busy_server_is_asked_again_and_what_it_did_not_label_is_not_unreadable(tab, files):
+    answers = [
+        {"status": 429, "headers": {"Retry-After": "1"}, "json": {"detail": "busy"}},
+        {"status": 408, "json": {"detail": "too late"}},
+    ]
 
     def answer(route):
-        if not answers:
-            route.continue_()
-        elif (first := answers.pop(0)) is None:
-            route.abort()
+        if answers:
+            route.fulfill(**answers.pop(0))
         else:
-            route.fulfill(**first)
+            route.continue_()
 
     tab.route("**/predict", answer)
     choose(tab, files)
