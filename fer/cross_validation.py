@@ -130,7 +130,7 @@ def check(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
     if config.vote_mode == "mixed":
         raise FerError("folds take no labels mixed with votes: every image is scored, and votes change its label")
     train.check_models(config)
-    for path in (*([config.init] if config.init else []), *config.teacher):
+    for path in filter(None, (config.init, *config.teacher)):
         if config.data != IN_MEMORY and is_of(read_info(find_model(path)).metadata, config.data):
             text = "was trained on data of this name, and may have seen the images that the folds score"
             raise FerError(f"{path} {text}; if these are others, rename their folder")

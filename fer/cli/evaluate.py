@@ -87,7 +87,7 @@ def main(args: argparse.Namespace) -> int:
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
     if any(has_chosen(models[path].metadata, args.data, args.split) for path in args.model):
-        print(f"\n{CHOSEN}.")
+        print(f"\n{CHOSEN}")
     analyses = analyse(args, ours, others, names)
     if args.robustness:
         from fer.evaluation.robustness import measure_robustness

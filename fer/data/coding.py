@@ -1,6 +1,7 @@
 """What a data set calls its classes, and which emotion each of them is. A number is never guessed."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,18 +69,14 @@ def read_coding(text: str) -> dict[str, str] | str:
     else:
         known = ", ".join(CODINGS)
         raise FerError(f"--labels {text}: expected own, 1=surprise,2=fear,..., a file of such lines, or one of {known}")
-    coding: dict[str, str] = {}
-    for name, label in pairs:
-        if plain(name) in coding:
-            raise FerError(f"--labels {text}: {name.strip()!r} is given twice")
-        coding[plain(name)] = canonical(label) if label.strip() else LEFT_OUT
-    return coding
+    names = Counter(plain(name) for name, _ in pairs)
+    if twice := [name.strip() for name, _ in pairs if names[plain(name)] > 1]:
+        raise FerError(f"--labels {text}: {twice[-1]!r} is given twice")
+    return normalized(dict(pairs))
 
 
-def normalized(labels: Mapping[Any, str] | None) -> dict[str, str] | None:
+def normalized(labels: Mapping[Any, str]) -> dict[str, str]:
     """A mapping of class names or numbers to labels, in the form that `read_coding` returns."""
-    if labels is None:
-        return None
     return {plain(str(name)): canonical(label) if label.strip() else LEFT_OUT for name, label in labels.items()}
 
 

@@ -229,7 +229,7 @@ def load(
     splits = (splits,) if isinstance(splits, str) else tuple(splits)
     source = places.local(source)
     options = Options(votes, vote_mode, vote_share, labels_csv, progress)
-    given = coding.read_coding(labels) if isinstance(labels, str) else coding.normalized(labels)
+    given = coding.read_coding(labels) if isinstance(labels, str) else labels and coding.normalized(labels)
     same_classes = False
     if source == places.DEMO:
         listing = _demo(splits)

@@ -182,7 +182,7 @@ def _limits(
             text = "The network has seen images of this split in training: the figures say little about others."
             sentences.append(text)
         if has_chosen(classifier.metadata, data, split):
-            sentences.append(f"{CHOSEN}.")
+            sentences.append(CHOSEN)
     occurring = {label: row for label, row in report.per_class.items() if row["support"]}
     rare = [label for label, row in occurring.items() if row["support"] < FEW * report.n_images]
     if rare:

@@ -104,7 +104,7 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
         self.norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
         self.dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
         self.statistics: list[list[np.ndarray]] = []
-        # Compiled, which a call of the network is not: its many small operations took longer than the epoch on a GPU.
+        # Compiled, which a call of the network is not: its many small operations may outlast an epoch on a GPU.
         self.measuring = keras.Sequential([keras.Input(batches.dataset.images.shape[1:]), InTraining(network)])
         self.measuring.jit_compile = JIT_COMPILE
 

@@ -26,7 +26,7 @@ from fer.training.recipes import Recipe
 logger = logging.getLogger(__name__)
 
 CHECKPOINT, LOG, CURVES, TENSORBOARD = "checkpoint.npz", "log.csv", "curves.png", "tensorboard"
-DRAW_EVERY = 10  # seconds between two drawings of the curves, each of which takes half a second
+DRAW_EVERY = 10  # seconds between two drawings of the curves, of which one may outlast an epoch on a GPU
 
 
 class BestModel(keras.callbacks.Callback):

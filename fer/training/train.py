@@ -250,10 +250,10 @@ def run(
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
         if not resume:
-            known, validation = [one.metadata for one in ([init] if init else []) + teachers], data["validation"]
+            known = [one.metadata for one in (init, *teachers) if one]
             options = {name: getattr(config, name) for name in ("validation_fraction", "group", "drop_labels")}
             options |= {"seed": config.split_seed, "strict": False}
-            check_unseen(known, validation, config.data, "validation", **options)
+            check_unseen(known, data["validation"], config.data, "validation", **options)
         if workers.is_first and resume:
             files.check_writable(config.output)
         folder = fit.fit(

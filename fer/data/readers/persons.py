@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from fer.data.listing import MOST
@@ -65,16 +66,13 @@ def _word(names: Sequence[str]) -> str | None:
 
 def _alike(names: Sequence[str]) -> frozenset[str]:
     """The words of the folders that are numbered alike, if most images lie in them; F01 and M01 are alike."""
-    images = Counter(names)
-    words = Counter[str]()
-    for name, count in images.items():
-        if (word := _word_of(name)) is not None:
-            words[word] += count
+    words = Counter(word for name in names if (word := _word_of(name)) is not None)
     common = max(words, key=lambda word: words[word], default="")
     alike = frozenset(filter(_PERSON.fullmatch, words)) if _PERSON.fullmatch(common) else frozenset({common})
     return alike if sum(words[word] for word in alike) > MOST * len(names) else frozenset()
 
 
+@cache  # few names, each of many images
 def _word_of(name: str) -> str | None:
     match = _NUMBERED.fullmatch(name.strip())
     return match[1].lower() if match else None

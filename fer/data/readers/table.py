@@ -76,7 +76,8 @@ class FileIndex:
         for start in range(len(parts)):
             end = "/".join(parts[start:]).lower()
             fits = [path for path, lower in found.items() if f"/{lower}".endswith(f"/{end}")]
-            if split := None if split_above(end) else next(filter(None, map(split_of, reversed(parts[:start]))), None):
+            split = next(filter(None, map(split_of, reversed(parts[:start]))), None)  # of the nearest folder left out
+            if split and not split_above(end):
                 fits = [path for path in fits if split_above(path) in (None, split)]
             near = [path for path in fits if path.startswith(f"{below}/")] if below else fits
             fits = fits if elsewhere else near
