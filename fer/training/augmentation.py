@@ -12,7 +12,7 @@ ERASED_ASPECT = (0.5, 2.0)  # its height over its width
 
 
 class Augmentation(keras.layers.Layer):
-    """Flip, rotation, zoom, shift, shear, contrast, brightness and erasing; active in training only.
+    """Flip, rotation, zoom, shift, shear, blur, darkness, contrast, brightness, noise and erasing; in training only.
 
     All geometry is one affine map with a single bilinear resampling: faster than one layer per change, and an image
     is blurred once, not five times. Amounts have the names and meanings of the augmentation fields of `Recipe`; one
@@ -50,14 +50,26 @@ class Augmentation(keras.layers.Layer):
             images = ops.image.affine_transform(images, self._affine(images), fill_mode="nearest")
         if self.side:
             images = images[:, : self.side, : self.side]
+        # As in a camera: first the lens, then the light, then the sensor.
+        if self.blur:
+            images = self._blur(images)
+        if self.darkness:
+            images = images * (1 - self._of_half(images, self.darkness))
         if self.contrast or self.brightness:
             images = self._relight(images)
+        if self.noise:
+            noise = keras.random.normal(ops.shape(images), dtype="float32", seed=self.seed_generator)
+            images = ops.clip(images + noise * self._of_half(images, self.noise) * 255, 0, 255)
         if self.erasing:
             images = self._erase(images)
         return images
 
     def _uniform(self, n, low, high):
         return keras.random.uniform((n, 1), low, high, dtype="float32", seed=self.seed_generator)
+
+    def _of_half(self, images, most):
+        """(n, 1, 1, 1): an amount from 0 to `most` for half of the images, 0 for the others."""
+        return ops.reshape(ops.maximum(self._uniform(ops.shape(images)[0], -most, most), 0), (-1, 1, 1, 1))
 
     def _affine(self, images):
         """Eight numbers per image, mapping output to input pixels: rotation x shear x scale about the centre."""
@@ -78,6 +90,15 @@ class Augmentation(keras.layers.Layer):
         b2 = (height - 1) / 2 - b0 * x - b1 * y + self._uniform(n, -1.0, 1.0) * self.shift * height
         zeros = ops.zeros_like(a0)
         return ops.concatenate([a0, a1, a2, b0, b1, b2, zeros, zeros], axis=1)
+
+    def _blur(self, images):
+        """Each row and column as weighted means, one matrix per image; weights outside of the image are left out."""
+        side = images.shape[1]
+        deviation = ops.maximum(self._of_half(images, self.blur * side), 1e-3)[:, :, :, 0]  # 1e-3: no blur
+        position = ops.arange(side, dtype="float32")
+        weights = ops.exp(-0.5 * ops.square((position[:, None] - position[None, :]) / deviation))
+        weights = weights / ops.sum(weights, axis=2, keepdims=True)
+        return ops.einsum("njl,nilc->nijc", weights, ops.einsum("nik,nklc->nilc", weights, images))
 
     def _relight(self, images):
         n = ops.shape(images)[0]

@@ -89,7 +89,10 @@ class Recipe:
         SHARE,
     )
     late_augmentation: float = _field(
-        0.4, "late phase: factor of all amounts of augmentation but the mirror images", None, SHARE
+        0.4,
+        "late phase: factor of all amounts of augmentation but the mirror images, blur, darkness and noise",
+        None,
+        SHARE,
     )
     batch_size: int = _field(128, "images per step", None, AT_LEAST_1)
     optimizer: str = _field("adam", "optimizer; sgd uses Nesterov momentum 0.9", OPTIMIZERS)
@@ -147,6 +150,13 @@ class Recipe:
     shear: float = _augmentation(0.0, "shear by up to this many degrees either way", NOT_NEGATIVE)
     brightness: float = _augmentation(0.0, "add or subtract up to this share of the full range", BELOW_1)
     contrast: float = _augmentation(0.0, "scale the contrast by 1 - this to 1 + this", BELOW_1)
+    blur: float = _augmentation(
+        0.0, "blur half of the images: Gaussian, standard deviation up to this share of the side", BELOW_1
+    )
+    darkness: float = _augmentation(0.0, "darken half of the images by up to this share", BELOW_1)
+    noise: float = _augmentation(
+        0.0, "noise on half of the images: Gaussian, standard deviation up to this share of the full range", BELOW_1
+    )
     erasing: float = _augmentation(0.0, "share of the images that lose a rectangle (Zhong et al. 2020)", SHARE)
 
     def __post_init__(self):
@@ -198,6 +208,8 @@ class Recipe:
 
 # The names and the zeros of the fields that the augmentation layer takes.
 AUGMENTATION: dict[str, Any] = {item.name: item.default for item in fields(Recipe) if item.metadata.get("augmentation")}
+# Those that a network is to withstand, not only to learn from: the late phase keeps them.
+CORRUPTIONS = ("blur", "darkness", "noise")
 # What --augment gives to a recipe without augmentation.
 STANDARD_AUGMENTATION: dict[str, Any] = {"flip": True, "rotation": 10.0, "zoom": 0.1, "shift": 0.1}
 

@@ -66,6 +66,9 @@ FLAGS = {
     "shear": ("5", 5.0),
     "brightness": ("0.25", 0.25),
     "contrast": ("0.35", 0.35),
+    "blur": ("0.02", 0.02),
+    "darkness": ("0.5", 0.5),
+    "noise": ("0.1", 0.1),
     "erasing": ("1", 1.0),
 }
 # What goes with a flag that has no effect alone.

@@ -15,11 +15,11 @@ from fer.training.augmentation import Augmentation
 from support import tiny
 
 AMOUNTS = {"flip": True, "rotation": 20.0, "zoom": 0.2, "shift": 0.1, "shear": 10.0, "brightness": 0.2, "contrast": 0.2,
-           "erasing": 0.5}  # fmt: skip
+           "blur": 0.05, "darkness": 0.5, "noise": 0.05, "erasing": 0.5}  # fmt: skip
 EVERYTHING = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.05, "schedule": "cosine", "ema": 0.8,
               "weight_decay": 1e-3, "keep_best": "val_accuracy", "mixup": 0.2, "class_weights": "sqrt",
               "label_smoothing": 0.1, "rotation": 3.0, "zoom": 0.05, "shift": 0.02, "brightness": 0.1, "contrast": 0.1,
-              "erasing": 0.2}  # fmt: skip
+              "blur": 0.02, "darkness": 0.2, "noise": 0.02, "erasing": 0.2}  # fmt: skip
 
 
 def other_runs(folder: Path) -> None:

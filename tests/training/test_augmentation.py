@@ -10,7 +10,7 @@ from fer.training.recipes import AUGMENTATION, RECIPES
 SIDE = 33  # odd: pixel 16 is the centre
 N = 400
 EVERYTHING = {"flip": True, "rotation": 20.0, "zoom": 0.2, "shift": 0.1, "shear": 10.0, "brightness": 0.3,
-              "contrast": 0.3, "erasing": 0.5}  # fmt: skip
+              "contrast": 0.3, "blur": 0.05, "darkness": 0.6, "noise": 0.1, "erasing": 0.5}  # fmt: skip
 
 
 def augment(images, *, seed=3, **amounts):
@@ -107,7 +107,7 @@ def test_the_edge_is_repeated_where_the_image_was_moved_away():
 
 
 def test_all_channels_move_together():
-    result = augment(spots(5, -5, channels=3), **EVERYTHING | {"erasing": 0.0})
+    result = augment(spots(5, -5, channels=3), **EVERYTHING | {"erasing": 0.0, "noise": 0.0})
     np.testing.assert_allclose(result[..., 1], result[..., 0], atol=1e-4)
     np.testing.assert_allclose(result[..., 2], result[..., 0], atol=1e-4)
 
@@ -137,6 +137,40 @@ def test_contrast_scales_about_the_mean_of_the_image():
     result = augment(images, contrast=0.4)
     assert_spread((result[:, 0, 0, 0] - result[:, 5, 0, 0]) / 60, 0.6, 1.4, tolerance=1e-4)
     np.testing.assert_allclose(result.mean(axis=(1, 2, 3)), 120, rtol=1e-5)
+
+
+def test_blur_is_gaussian_up_to_its_share_of_the_side_in_half_of_the_images():
+    images = spots(0, 0)
+    result = augment(images, blur=0.06)
+    blurred = (result != images).any(axis=(1, 2, 3))
+    assert 0.4 < blurred.mean() < 0.6
+    np.testing.assert_allclose(result.sum(axis=(1, 2, 3)), images.sum(axis=(1, 2, 3)), rtol=1e-3)  # no light is lost
+    rows = np.arange(SIDE) - SIDE // 2
+    for axis in (1, 2):
+        profile = result[blurred, ..., 0].sum(axis=axis)
+        variance = profile @ rows**2 / profile.sum(axis=1)  # those of spot and blur add up
+        assert_spread(np.sqrt(np.maximum(variance - 4, 0)), 0, 0.06 * SIDE, tolerance=0.01)
+
+
+def test_blur_keeps_the_light_at_the_edges():
+    np.testing.assert_allclose(augment(np.full((N, 12, 12, 1), 90, np.uint8), blur=0.2), 90, rtol=1e-5)
+
+
+def test_darkness_scales_down_half_of_the_images():
+    result = augment(np.full((N, 6, 6, 1), 200, np.uint8), darkness=0.8)
+    np.testing.assert_allclose(result, np.broadcast_to(result[:, :1, :1], result.shape))  # one factor an image
+    darkened = result[:, 0, 0, 0] < 200
+    assert 0.4 < darkened.mean() < 0.6
+    assert_spread(result[darkened, 0, 0, 0], 40, 200)
+
+
+def test_noise_has_up_to_its_standard_deviation_in_half_of_the_images():
+    images = np.full((N, 40, 40, 1), 128, np.uint8)
+    result = augment(images, noise=0.1)
+    noisy = (result != images).any(axis=(1, 2, 3))
+    assert 0.4 < noisy.mean() < 0.6
+    assert_spread((result[noisy] - 128).std(axis=(1, 2, 3)), 0, 25.5, tolerance=1.5)
+    np.testing.assert_allclose((result - 128).mean(axis=(1, 2, 3)), 0, atol=3)
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])

@@ -14,7 +14,9 @@ from fer import FerError
 from fer.data.dataset import Dataset
 from fer.models.classifier import Classifier
 from fer.training import fit
+from fer.training.augmentation import Augmentation
 from fer.training.batches import Batches
+from fer.training.callbacks import reseed
 
 pytestmark = pytest.mark.slow
 
@@ -223,9 +225,11 @@ def test_averaging_leaves_the_training_itself_alone(averaged):
 
 
 @pytest.mark.parametrize(("layer", "norm"), [("block1_conv", "block1_norm"), ("dense1", "dense1_norm")])
-def test_statistics_of_averaged_weights_are_those_of_the_images_as_they_are(layer, norm, tmp_path):
-    """Means over the batches, computed by hand: no augmentation reaches them, and no dropout the dense layer's."""
-    tiny.fit(tmp_path, epochs=1, ema=0.8, brightness=0.3, dropout=(0.4,))
+@pytest.mark.parametrize("corruptions", [{}, {"darkness": 0.9, "noise": 0.1}], ids=["plain", "corrupted"])
+def test_statistics_of_averaged_weights_are_those_of_images_to_classify(layer, norm, corruptions, tmp_path):
+    """Means over the batches, computed by hand: no augmentation reaches them but darkness and noise, which the network
+    is to withstand, and no dropout the dense layer's."""
+    tiny.fit(tmp_path, epochs=1, ema=0.8, brightness=0.3, dropout=(0.4,), **corruptions)
     model = Classifier.load(tmp_path / "model.keras").model
     norm = model.get_layer(norm)
     mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
@@ -233,7 +237,10 @@ def test_statistics_of_averaged_weights_are_those_of_the_images_as_they_are(laye
     for dropout in (found for found in model.layers if isinstance(found, keras.layers.Dropout)):
         dropout.rate = 0.0
     batches = Batches(tiny.data(64), tiny.recipe(), seed=7)
-    found = [numpy(before(batches.images(i).astype(np.float32), training=True)) for i in range(len(batches))]
+    corrupt = Augmentation(**corruptions)
+    reseed(corrupt.seed_generator, [7])
+    images = [corrupt(batches.images(i), training=True) for i in range(len(batches))]
+    found = [numpy(before(part, training=True)) for part in images]
     rows = [array.reshape(-1, array.shape[-1]) for array in found]
     np.testing.assert_allclose(mean, np.mean([part.mean(axis=0) for part in rows], axis=0), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(variance, np.mean([part.var(axis=0) for part in rows], axis=0), rtol=1e-3)
@@ -276,13 +283,13 @@ def test_the_late_phase_has_less_augmentation_and_no_label_smoothing(tmp_path):
     def look(callback, epoch, logs=None):
         original(callback, epoch, logs)
         augmentation = callback.augmentation
-        seen.append((augmentation.rotation, augmentation.erasing, augmentation.flip))
+        seen.append((augmentation.rotation, augmentation.erasing, augmentation.flip, augmentation.noise))
 
     original = fit.Phases.on_epoch_begin
     changes = {"late_share": 0.5, "late_augmentation": 0.25, "label_smoothing": 0.5, "epochs": 4}
     with mock.patch.object(fit.Phases, "on_epoch_begin", look):
-        run = tiny.fit(tmp_path, flip=True, rotation=8.0, erasing=0.4, **changes)
-    assert seen == [(8.0, 0.4, True)] * 2 + [(2.0, 0.1, True)] * 2
+        run = tiny.fit(tmp_path, flip=True, rotation=8.0, erasing=0.4, noise=0.01, **changes)
+    assert seen == [(8.0, 0.4, True, 0.01)] * 2 + [(2.0, 0.1, True, 0.01)] * 2
     # Half a target spread evenly over three labels costs at least its entropy of 0.87 nats.
     losses = [row["loss"] for row in run.history]
     assert min(losses[:2]) > 0.86 > losses[-1]

@@ -103,6 +103,8 @@ REFUSED = [
     ("contrast", 2.0, "from 0 to below 1"),
     ("brightness", float("nan"), "from 0 to below 1"),
     ("warmup", 1.0, "from 0 to below 1"),
+    ("noise", 1.0, "from 0 to below 1"),
+    ("darkness", -0.1, "from 0 to below 1"),
     ("erasing", 1.1, "from 0 to 1"),
     ("patience", -1, "0 or more"),
     ("plateau_patience", -1, "0 or more"),
