@@ -253,6 +253,18 @@ VGG = Recipe(
     erasing=0.2,
 )
 
+DISTILL = replace(
+    VGG,
+    name="vgg-distill",
+    summary="distils teachers (--teacher) into a vgg that starts from a model, pruned with --width (--init)",
+    dropout=(0.0, 0.05, 0.1, 0.15),
+    dense_dropout=(0.2,),
+    epochs=12,
+    progressive_sizes=(),
+    learning_rate=0.05,
+    label_smoothing=0.0,
+)
+
 # One command each, from scratch. docs/experiments.md says what `fer2013-fast` and `ferplus` reached. Smoothing is left
 # out because votes, teachers or self-distillation soften the labels.
 SLIM = replace(
@@ -330,16 +342,19 @@ RECIPES: dict[str, Recipe] = {
             shift=0.04,
             erasing=0.0,
         ),
+        DISTILL,
         replace(
-            VGG,
-            name="vgg-distill",
-            summary="distils teachers (--teacher) into a vgg that starts from a model, pruned with --width (--init)",
-            dropout=(0.0, 0.05, 0.1, 0.15),
-            dense_dropout=(0.2,),
-            epochs=12,
-            progressive_sizes=(),
-            learning_rate=0.05,
-            label_smoothing=0.0,
+            DISTILL,
+            name="vgg-robust",
+            summary="makes a vgg withstand blur, darkness and noise, distilled from itself (--init and --teacher)",
+            epochs=4,
+            learning_rate=0.01,
+            teacher_share=0.8,
+            teacher_once=True,  # from clean images: what an image shows does not change with its quality
+            teacher_flip=True,
+            blur=0.025,
+            darkness=0.6,
+            noise=0.06,
         ),
         replace(
             VGG,
