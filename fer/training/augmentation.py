@@ -50,14 +50,13 @@ class Augmentation(keras.layers.Layer):
             images = ops.image.affine_transform(images, self._affine(images), fill_mode="nearest")
         if self.side:
             images = images[:, : self.side, : self.side]
-        # As in a camera: first the lens, then the light, then the sensor.
         if self.blur:
             images = self._blur(images)
         if self.darkness:
             images = images * (1 - self._of_half(images, self.darkness))
         if self.contrast or self.brightness:
             images = self._relight(images)
-        if self.noise:
+        if self.noise:  # after blur and darkness: the sensor adds it last
             noise = keras.random.normal(ops.shape(images), dtype="float32", seed=self.seed_generator)
             images = ops.clip(images + noise * self._of_half(images, self.noise) * 255, 0, 255)
         if self.erasing:
@@ -94,11 +93,13 @@ class Augmentation(keras.layers.Layer):
     def _blur(self, images):
         """Each row and column as weighted means, one matrix per image; weights outside of the image are left out."""
         side = images.shape[1]
-        deviation = ops.maximum(self._of_half(images, self.blur * side), 1e-3)[:, :, :, 0]  # 1e-3: no blur
+        deviation = self._of_half(images, self.blur * side)
         position = ops.arange(side, dtype="float32")
-        weights = ops.exp(-0.5 * ops.square((position[:, None] - position[None, :]) / deviation))
+        distance = position[:, None] - position[None, :]
+        weights = ops.exp(-0.5 * ops.square(distance / ops.maximum(deviation, 1e-3)[:, :, :, 0]))
         weights = weights / ops.sum(weights, axis=2, keepdims=True)
-        return ops.einsum("njl,nilc->nijc", weights, ops.einsum("nik,nklc->nilc", weights, images))
+        blurred = ops.einsum("njl,nilc->nijc", weights, ops.einsum("nik,nklc->nilc", weights, images))
+        return ops.where(deviation > 0, blurred, images)  # a GPU's matrix product rounds even where nothing changes
 
     def _relight(self, images):
         n = ops.shape(images)[0]

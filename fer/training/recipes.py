@@ -35,14 +35,16 @@ INSIDE_0_1 = Bounds("between 0 and 1", lambda value: 0 < value < 1)
 DROPOUT_RATES = Bounds("rates from 0 to below 1", lambda rates: bool(rates) and all(0 <= rate < 1 for rate in rates))
 
 
-def _field(default, text, choices=None, bounds: Bounds | None = None, *, augmentation: bool = False) -> Any:
-    metadata = {"help": text, "choices": choices, "bounds": bounds, "augmentation": augmentation}
-    return field(default=default, metadata=metadata)
+def _field(default, text, choices=None, bounds: Bounds | None = None, **more: bool) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices, "bounds": bounds} | more)
 
 
-def _augmentation(default, text, bounds: Bounds | None = None) -> Any:
-    """A field that `fer.training.augmentation.Augmentation` takes under the same name; its zero switches it off."""
-    return _field(default, f"augmentation: {text}", bounds=bounds, augmentation=True)
+def _augmentation(default, text, bounds: Bounds | None = None, *, degrades: bool = False) -> Any:
+    """A field that `fer.training.augmentation.Augmentation` takes under the same name; its zero switches it off.
+
+    `degrades` marks poor image quality, which the network is to withstand: see `DEGRADATIONS`.
+    """
+    return _field(default, f"augmentation: {text}", bounds=bounds, augmentation=True, degrades=degrades)
 
 
 @dataclass(frozen=True)
@@ -151,11 +153,17 @@ class Recipe:
     brightness: float = _augmentation(0.0, "add or subtract up to this share of the full range", BELOW_1)
     contrast: float = _augmentation(0.0, "scale the contrast by 1 - this to 1 + this", BELOW_1)
     blur: float = _augmentation(
-        0.0, "blur half of the images: Gaussian, standard deviation up to this share of the side", BELOW_1
+        0.0,
+        "blur half of the images: Gaussian, standard deviation up to this share of the side",
+        BELOW_1,
+        degrades=True,
     )
-    darkness: float = _augmentation(0.0, "darken half of the images by up to this share", BELOW_1)
+    darkness: float = _augmentation(0.0, "darken half of the images by up to this share", BELOW_1, degrades=True)
     noise: float = _augmentation(
-        0.0, "noise on half of the images: Gaussian, standard deviation up to this share of the full range", BELOW_1
+        0.0,
+        "noise on half of the images: Gaussian, standard deviation up to this share of the full range",
+        BELOW_1,
+        degrades=True,
     )
     erasing: float = _augmentation(0.0, "share of the images that lose a rectangle (Zhong et al. 2020)", SHARE)
 
@@ -208,8 +216,8 @@ class Recipe:
 
 # The names and the zeros of the fields that the augmentation layer takes.
 AUGMENTATION: dict[str, Any] = {item.name: item.default for item in fields(Recipe) if item.metadata.get("augmentation")}
-# Those that a network is to withstand, not only to learn from: the late phase keeps them.
-CORRUPTIONS = ("blur", "darkness", "noise")
+# Those of poor image quality: the late phase keeps them, and batch-norm statistics of averaged weights include them.
+DEGRADATIONS = tuple(item.name for item in fields(Recipe) if item.metadata.get("degrades"))
 # What --augment gives to a recipe without augmentation.
 STANDARD_AUGMENTATION: dict[str, Any] = {"flip": True, "rotation": 10.0, "zoom": 0.1, "shift": 0.1}
 
@@ -350,7 +358,7 @@ RECIPES: dict[str, Recipe] = {
             epochs=4,
             learning_rate=0.01,
             teacher_share=0.8,
-            teacher_once=True,  # from clean images: what an image shows does not change with its quality
+            teacher_once=True,  # the teacher sees the clean images
             teacher_flip=True,
             blur=0.025,
             darkness=0.6,

@@ -36,6 +36,9 @@ EVERYTHING = tiny.recipe(
     flip=True,
     rotation=10.0,
     brightness=0.1,
+    blur=0.05,
+    darkness=0.3,
+    noise=0.05,
     erasing=0.3,
 )
 SCENARIOS = {

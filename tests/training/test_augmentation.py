@@ -1,5 +1,6 @@
 """Augmentation measured on synthetic images: where a spot of light goes, how bright it comes back, what is erased."""
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -139,38 +140,58 @@ def test_contrast_scales_about_the_mean_of_the_image():
     np.testing.assert_allclose(result.mean(axis=(1, 2, 3)), 120, rtol=1e-5)
 
 
-def test_blur_is_gaussian_up_to_its_share_of_the_side_in_half_of_the_images():
+def test_blur_spreads_up_to_its_share_of_the_side_in_half_of_the_images():
     images = spots(0, 0)
     result = augment(images, blur=0.06)
-    blurred = (result != images).any(axis=(1, 2, 3))
-    assert 0.4 < blurred.mean() < 0.6
+    blurred = np.abs(result - images).max(axis=(1, 2, 3)) > 1e-3
+    assert 0.35 < blurred.mean() < 0.6  # some are blurred too little to tell
     np.testing.assert_allclose(result.sum(axis=(1, 2, 3)), images.sum(axis=(1, 2, 3)), rtol=1e-3)  # no light is lost
-    rows = np.arange(SIDE) - SIDE // 2
+    positions = np.arange(SIDE) - SIDE // 2
     for axis in (1, 2):
         profile = result[blurred, ..., 0].sum(axis=axis)
-        variance = profile @ rows**2 / profile.sum(axis=1)  # those of spot and blur add up
+        variance = profile @ positions**2 / profile.sum(axis=1)  # those of spot and blur add up
         assert_spread(np.sqrt(np.maximum(variance - 4, 0)), 0, 0.06 * SIDE, tolerance=0.01)
 
 
+def test_blur_is_that_of_opencv():
+    images = np.random.default_rng(0).uniform(0, 255, (1, SIDE, SIDE, 1)).astype(np.float32)
+    images = np.repeat(images, 8, axis=0)
+    result = augment(images, blur=0.06)
+    layer = Augmentation(seed=3)
+    deviations = keras.ops.convert_to_numpy(layer._of_half(images, 0.06 * SIDE)).ravel()
+    assert deviations.max() > 1
+    inner = slice(9, -9)  # beyond the reach of the edges, which OpenCV treats otherwise
+    for found, image, deviation in zip(result, images, deviations, strict=True):
+        expected = cv2.GaussianBlur(image, (SIDE, SIDE), deviation)[..., None] if deviation else image
+        np.testing.assert_allclose(found[inner, inner], expected[inner, inner], atol=0.05)
+
+
 def test_blur_keeps_the_light_at_the_edges():
-    np.testing.assert_allclose(augment(np.full((N, 12, 12, 1), 90, np.uint8), blur=0.2), 90, rtol=1e-5)
+    np.testing.assert_allclose(augment(np.full((N, 12, 12, 1), 90, np.uint8), blur=0.2), 90, rtol=1e-3)
 
 
 def test_darkness_scales_down_half_of_the_images():
-    result = augment(np.full((N, 6, 6, 1), 200, np.uint8), darkness=0.8)
-    np.testing.assert_allclose(result, np.broadcast_to(result[:, :1, :1], result.shape))  # one factor an image
-    darkened = result[:, 0, 0, 0] < 200
+    images = np.full((N, 6, 6, 1), 200, np.uint8)
+    images[:, :3] = 50
+    result = augment(images, darkness=0.8)
+    np.testing.assert_allclose(result[:, 3:], 4 * result[:, :3], rtol=1e-5)
+    factors = result[:, 5, 0, 0] / 200
+    darkened = factors < 1
     assert 0.4 < darkened.mean() < 0.6
-    assert_spread(result[darkened, 0, 0, 0], 40, 200)
+    assert_spread(factors[darkened], 0.2, 1)
 
 
 def test_noise_has_up_to_its_standard_deviation_in_half_of_the_images():
-    images = np.full((N, 40, 40, 1), 128, np.uint8)
-    result = augment(images, noise=0.1)
-    noisy = (result != images).any(axis=(1, 2, 3))
+    images = np.full((N, 40, 40, 3), 128, np.uint8)
+    noise = augment(images, noise=0.1) - 128
+    noisy = noise.any(axis=(1, 2, 3))
     assert 0.4 < noisy.mean() < 0.6
-    assert_spread((result[noisy] - 128).std(axis=(1, 2, 3)), 0, 25.5, tolerance=1.5)
-    np.testing.assert_allclose((result - 128).mean(axis=(1, 2, 3)), 0, atol=3)
+    assert_spread(noise[noisy].std(axis=(1, 2, 3)), 0, 25.5, tolerance=1.5)
+    np.testing.assert_allclose(noise.mean(axis=(1, 2, 3)), 0, atol=3)
+    strongest = np.argsort(noise.std(axis=(1, 2, 3)))[-20:]
+    fields = noise[strongest].transpose(0, 3, 1, 2).reshape(60, -1)  # one for each image and channel
+    correlations = np.corrcoef(fields) - np.eye(60)
+    assert np.abs(correlations).max() < 0.15
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])

@@ -9,7 +9,7 @@ from fer import FerError
 from fer.core import renamed
 from fer.models import networks
 from fer.training import recipes
-from fer.training.recipes import AUGMENTATION, RECIPES, Recipe
+from fer.training.recipes import AUGMENTATION, DEGRADATIONS, RECIPES, Recipe
 
 PUBLISHED = {
     "plain": {
@@ -141,10 +141,15 @@ def test_every_recipe_names_itself_and_a_network_that_exists():
 
 @pytest.mark.parametrize(
     ("further", "first"),
-    [("vgg-finetune", "vgg"), ("vgg-cooldown", "vgg"), ("vgg-distill", "vgg")],
+    [("vgg-finetune", "vgg"), ("vgg-cooldown", "vgg"), ("vgg-distill", "vgg"), ("vgg-robust", "vgg")],
 )
 def test_a_recipe_that_trains_on_has_the_same_network(further, first):
     assert (RECIPES[further].network, RECIPES[further].width) == (RECIPES[first].network, RECIPES[first].width)
+
+
+def test_the_recipe_for_robustness_degrades_images():
+    assert DEGRADATIONS == ("blur", "darkness", "noise")
+    assert all(getattr(RECIPES["vgg-robust"], name) > 0 for name in DEGRADATIONS)
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), REFUSED, ids=[f"{name}={value}" for name, value, _ in REFUSED])
