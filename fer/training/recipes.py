@@ -273,7 +273,7 @@ DISTILL = replace(
     label_smoothing=0.0,
 )
 
-# One command each, from scratch. docs/experiments.md says what `fer2013-fast` and `ferplus` reached. Smoothing is left
+# One command each, from scratch. docs/experiments.md says what they reached. Smoothing is left
 # out because votes, teachers or self-distillation soften the labels.
 SLIM = replace(
     VGG,

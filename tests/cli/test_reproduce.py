@@ -24,7 +24,7 @@ def commands(folder, *words):
     return [text.split("\n") for text in (folder / "said").read_text().strip().split("\n\n")]
 
 
-@pytest.mark.parametrize(("mode", "trainings"), [((), 15), (("single",), 3), (("gpu",), 8)])
+@pytest.mark.parametrize(("mode", "trainings"), [((), 5), (("chain",), 11), (("gpu",), 8)])
 def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trained, exported = set(), set()
@@ -47,5 +47,5 @@ def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
 
 def test_an_unknown_part_is_refused(tmp_path):
     done = subprocess.run(["sh", SCRIPT, "everything"], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, "usage: sh models/reproduce.sh [single|gpu]\n")
+    assert (done.returncode, done.stderr) == (2, "usage: sh models/reproduce.sh [single|chain|gpu]\n")
     assert list(tmp_path.iterdir()) == []
