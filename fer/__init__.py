@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from fer.inference.faces import Box
     from fer.inference.recognizer import Prediction
     from fer.models.classifier import Classifier
-    from fer.training.recipes import RECIPES, Recipe
+    from fer.training.recipe import Recipe
+    from fer.training.recipes import RECIPES
     from fer.training.train import TrainingResult, train
 
 __version__ = "1.0.0"
@@ -64,7 +65,7 @@ _HOMES = {
     "Dataset": "fer.data.dataset",
     "Prediction": "fer.inference.recognizer",
     "RECIPES": "fer.training.recipes",
-    "Recipe": "fer.training.recipes",
+    "Recipe": "fer.training.recipe",
     "Recognizer": "fer.api",
     "Report": "fer.evaluation.metrics",
     "TrainingResult": "fer.training.train",

@@ -2,7 +2,8 @@
 # Trains the bundled models, seed 42 (the second part of four-block: 43). Run it from the top of the checkout, with FER2013 as
 # class folders in fer2013/, fer2013.csv and the FER+ votes in fer2013new.csv.
 #
-#   sh models/reproduce.sh          one command for each model, into reproduced/: about twelve hours of two CPU cores
+#   sh models/reproduce.sh          one command for each model, into reproduced/: about thirteen hours of two CPU cores by the
+#                                   cards; close to the shipped files, not identical
 #   sh models/reproduce.sh chain    the earlier fer2013, which was the teacher of the shipped fer2013-fast: eleven commands,
 #                                   eight hours. first.keras was stopped by hand after 65 of 84 epochs, and the batch-norm
 #                                   statistics of third.keras were re-estimated; training does so by itself now.

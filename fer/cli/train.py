@@ -17,7 +17,7 @@ from pathlib import Path
 from fer.cli import arguments, terminal, train_arguments
 from fer.data.dataset import Dataset
 from fer.training.config import TrainingConfig
-from fer.training.recipes import Recipe
+from fer.training.recipe import Recipe
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

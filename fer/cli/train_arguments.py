@@ -10,7 +10,8 @@ from fer.core.renamed import FIELDS, current_name
 from fer.data.places import IN_MEMORY
 from fer.data.soft_labels import VOTE_MODES
 from fer.training.config import PRECISIONS, SETTINGS, TrainingConfig, configure, contradictions, without_effect
-from fer.training.recipes import RECIPES, Recipe
+from fer.training.recipe import Recipe
+from fer.training.recipes import RECIPES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from fer.training.recipes import AUGMENTATION, Recipe
+from fer.training.recipe import AUGMENTATION, Recipe
 
 ERASED_SHARE = (0.02, 0.2)  # area of an erased rectangle, as a share of the image (Zhong et al. 2020 go to 0.4)
 ERASED_ASPECT = (0.5, 2.0)  # its height over its width

@@ -9,7 +9,7 @@ import numpy as np
 from fer.data.dataset import Dataset
 from fer.data.image_array import ImageArray
 from fer.training.distribute import Workers
-from fer.training.recipes import Recipe
+from fer.training.recipe import Recipe
 
 AHEAD = 3  # batches decoded ahead of the training step
 ALONE = Workers()

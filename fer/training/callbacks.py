@@ -10,7 +10,7 @@ from fer.models.device import JIT_COMPILE
 from fer.models.weights import copies
 from fer.training.augmentation import Augmentation
 from fer.training.batches import Batches
-from fer.training.recipes import AUGMENTATION, DEGRADATIONS, Recipe
+from fer.training.recipe import AUGMENTATION, DEGRADATIONS, Recipe
 
 REFRESH_BATCHES = 40  # training batches from which batch-norm statistics are estimated anew for averaged weights
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from fer.training.recipes import Recipe
+from fer.training.recipe import Recipe
 
 # One-cycle (Smith & Topin 2018) in the two phases of fastai and PyTorch; the momentum stays as it is.
 ONE_CYCLE_CLIMB = 0.3  # share of the steps in which the rate climbs

@@ -19,7 +19,7 @@ from fer.data import places, splitting
 from fer.data.readers.ferplus import has_votes
 from fer.data.soft_labels import VOTE_MODES
 from fer.training import recipes
-from fer.training.recipes import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
+from fer.training.recipe import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
 
 FILE = "run.json"
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

@@ -20,7 +20,7 @@ from fer.training.callbacks import AveragedWeights, Interrupt, Phases, Reseed
 from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
 from fer.training.distribute import Workers
-from fer.training.recipes import Recipe
+from fer.training.recipe import Recipe
 from fer.training.run_folder import TENSORBOARD, BestModel, RunFolder, begin
 
 

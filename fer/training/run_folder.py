@@ -21,7 +21,7 @@ from fer.models.classifier import Classifier
 from fer.training import curves
 from fer.training.config import TrainingConfig
 from fer.training.distribute import Workers
-from fer.training.recipes import Recipe
+from fer.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 from fer.training.config import RECIPE_SETTINGS, TrainingConfig, check_effect, check_loaded, configure, contradictions
-from fer.training.recipes import RECIPES, Recipe
+from fer.training.recipe import Recipe
+from fer.training.recipes import RECIPES
 
 logger = logging.getLogger(__name__)
 

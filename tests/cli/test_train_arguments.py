@@ -14,7 +14,8 @@ from fer import FerError
 from fer.cli import train, train_arguments
 from fer.cli.train_arguments import resolve
 from fer.training.config import NEEDS, TrainingConfig, environment
-from fer.training.recipes import AUGMENTATION, RECIPES, STANDARD_AUGMENTATION, Recipe
+from fer.training.recipe import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
+from fer.training.recipes import RECIPES
 
 FIELDS = dataclasses.fields(Recipe)[2:]
 # For each field a text for the flag, and what it means; none is the default.

@@ -9,7 +9,7 @@ from fer import FerError
 from fer.core.images import InputSpec
 from fer.core.labels import FER2013
 from fer.models import networks
-from fer.training import fit, recipes
+from fer.training import fit, recipe
 from fer.training.recipes import RECIPES
 
 EIGHT = (*FER2013, "contempt")
@@ -179,7 +179,7 @@ def test_dropout_is_one_rate_or_one_a_block(given, expected):
 
 
 def test_the_help_of_train_names_every_network():
-    assert tuple(networks.NETWORKS) == recipes.NETWORKS
+    assert tuple(networks.NETWORKS) == recipe.NETWORKS
 
 
 def test_more_rates_than_blocks_are_refused():

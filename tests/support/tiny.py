@@ -22,7 +22,7 @@ from fer.data.entry import Entry
 from fer.models import networks
 from fer.training import fit as trainer
 from fer.training.config import TrainingConfig
-from fer.training.recipes import Recipe
+from fer.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("angry", "happy", "sad")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fer.training.augmentation import ERASED_SHARE, Augmentation
-from fer.training.recipes import AUGMENTATION, RECIPES
+from fer.training.recipe import AUGMENTATION
+from fer.training.recipes import RECIPES
 
 SIDE = 33  # odd: pixel 16 is the centre
 N = 400

@@ -9,7 +9,8 @@ from fer import FerError
 from fer.core import renamed
 from fer.models import networks
 from fer.training import recipes
-from fer.training.recipes import AUGMENTATION, DEGRADATIONS, RECIPES, Recipe
+from fer.training.recipe import AUGMENTATION, DEGRADATIONS, Recipe
+from fer.training.recipes import RECIPES
 
 PUBLISHED = {
     "plain": {
