@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from support import numbered
 
+import fer.training  # noqa: F401 -- before TensorFlow: all tests, and the programs they start, round in the same way
 from fer import FerError
 from fer.core.images import InputSpec
 
