@@ -220,6 +220,7 @@ def test_it_predicts_with_the_averaged_weights(tmp_path):
 
 def test_the_last_chunk_of_predictions_has_the_size_of_the_others(tmp_path, monkeypatch):
     options = {"epochs": 3, "self_distillation": 0.5, "self_distillation_every": 1, "keep_best": "last"}
+    options["optimizer"] = "sgd"  # Adam makes large steps of gradients that are only rounding
     tiny.fit(tmp_path / "whole", **options)
     sizes = []
     predict = distillation.SelfDistillation._predict
