@@ -89,8 +89,9 @@ def test_samples_of_the_repository_are_what_write_samples_draws(tmp_path):
         assert np.abs(drawn.astype(int) - kept).max() <= 2  # another processor may round otherwise
 
 
-def test_default_model_labels_all_samples_right():
-    model = Classifier.load(ROOT / "models" / "fer2013.keras")
+@pytest.mark.parametrize("name", ["fer2013", "fer2013-fast"])
+def test_default_models_label_all_samples_right(name):
+    model = Classifier.load(ROOT / "models" / f"{name}.keras")
     images = [prepare(read(SAMPLES / f"{label}.png"), model.spec) for label in synthetic_faces.LABELS]
     assert (
         tuple(model.labels[code] for code in model.predict(np.stack(images)).argmax(axis=1)) == synthetic_faces.LABELS
