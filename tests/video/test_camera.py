@@ -98,11 +98,12 @@ class TestLiveCamera:
         assert log_lines == []
 
     def test_the_first_frame_is_not_older_than_the_question(self):
-        source, _, _ = live([range(10_000)], delay=0.01)
+        source, _, captures = live([range(4000)], delay=0.01)
         time.sleep(0.3)
+        newest, asked = number(captures[0].image), time.monotonic()
         (first,) = [item for item in take(source, 1) if item]
-        assert number(first.image) > 5
-        assert 0 <= first.seconds < 0.2
+        assert number(first.image) >= newest > 0
+        assert 0 <= first.seconds <= time.monotonic() - asked  # not since the camera was opened
 
     def test_a_slow_reader_gets_the_newest(self):
         now = [0]
@@ -156,7 +157,7 @@ class TestLiveCamera:
         assert len(attempts) == 6
         waits = np.diff(attempts)[1:]  # the first holds the images, too
         assert (waits >= [0.04, 0.08, 0.08, 0.08]).all()
-        assert (waits < 0.5).all()
+        assert (waits < 2).all()  # far above the pauses, for busy machines
         assert [capture.released for capture in captures] == [1, 1]
         assert len(log_lines) == 2
         assert (source.state.connection, source.state.losses) == (Connection.LIVE, 1)
@@ -189,7 +190,7 @@ class TestLiveCamera:
         assert log_lines[1].startswith("camera is back after ")
         begun = time.monotonic()
         source.close()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10  # the read hangs for 20
         assert captures[0].released == 0  # the hanging read holds it
         hold[1].set()
         source._thread.join(5)
@@ -241,4 +242,4 @@ class TestLiveCamera:
         assert source.state.reason == "reading failed"
         begun = time.monotonic()
         source.close()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10  # the pause is 60

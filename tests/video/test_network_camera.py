@@ -55,7 +55,7 @@ class TestNetworkCamera:
         assert log_lines[1].startswith("camera is back after ")
         assert set(gap) == {None}
         assert statistics.median(np.diff(times)) < 0.1
-        assert max(np.diff(times)) < 1
+        assert max(np.diff(times)) < 3  # FFmpeg waits 5 seconds for a camera
         frames = before + after
         assert [frame.index for frame in frames] == list(range(len(frames)))
         assert numbers(frames) == sorted(set(numbers(frames)))
@@ -106,7 +106,7 @@ class TestNetworkCamera:
                 elif camera.stalled.is_set():
                     break
             begun = time.monotonic()
-        assert time.monotonic() - begun < cameras.FAREWELL + 1
+        assert time.monotonic() - begun < cameras.FAREWELL + 3  # a busy machine
         camera.stalled.clear()
 
     def test_a_login_is_used_and_not_shown(self, camera, log_lines):

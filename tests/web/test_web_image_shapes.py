@@ -44,9 +44,9 @@ def save(image, format, **options):
 def test_extreme_sizes_are_refused_before_they_are_decoded(client, size, words):
     data = one_colour_png(*size)
     assert len(data) < 2**20
-    begun = time.monotonic()
+    begun = time.process_time()
     answer = predict(client, data, "strip.png")
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
     assert answer.status_code == 422
     assert words in line(answer)
 
