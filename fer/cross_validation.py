@@ -127,7 +127,7 @@ def check(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
         FerError: a fold would replace an earlier one unasked, or stand beside those of another division; a model to
             start from or to distil is none, or has seen the images of the folds; or votes change what the folds score.
     """
-    if config.vote_mode == "mixed":
+    if config.has_votes and config.recipe.vote_mode == "mixed":
         raise FerError("folds take no labels mixed with votes: every image is scored, and votes change its label")
     train.check_models(config)
     for path in filter(None, (config.init, *config.teacher)):

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains the bundled models, seed 42 (the second part of four-block: 43). Run it from the top of the checkout, with FER2013 as
-# class folders in fer2013/, fer2013.csv and the FER+ votes in fer2013new.csv.
+# class folders in fer2013/, fer2013.csv and the FER+ votes in fer2013new.csv. Started again, it goes on where it stopped.
 #
 #   sh models/reproduce.sh          one command for each model, into reproduced/: about thirteen hours of two CPU cores by the
 #                                   cards; close to the shipped files, not identical
@@ -13,14 +13,17 @@ out=reproduced
 votes="--data fer2013.csv --votes fer2013new.csv"
 mixed="$votes --vote-mode mixed"
 
+# The output is the last argument. A finished training prints its scores again, an interrupted one goes on.
 train() {
     mkdir -p $out
-    python train.py "$@"
+    for output; do :; done
+    if [ -e "runs/$(basename "$output" .keras)/checkpoint.npz" ]; then way=--resume; else way=--overwrite; fi
+    python train.py $way "$@"
 }
 
 # The teacher of the shipped file was eighth.keras of the chain.
 fast() {
-    train $mixed --recipe fer2013-fast --teacher $out/default.keras --output $out/one.keras
+    train $votes --recipe fer2013-fast --teacher $out/default.keras --output $out/one.keras
 }
 
 ferplus() {
@@ -38,8 +41,9 @@ gpu() {
         train $mixed --recipe se-resnet --seed $seed --teacher $teachers --teacher-flip --output $out/student$seed.keras
     done
     # A GPU has the time to show the teachers each augmented image.
-    train $mixed --recipe fer2013-fast --no-teacher-once --teacher $teachers --output $out/fast-gpu.keras
-    python export_model.py $out/fast-gpu.keras --precision float16 --data fer2013/ --output $out/fast-gpu-small.keras
+    train $votes --recipe fer2013-fast --no-teacher-once --teacher $teachers --output $out/fast-gpu.keras
+    python export_model.py $out/fast-gpu.keras --precision float16 --data fer2013/ --overwrite \
+        --output $out/fast-gpu-small.keras
     for tta in none ten-crop; do
         for seed in 42 43 44; do python evaluate.py --model $out/student$seed.keras --data fer2013/ --tta $tta; done
         python evaluate.py --model $out/fast-gpu-small.keras --data fer2013/ --tta $tta
@@ -54,7 +58,7 @@ four_block() {
 }
 
 fer2013() {
-    train $mixed --recipe fer2013 --output $out/default.keras
+    train $votes --recipe fer2013 --output $out/default.keras
 }
 
 chain() {
@@ -87,8 +91,8 @@ threshold() {
 finish() {
     from=$out/$1.keras to=$out/$2
     shift 2
-    python export_model.py $from --precision float16 "$@" --output $to.keras
-    python export_model.py $to.keras --precision int8 "$@" --output $to.tflite
+    python export_model.py $from --precision float16 "$@" --overwrite --output $to.keras
+    python export_model.py $to.keras --precision int8 "$@" --overwrite --output $to.tflite
 }
 
 case "${1:-single}" in

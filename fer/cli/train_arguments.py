@@ -8,7 +8,6 @@ from typing import Any
 from fer.core.errors import FerError
 from fer.core.renamed import FIELDS, current_name
 from fer.data.places import IN_MEMORY
-from fer.data.soft_labels import VOTE_MODES
 from fer.training.config import PRECISIONS, SETTINGS, TrainingConfig, configure, contradictions, without_effect
 from fer.training.recipe import Recipe
 from fer.training.recipes import RECIPES
@@ -39,8 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=RECIPES,
         help="network and numbers; --list-recipes prints them (four-block)",
     )
-    text = "targets from votes: eight emotions as shares or by majority, or mixed into the seven labels (shares)"
-    training.add_argument("--vote-mode", choices=VOTE_MODES, help=text)
     training.add_argument("--seed", type=int, help="seed of the weights, the order, augmentation and dropout (42)")
     training.add_argument("--precision", choices=PRECISIONS, help="of the arithmetic (auto)")
     training.add_argument(

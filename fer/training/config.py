@@ -17,7 +17,6 @@ from fer.core.errors import FerError
 from fer.core.files import write_text
 from fer.data import places, splitting
 from fer.data.readers.ferplus import has_votes
-from fer.data.soft_labels import VOTE_MODES
 from fer.training import recipes
 from fer.training.recipe import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
 
@@ -35,7 +34,7 @@ class TrainingConfig:
         data: a folder, a fer2013.csv, "demo", "kaggle:OWNER/NAME", "hf:OWNER/NAME", or
             `places.IN_MEMORY` for data sets that the caller has loaded.
         votes: FER+ votes for the rows of a fer2013.csv.
-        vote_mode, keep_list, labels, drop_labels, labels_csv, format, group, cache: as in `fer.data.dataset.load`.
+        keep_list, labels, drop_labels, labels_csv, format, group, cache: as in `fer.data.dataset.load`.
         validation_fraction: share of the training images to validate on, where the data have no validation split.
         split_seed: of that choice.
         seed: of the weights, the order of the images, the augmentation and the dropout.
@@ -49,7 +48,6 @@ class TrainingConfig:
     recipe: Recipe
     data: str = "demo"
     votes: str | None = None
-    vote_mode: str = "shares"
     keep_list: str | None = None
     labels: str | None = None
     drop_labels: tuple[str, ...] = ()
@@ -92,9 +90,8 @@ class TrainingConfig:
             raise FerError(f"--seed must lie between 0 and {2**32 - 1}, not {self.seed}")
         if not 0 < self.validation_fraction < 1:
             raise FerError(f"validation_fraction must be between 0 and 1, not {self.validation_fraction}")
-        for name, choices in (("vote_mode", VOTE_MODES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in choices:
-                raise FerError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        if self.precision not in PRECISIONS:
+            raise FerError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
 
     @property
     def has_votes(self) -> bool:
@@ -120,7 +117,7 @@ class TrainingConfig:
     def metadata(self) -> dict:
         """What the model file keeps of its origin; the folders above the data stay private."""
         name = places.name_of(self.data)
-        data: dict[str, Any] = {"data": name, "votes": self.vote_mode if self.has_votes else None}
+        data: dict[str, Any] = {"data": name, "votes": self.recipe.vote_mode if self.has_votes else None}
         data |= {"keep_list": Path(self.keep_list).name} if self.keep_list else {}
         data |= {"drop_labels": list(self.drop_labels)} if self.drop_labels else {}
         split: dict[str, Any] = {"validation_fraction": self.validation_fraction, "split_seed": self.split_seed}
@@ -147,8 +144,10 @@ class TrainingConfig:
         """
         try:
             kept = json.loads(self.path.read_text(encoding="utf-8"))["configuration"]
-            kept.pop("refit", None)  # of an earlier version
-            return TrainingConfig(**kept | {"recipe": Recipe.from_dict(kept["recipe"]), "run_dir": self.run_dir})
+            kept.pop("refit", None)  # of an earlier version, as is a mode outside the recipe
+            mode = {"vote_mode": kept.pop("vote_mode")} if "vote_mode" in kept else {}
+            recipe = Recipe.from_dict(kept["recipe"] | mode)
+            return TrainingConfig(**kept | {"recipe": recipe, "run_dir": self.run_dir})
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FerError(f"{self.path}: there is no run to resume; name it with --run-dir or --output") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -196,7 +195,7 @@ _PLATEAU = Needs("schedule", "plateau", lambda config: config.recipe.schedule ==
 _TEACHER = Needs("teacher", None, lambda config: config.teacher)
 NEEDS = {
     "vote_mode": Needs("votes", None, lambda config: config.has_votes),
-    "vote_share": Needs("vote_mode", "mixed", lambda config: config.vote_mode == "mixed"),
+    "vote_share": Needs("vote_mode", "mixed", lambda config: config.recipe.vote_mode == "mixed"),
     "warmup": Needs("schedule", "cosine", lambda config: config.recipe.schedule == "cosine"),
     **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
     "monitor": Needs("patience", None, lambda config: config.recipe.patience),

@@ -74,6 +74,11 @@ class Recipe:
     dense_dropout: tuple[float, ...] = _field((0.25,), "the same for the dense layers", None, DROPOUT_RATES)
 
     drop_blank: bool = _field(False, "leave out training images of a single colour")
+    vote_mode: str = _field(
+        "shares",
+        "with FER+ votes: eight emotions as shares or by majority, or mixed into the seven labels",
+        soft_labels.VOTE_MODES,
+    )
     vote_share: float = _field(
         soft_labels.SHARE, "with --vote-mode mixed: share of a target that comes from the votes", None, SHARE
     )

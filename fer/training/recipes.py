@@ -51,11 +51,12 @@ DISTILL = replace(
 SLIM = replace(
     VGG,
     name="fer2013",
-    summary="the default model from scratch in one command: give --votes and --vote-mode mixed",
+    summary="the default model from scratch in one command: give --votes",
     network="vgg-slim",
     width=96,
     dropout=(0.0, 0.05, 0.1, 0.15),
     dense_dropout=(0.2,),
+    vote_mode="mixed",
     epochs=100,
     late_share=0.2,
     label_smoothing=0.0,
@@ -157,7 +158,7 @@ RECIPES: dict[str, Recipe] = {
         replace(
             NARROW,
             name="fer2013-fast",
-            summary="a fast model from scratch in one command: give --votes, --vote-mode mixed and --teacher fer2013",
+            summary="a fast model from scratch in one command: give --votes and --teacher fer2013",
             teacher_once=True,
             teacher_flip=True,
         ),
@@ -165,6 +166,7 @@ RECIPES: dict[str, Recipe] = {
             NARROW,
             name="ferplus",
             summary="eight emotions from scratch in one command: give --votes",
+            vote_mode="shares",
             epochs=120,
         ),
         Recipe(
@@ -188,6 +190,7 @@ RECIPES: dict[str, Recipe] = {
             "four-block-wide",
             "eight class folders, contempt included; its authors report over 60 %",
             network="four-block-wide",
+            vote_mode="majority",
             epochs=18,
             batch_size=64,
             learning_rate=5e-4,

@@ -241,13 +241,16 @@ def _plain(value):
 
 
 def _differences(old: dict, new: dict) -> list[str]:
-    """The settings that differ; the recipe of an earlier version has its defaults and its present names."""
+    """The settings that differ; the recipe of an earlier version has its defaults and its present names.
+
+    `vote_mode` was not always among them; a difference of it shows in the targets.
+    """
     recipes = [json.loads(json.dumps(dataclasses.asdict(Recipe.from_dict(known["recipe"])))) for known in (old, new)]
     flat = [known | recipe for known, recipe in zip((old, new), recipes, strict=True)]
     names = [
         name
         for name in {**flat[0], **flat[1]}
-        if name not in ("recipe", "summary") and flat[0].get(name) != flat[1].get(name)
+        if name not in ("recipe", "summary", "vote_mode") and flat[0].get(name) != flat[1].get(name)
     ]
     hashes = {"data": "the images, the labels or the split differ", "teachers": "the teachers differ"}
     return [hashes.get(name) or f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

@@ -69,8 +69,7 @@ def train(
 
     Args:
         data: what `fer.data.dataset.load` takes as its source; or loaded data sets {"train": ..., "validation": ...} of
-            the recipe's image size; by default "demo". FER+ votes are by default targets in shares; loaded, they are
-            what was loaded.
+            the recipe's image size; by default "demo".
         recipe: a recipe or the name of one; by default "four-block".
         resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with.
         overwrite: replace an earlier run or model in the same place.
@@ -179,7 +178,7 @@ def load_data(
         recipe.spec,
         splits=splits,
         votes=config.votes,
-        vote_mode=config.vote_mode,
+        vote_mode=recipe.vote_mode,
         vote_share=recipe.vote_share,
         keep_list=config.keep_list,
         labels=config.labels,

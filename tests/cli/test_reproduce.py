@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
     for program, *words in commands(tmp_path, *mode):
         needed = set()
         if program == "train.py":
+            assert words[0] == "--overwrite"  # nothing to go on with
             config = resolve(train.parse_args(words))
             needed = {config.init, *config.teacher} - {None}
         elif program == "export_model.py":
@@ -43,6 +45,19 @@ def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
         elif program == "export_model.py":
             exported.add(export_model.parse_args(words).output)
     assert len(trained) == trainings
+
+
+def test_it_goes_on_where_it_stopped(tmp_path):
+    """The first two trainings were begun, or finished."""
+    for name in ("begun", "four-block"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "checkpoint.npz").touch()
+    trainings = [words for program, *words in commands(tmp_path) if program == "train.py"]
+    ways = {Path(words[-1]).stem: words[0] for words in trainings}
+    assert ways == {
+        **{"begun": "--resume", "four-block": "--resume"},
+        **{"default": "--overwrite", "one": "--overwrite", "eight": "--overwrite"},
+    }
 
 
 def test_an_unknown_part_is_refused(tmp_path):

@@ -28,6 +28,7 @@ FLAGS = {
     "dropout": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
     "dense_dropout": ("0.5", (0.5,)),
     "drop_blank": (None, True),
+    "vote_mode": ("majority", "majority"),
     "vote_share": ("0.2", 0.2),
     "average_duplicates": (None, True),
     "epochs": ("7", 7),
@@ -239,7 +240,7 @@ def test_default_places(arguments, output, run_dir):
 
 def test_other_defaults_and_their_flags():
     config = configure()
-    assert (config.data, config.votes, config.vote_mode, config.seed, config.validation_fraction) == (
+    assert (config.data, config.votes, config.recipe.vote_mode, config.seed, config.validation_fraction) == (
         "demo",
         None,
         "shares",
@@ -251,7 +252,7 @@ def test_other_defaults_and_their_flags():
         *("--data", "a.csv", "--votes", "v.csv", "--vote-mode", "majority", "--seed", "3"),
         *("--validation-fraction", "0.2", "--precision", "bfloat16", "--init", "old.keras"),
     )
-    assert (config.data, config.votes, config.vote_mode, config.seed, config.validation_fraction) == (
+    assert (config.data, config.votes, config.recipe.vote_mode, config.seed, config.validation_fraction) == (
         "a.csv",
         "v.csv",
         "majority",
@@ -363,12 +364,32 @@ def test_earlier_names_of_recipes_and_flags_are_understood_but_not_shown(capsys)
     assert not [name for name in ("vgg-taught", "--growth", "--average-twins") if name in shown]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "mode"),
+    [("fer2013", "mixed"), ("fer2013-fast", "mixed"), ("ferplus", "shares"), ("four-block-wide", "majority")],
+)
+def test_a_recipe_says_what_becomes_of_votes(recipe, mode):
+    command = ("--data", "fer2013.csv", "--votes", "fer2013new.csv", "--recipe", recipe)
+    assert configure(*command, "--output", f"models/{recipe}.keras").metadata()["votes"] == mode
+    assert configure(*command, "--vote-mode", "shares").metadata()["votes"] == "shares"
+    assert configure("--data", "fer2013/", "--recipe", recipe).metadata()["votes"] is None
+
+
+def test_runs_of_earlier_versions_have_their_vote_mode_outside_the_recipe(tmp_path):
+    config = configure("--data", "a.csv", "--votes", "v.csv", "--vote-mode", "mixed", "--run-dir", str(tmp_path))
+    config.write()
+    content = json.loads(config.path.read_text())
+    content["configuration"]["vote_mode"] = content["configuration"]["recipe"].pop("vote_mode")
+    config.path.write_text(json.dumps(content))
+    assert config.stored() == config
+
+
 def test_folders_with_votes_of_their_own_take_a_vote_mode(tmp_path):
     root = layouts.ferplus(tmp_path / "ferplus")
     config = resolve(
         train.parse_args(["--data", str(root), "--vote-mode", "majority", "--run-dir", str(tmp_path / "a")])
     )
-    assert config.vote_mode == "majority"
+    assert config.recipe.vote_mode == "majority"
     assert config.metadata()["votes"] == "majority"
     layouts.folders(tmp_path / "faces", ["happy", "sad"])
     with pytest.raises(FerError, match="--vote-mode has no effect without --votes"):
