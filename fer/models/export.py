@@ -195,15 +195,30 @@ def _nodes(path):
 def _write_litert(classifier, path, precision, calibration):
     import tensorflow as tf
 
-    options = {} if precision == "float32" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
-    if precision == "float16":
-        options["target_spec"] = {"supported_types": [tf.float16]}
     if precision == "int8":
-        options["representative_dataset"] = lambda: ([batch] for batch in _batches(calibration, 1))
-    classifier.model.export(path, format="litert", verbose=False, **options)
+        _quantize_litert(classifier.model, path, calibration)
+    else:
+        options = {} if precision == "float32" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
+        if precision == "float16":
+            options["target_spec"] = {"supported_types": [tf.float16]}
+        classifier.model.export(path, format="litert", verbose=False, **options)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(runtimes.MEMBER, classifier.info.to_json())
         archive.writestr("labels.txt", "\n".join(classifier.labels) + "\n")  # where TFLite metadata has it
+
+
+def _quantize_litert(model, path, calibration):
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([batch] for batch in _batches(calibration, 1))
+        # The converter itself cannot leave out an operation; its debugger can. The softmax stays out, as in ONNX.
+        options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["SOFTMAX"])
+        debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_options=options)
+        Path(path).write_bytes(debugger.get_nondebug_quantized_model())
 
 
 def _write_keras(classifier, path, precision, calibration):

@@ -100,7 +100,7 @@ def read_info_text(path: str | Path) -> str | None:
 
 
 def _normalized(probabilities):
-    """Rows scaled to sum to 1: int8 outputs are multiples of 1/256, whose sum may be 0.99 or 1.01."""
+    """Rows scaled to sum to 1: int8 outputs of other exporters are multiples of 1/256, whose sum may be 0.99."""
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
