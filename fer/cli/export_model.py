@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
     parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
     arguments.add_data_arguments(parser, format_flag="--data-format")
-    text = "also upload it to the Hugging Face Hub, with its card MODEL.md if there is one (needs `hf auth login`)"
+    text = "also upload it to the Hugging Face Hub, with its card or that of MODEL (needs `hf auth login`)"
     parser.add_argument("--push", metavar="hf:OWNER/NAME", help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
     return parser.parse_args(argv)
@@ -47,6 +47,10 @@ def main(args: argparse.Namespace) -> int:
     export.check_output(args.output, format, args.precision, overwrite=args.overwrite)
     if Path(args.model).suffix != ".keras":
         raise FerError(f"{args.model}: only a .keras file can be exported")
+    if args.push:
+        if format == "saved_model":
+            raise FerError("--push uploads a single file, no SavedModel folder")
+        hub.check_upload(args.push)
     info = read_info(args.model)
     if args.precision == "int8" and not args.data:
         raise FerError("int8 needs calibration images: give some with --data")
@@ -71,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
             precision=args.precision,
             calibration=None if train is None else subset(train, N_CALIBRATION),
         )
-    print(f"{args.output}: {format}, {args.precision}, {size(Path(args.output)) / 2**20:.1f} MB")
+    print(f"{args.output}: {format}, {args.precision}, {size(Path(args.output)) / 1e6:.1f} MB")
     print(f"compared with {args.model}: {agreement}")
     if validation is not None:
         y_true = validation.targets.argmax(axis=1)
@@ -83,8 +87,19 @@ def main(args: argparse.Namespace) -> int:
         name = f"{places.name_of(args.data)} validation, {len(y_true):,} images"
         print(f"accuracy on {name}: {before:.2%} before, {after:.2%} after")
     if args.push:
-        print(hub.upload(args.output, args.push))
+        push(args)
     return 0
+
+
+def push(args: argparse.Namespace) -> None:
+    """Uploads the exported file, with its own card or else that of the model it was exported from."""
+    cards = (Path(path).with_suffix(".md") for path in (args.output, args.model))
+    card = next((path for path in cards if path.is_file()), None)
+    try:
+        page = hub.upload(args.output, args.push, card)
+    except FerError as error:
+        raise FerError(f"{error}; {args.output} is kept: try again with --overwrite") from error
+    print(f"uploaded {args.output} with {f'the card {card}' if card else 'no card'}: {page}")
 
 
 def subset(images: np.ndarray, n_images: int) -> np.ndarray:

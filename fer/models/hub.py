@@ -24,7 +24,7 @@ def is_address(model: str | Path) -> bool:
 
 
 def download(address: str) -> Path:
-    """Downloads a model, unless the cache has it.
+    """Downloads a model. What the cache holds is not transferred again, and is used where there is no network.
 
     Args:
         address: "hf:..." or "kaggle:...".
@@ -43,30 +43,40 @@ def download(address: str) -> Path:
     raise FerError(f"{address}: expected {expected}")
 
 
-def upload(path: str | Path, address: str) -> str:
-    """Uploads a model file to the Hub, and its card MODEL.md beside it as the README of the repository.
+def check_upload(address: str) -> None:
+    """Refuses what `upload` cannot do, before there is a file to upload.
+
+    Raises:
+        FerError: a malformed address, or a package that is not installed.
+    """
+    found = _HF.fullmatch(address)
+    if not found or found["revision"] or found["file"]:
+        raise FerError(f"{address}: expected hf:OWNER/NAME")
+    _import_hub(address)
+
+
+def upload(path: str | Path, address: str, card: str | Path | None = None) -> str:
+    """Uploads a model file to the Hub, and its card as the README of the repository.
 
     The repository is created if need be. The token is that of `hf auth login` or of the variable HF_TOKEN.
 
     Args:
         path: the model file.
         address: "hf:OWNER/NAME".
+        card: a Markdown file; None for none.
 
     Returns:
         The address of the page that shows it.
 
     Raises:
-        FerError: a malformed address, a package that is not installed, or an upload that fails.
+        FerError: as `check_upload`, or an upload that fails.
     """
-    found, path = _HF.fullmatch(address), Path(path)
-    if not found or found["revision"] or found["file"]:
-        raise FerError(f"{address}: expected hf:OWNER/NAME")
+    check_upload(address)
+    path, name = Path(path), address.removeprefix("hf:")
     if not path.is_file():
         raise FerError(f"{path}: only a single file is uploaded")
     hub = _import_hub(address)
-    files, name = {path.name: path}, found["name"]
-    if path.with_suffix(".md").is_file():
-        files["README.md"] = path.with_suffix(".md")
+    files = {path.name: path} | ({"README.md": card} if card else {})
     added = [hub.CommitOperationAdd(place, str(file)) for place, file in files.items()]
     with _failures(address):
         page = hub.HfApi().create_repo(name, exist_ok=True)
@@ -76,12 +86,26 @@ def upload(path: str | Path, address: str) -> str:
 
 def _download_hf(address: str, name: str, revision: str | None, file: str | None) -> Path:
     hub = _import_hub(address)
-    if file is None:
-        with _failures(address):
-            names = hub.HfApi().list_repo_files(name, revision=revision)
-        file = _choose(address, names)
     with _failures(address):
+        if file is None:
+            file = _choose(address, _list_hf(hub, name, revision))
         return Path(hub.hf_hub_download(name, file, revision=revision))
+
+
+def _list_hf(hub, name: str, revision: str | None) -> list[str]:
+    """The files of a repository, by the Hub; or where it cannot be reached, those in the cache."""
+    try:
+        return hub.HfApi().list_repo_files(name, revision=revision)
+    except hub.errors.HfHubHTTPError:
+        raise  # the Hub has answered
+    except Exception:  # the exceptions of an HTTP library
+        try:
+            folder = Path(hub.snapshot_download(name, revision=revision, local_files_only=True))
+        except hub.errors.LocalEntryNotFoundError:
+            folder = None
+        if folder is None:
+            raise
+        return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _import_hub(address: str):
@@ -97,6 +121,8 @@ def _failures(address: str) -> Iterator[None]:
     """Turns what a client raises into a FerError: no such model, no permission, no connection, a full disk."""
     try:
         yield
+    except FerError:
+        raise
     except Exception as error:  # the clients pass on the exceptions of their HTTP libraries
         raise FerError(f"{address}: {' '.join(str(error).split()) or type(error).__name__}") from error
 

@@ -14,6 +14,7 @@ import pytest
 from support import tiny
 
 from fer import FerError
+from fer.cli import export_model
 from fer.core.images import InputSpec
 from fer.models import hub
 from fer.models.bundled import find_model
@@ -38,8 +39,10 @@ class Hub(BaseHTTPRequestHandler):
         parts = urlsplit(self.path).path.strip("/").split("/")
         if parts[:2] == ["api", "models"]:
             files = self.server.files.get("/".join(parts[2:4]))
-            tree = [{"type": "file", "path": n, "size": len(c), "oid": COMMIT} for n, c in (files or {}).items()]
-            return self._answer_json(tree if "tree" in parts else {"id": "/".join(parts[2:4])}, 200 if files else 404)
+            if files is None:
+                return self._answer_json({"error": "Repository not found"}, 404)
+            tree = [{"type": "file", "path": n, "size": len(c), "oid": COMMIT} for n, c in files.items()]
+            return self._answer_json(tree if "tree" in parts else {"id": "/".join(parts[2:4])})
         files, name = self.server.files.get("/".join(parts[:2]), {}), "/".join(parts[4:])
         if name not in files:
             return self._answer_json({"error": "Entry not found"}, 404)
@@ -134,10 +137,23 @@ def test_model_of_the_hub_is_loaded(address, client, server, model):
     assert client(READ.format(address)) == str(tiny.LABELS)
 
 
-def test_model_of_the_hub_comes_from_the_cache_the_second_time(client, server, model):
+@pytest.mark.parametrize("address", ["hf:me/faces", "hf:me/faces@main", "hf:me/faces/mine.keras"])
+def test_model_of_the_hub_comes_from_the_cache_without_a_network(address, client, server, model):
     server.files["me/faces"] = {"mine.keras": model.read_bytes()}
-    code = "from fer.models.hub import download; print(download('hf:me/faces/mine.keras').read_bytes() == b'')"
-    assert client(code) == client(code) == "False"
+    assert client(READ.format(address)) == str(tiny.LABELS)
+    server.shutdown()
+    server.server_close()
+    assert client(READ.format(address)) == str(tiny.LABELS)
+    said = client(READ.format("hf:me/others"))
+    assert said.startswith("refused: hf:me/others: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_repository_that_is_gone_is_not_replaced_by_the_cache(client, server, model):
+    server.files["me/faces"] = {"mine.keras": model.read_bytes()}
+    assert client(READ.format("hf:me/faces")) == str(tiny.LABELS)
+    del server.files["me/faces"]
+    assert client(READ.format("hf:me/faces")).startswith("refused: hf:me/faces: ")
 
 
 @pytest.mark.parametrize(
@@ -162,12 +178,35 @@ def test_unusable_repository_is_refused_in_one_line(files, address, message, cli
     assert len(said.splitlines()) == 1
 
 
-def test_upload_carries_the_model_and_its_card(client, server, model, tmp_path):
-    shutil.copy(model, tmp_path / "mine.keras")
-    (tmp_path / "mine.md").write_text("# mine\n")
-    page = client(f"from fer.models.hub import upload; print(upload({str(tmp_path / 'mine.keras')!r}, 'hf:me/new'))")
-    assert page.endswith("/me/new")
-    assert server.files["me/new"] == {"mine.keras": model.read_bytes(), "README.md": b"# mine\n"}
+PUSH = "from fer.cli import export_model as command; command.main(command.parse_args({!r}))"
+
+
+def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
+    source, output = tmp_path / "mine.keras", tmp_path / "out" / "small.keras"
+    shutil.copy(model, source)
+    output.parent.mkdir()
+    arguments = [str(source), "--output", str(output), "--precision", "float16", "--push", "hf:me/new"]
+    assert client(PUSH.format(arguments)).endswith(f"uploaded {output} with no card: http://127.0.0.1:{server.server_port}/me/new")
+    for place in (source, output):  # that of the output counts more
+        place.with_suffix(".md").write_text(f"# {place.stem}\n")
+        said = client(PUSH.format([*arguments, "--overwrite"]))
+        assert f"with the card {place.with_suffix('.md')}: " in said
+        found = server.files["me/new"]
+        assert found == {"small.keras": output.read_bytes(), "README.md": place.with_suffix(".md").read_bytes()}
+    server.shutdown()
+    server.server_close()
+    said = client(PUSH.format([*arguments, "--overwrite"]))
+    assert said.splitlines()[-1].startswith("refused: hf:me/new: ")
+    assert said.endswith(f"{output} is kept: try again with --overwrite")
+
+
+@pytest.mark.parametrize("address", ["hf:me/faces/file.keras", "kaggle:me/faces", "me/faces"])
+def test_push_is_refused_before_the_export(address, model, tmp_path, refuse):
+    output = tmp_path / "small.keras"
+    assert "expected hf:OWNER/NAME" in refuse(export_model, model, "--output", output, "--push", address)
+    said = refuse(export_model, model, "--output", tmp_path / "small", "--format", "saved_model", "--push", "hf:me/a")
+    assert "--push uploads a single file" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("address", ["hf:faces", "hf:me/faces@", "kaggle:me/faces", "hf:me/a b"])
