@@ -26,7 +26,7 @@ from fer.cli.terminal import quiet
 from fer.core.errors import FerError
 from fer.models.bundled import BEST
 from fer.models.classifier import Classifier
-from fer.models.model_file import read_info
+from fer.models.model_file import original, read_info
 from fer.web.limits import add_limit_arguments, limits_from
 
 logger = logging.getLogger(__name__)
@@ -112,10 +112,12 @@ def main(args: argparse.Namespace) -> int:
             models = [Classifier.load(path) for path in paths]
         how = {"detector_model": args.detector_model, "uncertain_below": below[0]}
         name, *others = model_names(paths)
+        beside = original(args.model)  # an exported model cannot be explained, its .keras file can
         app = server.create_app(
             lambda detectors: Recognizer.create(models[0], args.detector, detectors=detectors, **how),
             name,
             compared=(others[0], Recognizer.create(models[1], "none", uncertain_below=below[1])) if others else None,
+            load_explainer=None if beside is None else lambda: Classifier.load(beside),
             cameras=cameras,
             hosts=security.LOOPBACK | {name.lower() for name in (*args.allowed_host, args.host, *own_names())},
             limits=limits,

@@ -4,16 +4,20 @@ import numpy as np
 
 from fer.inference.faces import turn_back
 from fer.inference.recognizer import Prediction, Recognizer
+from fer.models.classifier import Classifier
 from fer.models.gradcam import grad_cam
 
 
-def heat_maps(recognizer: Recognizer, image: np.ndarray, predictions: list[Prediction]) -> list[np.ndarray]:
+def heat_maps(
+    recognizer: Recognizer, image: np.ndarray, predictions: list[Prediction], classifier: Classifier | None = None
+) -> list[np.ndarray]:
     """Heat maps of the labels of faces; `gradcam.overlay` draws them.
 
     Args:
         recognizer: the one that made the predictions.
         image: uint8 (H, W, 3) BGR.
         predictions: faces in it.
+        classifier: explains the labels; by default the recognizer's. For an exported model, the one it was made from.
 
     Returns:
         For each face float32 (size, size), 0 to 1, with the network's size: stretched over the face's box, it lies
@@ -25,6 +29,7 @@ def heat_maps(recognizer: Recognizer, image: np.ndarray, predictions: list[Predi
     if not predictions:
         return []
     inputs = np.stack(recognizer.prepare(image, [prediction.face for prediction in predictions]).inputs)
-    codes = np.array([prediction.labels.index(prediction.label) for prediction in predictions])
-    maps = grad_cam(recognizer.classifier, inputs, codes)
+    classifier = classifier or recognizer.classifier
+    codes = np.array([classifier.labels.index(prediction.label) for prediction in predictions])
+    maps = grad_cam(classifier, inputs, codes)
     return [turn_back(heat, prediction.face) for heat, prediction in zip(maps, predictions, strict=True)]

@@ -83,6 +83,18 @@ def read_info(path: str | Path) -> ModelInfo:
         raise FerError(f"{path}: {error}") from error
 
 
+def original(path: str | Path) -> Path | None:
+    """The .keras file beside an exported model, of the same name, from which it was exported; None if there is none."""
+    path = find_model(path)
+    beside = path.with_suffix(".keras")
+    if path == beside or not beside.is_file():
+        return None
+    ours, theirs = read_info(path), read_info(beside)
+    for info in (ours, theirs):
+        info.metadata.pop("exported", None)
+    return beside if ours == theirs else None
+
+
 def update_metadata(path: str | Path, metadata: dict) -> None:
     """Adds metadata to a .keras file, or replaces entries; every other byte stored in it stays the same.
 

@@ -20,6 +20,7 @@ from starlette.formparsers import MultiPartParser
 
 from fer.inference.recognizer import Recognizer
 from fer.inference.results import COLUMNS
+from fer.models.classifier import Classifier
 from fer.web import cameras as camera_routes
 from fer.web import corrections, images, problems, videos, webcam
 from fer.web.auth import TokenMiddleware
@@ -70,6 +71,7 @@ def create_app(
     model_name: str,
     *,
     compared: tuple[str, Recognizer] | None = None,
+    load_explainer: Callable[[], Classifier] | None = None,
     cameras: dict[str, str] | None = None,
     hosts: frozenset[str] = LOOPBACK,
     limits: Limits | None = None,
@@ -85,6 +87,7 @@ def create_app(
         new_recognizer: makes a recognizer that searches this many images at once, see `State`.
         model_name: as clients see it.
         compared: name and recognizer of a second model for images, see `State`.
+        load_explainer: loads a model that explains labels, see `State`.
         cameras: name -> address of cameras that clients may watch; no other address is ever opened.
         hosts: host names of this server, beside addresses in digits.
         limits: see `Limits`.
@@ -98,7 +101,7 @@ def create_app(
         FerError: a token that is too short, a folder or file that cannot be written, or a missing package.
     """
     limits, words = limits or Limits(), read_strings(strings)
-    state = State(new_recognizer, model_name, limits, compared)
+    state = State(new_recognizer, model_name, limits, compared, load_explainer)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # as often as a client likes, too
     MultiPartParser.spool_max_size = limits.image_bytes + 1  # Starlette would write images over 1 MB to disk
 

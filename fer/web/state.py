@@ -1,11 +1,14 @@
 """What the routers share: the model, the limits, and the threads that work for clients."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from fer.core.errors import FerError
 from fer.core.system import cores
 from fer.inference.recognizer import Recognizer
+from fer.models.classifier import Classifier
 from fer.video.session import Session
 from fer.web.fair_pool import FairPool
 from fer.web.limits import Limits
@@ -24,11 +27,13 @@ class State:
         model_name: as clients see it.
         limits: see `Limits`.
         compared: name and recognizer of a second model, which labels the faces of images too; its detector is not used.
+        load_explainer: loads the classifier that says where in a face a label comes from, at the first question; by
+            default that of the recognizers, if it can.
 
     Attributes:
         recognizer: for images; it searches as many at once as there are cores.
         classifier: the one of all recognizers.
-        explains: whether the model can say where in a face a label comes from.
+        explains: whether there is such a classifier.
         metrics: counts for Prometheus, where they are wanted.
         gauges: what /metrics shows of the routers; see `Metrics`.
         image_pool, live_pool: threads for images and for webcams, so that large images do not hold up webcams.
@@ -40,16 +45,33 @@ class State:
         model_name: str,
         limits: Limits,
         compared: tuple[str, Recognizer] | None = None,
+        load_explainer: Callable[[], Classifier] | None = None,
     ):
         self.new_recognizer, self.model_name, self.limits = new_recognizer, model_name, limits
         self.compared = compared
         self.recognizer = new_recognizer(cores())
         self.classifier = self.recognizer.classifier
-        self.explains = self.classifier.has_gradients
+        if load_explainer is None and self.classifier.has_gradients:
+            load_explainer = lambda: self.classifier  # noqa: E731
+        self._load_explainer, self._explainer, self._explaining = load_explainer, None, threading.Lock()
+        self.explains = load_explainer is not None
         self.metrics: Metrics | None = None
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.image_pool = FairPool(cores(), "images")
         self.live_pool = FairPool(cores(), "webcams")
+
+    def explainer(self) -> Classifier:
+        """The classifier that explains labels; the first call loads it.
+
+        Raises:
+            FerError: there is none, or its file is damaged.
+        """
+        with self._explaining:
+            if self._explainer is None:
+                if self._load_explainer is None:
+                    raise FerError("this model cannot be explained")
+                self._explainer = self._load_explainer()
+            return self._explainer
 
     def new_session(self, *, thorough: bool = False) -> Session:
         """A session for one webcam, camera or video."""

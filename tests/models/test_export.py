@@ -19,7 +19,7 @@ from fer.cli import evaluate, export_model, predict_folder, terminal
 from fer.core.images import InputSpec, prepare
 from fer.models import ensemble, export, runtimes
 from fer.models.classifier import Classifier
-from fer.models.model_file import read_info, update_metadata
+from fer.models.model_file import original, read_info, update_metadata
 from fer.training import weight_transfer
 
 pytestmark = pytest.mark.slow
@@ -173,6 +173,18 @@ def test_a_model_of_keras_and_an_exported_one_are_averaged(trained, exported):
     known, other = trained[0], Classifier.load(exported("onnx")[0])
     found = ensemble.average([known, other], [images(), images()])
     np.testing.assert_allclose(found, known.predict(images()), atol=1e-5)
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_its_original_is_the_keras_file_beside_it(trained, exported, tmp_path, format):
+    path, beside = tmp_path / f"model{SUFFIXES[format]}", tmp_path / "model.keras"
+    shutil.copy(exported(format)[0], path)
+    assert original(path) is None
+    shutil.copy(trained[1], beside)
+    assert original(path) == beside
+    assert original(beside) is None
+    update_metadata(beside, {"epoch": 99})  # another training
+    assert original(path) is None
 
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])

@@ -41,11 +41,13 @@ class Site:
         address: such as http://127.0.0.1:40001.
         temporary: where the server's temporary files go.
         browser: Playwright's.
+        model: the name that the page shows.
     """
 
     address: str
     temporary: Path
     browser: object
+    model: str
 
     def files(self) -> list[str]:
         """What the server keeps on disk of its clients, as paths below its private folder."""
@@ -68,7 +70,7 @@ class Site:
             troubles = self._watch(page)
             answer = page.goto(f"{self.address}/#/{tab}")
             assert "default-src 'self'" in answer.headers["content-security-policy"]
-            page.locator("#model", has_text="four-block").wait_for()
+            page.locator("#model", has_text=self.model).wait_for()
             yield page
             page.goto("about:blank")
             eventually(lambda: not self.files(), f"left behind: {self.files()}")
@@ -105,7 +107,7 @@ def site(folder: Path, model: Path, *flags: str, browser_flags: tuple[str, ...] 
 
     Args:
         folder: becomes the server's place for temporary files.
-        model: the file of a four-block network.
+        model: its file.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
     for package in ("fastapi", "fastapi_offline", "uvicorn", "websockets", "av"):
@@ -116,7 +118,7 @@ def site(folder: Path, model: Path, *flags: str, browser_flags: tuple[str, ...] 
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *browser_flags])
         try:
             with mock.patch.dict(os.environ, TMPDIR=str(folder)), serving.serving(model, *flags) as address:
-                yield Site(address, folder, browser)
+                yield Site(address, folder, browser, model.stem)
         finally:
             browser.close()
 

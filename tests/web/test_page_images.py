@@ -168,9 +168,13 @@ def test_busy_server_is_reported(site, tab):
         browsing.status(page, tab, "busy: 16 images at once are served", problem=True)
 
 
-def test_no_reason_is_offered_where_the_model_explains_nothing(site):
+@pytest.mark.parametrize("explains", [True, False])
+def test_reasons_are_offered_where_the_model_can_be_explained(site, explains):
     with site.visit("image") as page:
-        explains = page.request.get(f"{site.address}/health").json()["explains"]  # a Keras model, without LiteRT
+        health = page.request.get(f"{site.address}/health").json()
+        assert health["explains"]
+        page.route("**/health", lambda route: route.fulfill(json=health | {"explains": explains}))
+        page.reload()
         browsing.upload(page, "image", encode_jpeg(portrait.astronaut()))
         browsing.status(page, "image", "1 face found")
         assert page.locator("#image .why").count() == explains

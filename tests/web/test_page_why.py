@@ -12,9 +12,11 @@ PIXELS = """([canvas, {x, y, width, height}]) =>
   [...document.querySelector(canvas).getContext("2d").getImageData(x, y, width, height).data]"""
 
 
-@pytest.fixture(scope="module")
-def explaining(tmp_path_factory):
-    with browsing.site(tmp_path_factory.mktemp("server"), tiny.ROOT / "models" / "four-block.keras") as site:
+@pytest.fixture(scope="module", params=["four-block.keras", "fer2013.tflite"])
+def explaining(tmp_path_factory, request):
+    if request.param.endswith(".tflite"):  # explained by its .keras file
+        pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    with browsing.site(tmp_path_factory.mktemp("server"), tiny.ROOT / "models" / request.param) as site:
         yield site
 
 

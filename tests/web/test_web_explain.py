@@ -1,4 +1,4 @@
-"""POST /predict?explain=true: a heat map for each face, what it may cost, and models that explain nothing."""
+"""POST /predict?explain=true: a heat map for each face, what it may cost, and models that cannot be explained."""
 
 import base64
 from unittest import mock
@@ -6,13 +6,14 @@ from unittest import mock
 import cv2
 import numpy as np
 import pytest
-from support import portrait
+from support import portrait, tiny
 
 pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
 from support import web
 from support.web import connect, encode, line
 
+from fer.core.images import InputSpec
 from fer.inference.explain import heat_maps
 from fer.inference.haar import Haar
 from fer.inference.recognizer import Recognizer
@@ -94,6 +95,27 @@ def test_exported_model_is_refused_with_the_way_on():
         assert answer.status_code == 422
         assert "app.py --model fer2013.keras" in line(answer)
         assert explain(client, data, query="?explain=false").status_code == 200
+
+
+def test_another_model_explains_and_is_loaded_at_the_first_question(two):
+    loaded = []
+
+    def load():
+        loaded.append(Classifier(tiny.build(seed=5), tiny.LABELS[::-1], InputSpec(SIZE)))
+        return loaded[-1]
+
+    recognizer = Recognizer(web.classifier(), Haar())
+    with connect(load_explainer=load) as client:
+        assert client.get("/health").json()["explains"] is True
+        explain(client, encode(two, ".png"), query="")
+        assert loaded == []
+        answers = [explain(client, encode(two, ".png")).json() for _ in range(2)]
+    assert len(loaded) == 1
+    assert answers[0] == answers[1]
+    own, expected = (heat_maps(recognizer, two, recognizer(two), model) for model in (None, loaded[0]))
+    assert not np.allclose(own, expected, atol=0.1)
+    for face, heat in zip(answers[0]["faces"], expected, strict=True):
+        np.testing.assert_allclose(decode(face), 255 * heat, atol=1)
 
 
 def test_other_values_are_refused():
