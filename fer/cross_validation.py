@@ -154,7 +154,8 @@ def run(config: TrainingConfig, data: Dataset, k: int, *, verbose: int = 0) -> C
     Raises:
         FerError: as `cross_validate`, but files of earlier folds are replaced.
     """
-    recipe, found = config.recipe, None
+    recipe, found = dataclasses.replace(config.recipe, unseen_validation=False), None  # every image is scored
+    config = dataclasses.replace(config, recipe=recipe)
     chosen = validation_decides(dataclasses.asdict(recipe))
     reports: list[Report] = []
     results: list[train.TrainingResult] = []

@@ -45,7 +45,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def add_analysis_arguments(parser):
     group = parser.add_argument_group("analyses")
-    text = "test whether --model is more accurate than this model, or than the mean of these"
+    text = "test whether --model is more accurate than this model, or than the mean of these; with --leakage-against also "
+    text += "without duplicates"
     group.add_argument("--compare", nargs="+", type=arguments.model_path, metavar="MODEL", help=text)
     text = "training data, as for --data: score images with and without a duplicate in its train split separately"
     group.add_argument("--leakage-against", metavar="TRAINING_DATA", help=text)
@@ -194,6 +195,9 @@ def analyse(args, ours, others, names):
         analyses["leakage"] = leakage.measure_leakage(ours, training, places.name_of(args.leakage_against))
     for other in others:
         analyses["comparison"] = ours.compare(other)
+        if args.leakage_against and (unseen := analyses["leakage"].unseen).any():
+            text = "images without a duplicate or near-duplicate in training"
+            analyses["comparison_without_duplicates"] = ours.compare(other, unseen, text)
     if args.group_by:
         analyses["groups"] = groups.by_group(names, ours.probabilities, ours.data.targets, ours.labels, args.group_by)
     analyses["risk_coverage"] = curve = ours.risk_coverage()

@@ -12,7 +12,7 @@ from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.core.labels import canonical
 from fer.data import coding, image_array, places, readers, resolve, soft_labels, synthetic_faces
-from fer.data.duplicates import group_identical
+from fer.data.duplicates import duplicates_in, group_identical
 from fer.data.entry import Entry
 from fer.data.image_array import Images
 from fer.data.keep_list import KeepList
@@ -140,6 +140,12 @@ class Dataset:
         """The images of more than one colour; the others join `skipped`."""
         dropped = tuple((self.names[i], "blank") for i in np.flatnonzero(self.is_blank))
         return replace(self.select(~self.is_blank), skipped=(*self.skipped, *dropped))
+
+    def without_duplicates_in(self, training: "Dataset") -> "Dataset":
+        """The images without a duplicate or near-duplicate in the training split; the others join `skipped`."""
+        seen = duplicates_in(self.images, training.images, near=True)
+        dropped = tuple((self.names[i], "it has a duplicate in training") for i in np.flatnonzero(seen))
+        return replace(self.select(~seen), skipped=(*self.skipped, *dropped))
 
     def kept_by(self, keep_list: KeepList) -> "Dataset":
         """The images that the list names; the others join `skipped`."""

@@ -24,6 +24,7 @@ class Comparison:
         accuracy_difference_ci95: low and high end of the 95% interval of accuracy(A) - accuracy(B).
         macro_f1_difference_ci95: the same of macro F1.
         p: of McNemar's exact test: how often equally accurate models differ at least this much by chance.
+        of: what the images are, in words.
     """
 
     names: tuple[str, str]
@@ -35,6 +36,7 @@ class Comparison:
     accuracy_difference_ci95: tuple[float, float]
     macro_f1_difference_ci95: tuple[float, float]
     p: float
+    of: str = "images"
 
     @property
     def n_images(self) -> int:
@@ -83,7 +85,7 @@ class Comparison:
         low, high = (f"{100 * end:+.2f}" for end in self.accuracy_difference_ci95)
         lowest, highest = (f"{end:+.3f}" for end in self.macro_f1_difference_ci95)
         return "\n".join([
-            f"{a} compared with {b} on the same {self.n_images:,} images",
+            f"{a} compared with {b} on the same {self.n_images:,} {self.of}",
             f"correct             both {self.both:,}; only {a} {self.only_a:,}; only {b} {self.only_b:,}; "
             f"neither {self.neither:,}",
             f"accuracy            {self.accuracy[0]:.2%} and {self.accuracy[1]:.2%}: "

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fer.core.images import InputSpec
 from fer.core.text import aligned
 from fer.data import dataset, duplicates, places
@@ -12,7 +14,7 @@ from fer.evaluation.metrics import Report
 from fer.evaluation.predictions import Predictions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # eq=False: == on arrays has no single truth value
 class Leakage:
     """Metrics of the images with and without a duplicate in training. Built by `measure_leakage`.
 
@@ -22,6 +24,7 @@ class Leakage:
         without_duplicate, with_duplicate: reports of the images without and with a pixel-identical training image.
         without_near_duplicate, with_near_duplicate: reports of those without and with a duplicate or near-duplicate
             (correlation of at least `duplicates.NEAR`). Each is None where no image belongs to it.
+        unseen: bool (n,), the images without a duplicate or near-duplicate.
     """
 
     source: str
@@ -30,6 +33,7 @@ class Leakage:
     with_duplicate: Report | None
     without_near_duplicate: Report | None
     with_near_duplicate: Report | None
+    unseen: np.ndarray
 
     def summary(self) -> str:
         """A table: images, accuracy with its interval, and macro F1 of each part."""
@@ -97,7 +101,7 @@ def measure_leakage(predictions: Predictions, training: Dataset, source: str) ->
     for near in (False, True):
         seen = duplicates.duplicates_in(predictions.data.images, training.images, near=near)
         parts += [predictions.report(rows) if rows.any() else None for rows in (~seen, seen)]
-    return Leakage(source, len(training), *parts)
+    return Leakage(source, len(training), *parts, ~seen)  # of the last round: near-duplicates, too
 
 
 def _metrics(report: Report) -> dict:

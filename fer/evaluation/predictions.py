@@ -1,5 +1,6 @@
 """Predictions of a model, or of an ensemble, for labelled images: what every other module here starts from."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +57,22 @@ class Predictions:
         """The error rate of the most confident images, for every number of them."""
         return selective.risk_coverage(self.confidence, self.y_pred == self.y_true)
 
-    def compare(self, other: "Predictions") -> comparison.Comparison:
-        """Compares two models on the same images; their labels may differ."""
+    def compare(
+        self, other: "Predictions", rows: np.ndarray | slice = slice(None), of: str = "images"
+    ) -> comparison.Comparison:
+        """Compares two models on the same images, or on some rows of them; their labels may differ.
+
+        Args:
+            other: predictions for the same images.
+            rows: indexes, bool (n), or a slice.
+            of: what these images are, in words.
+        """
         labels = tuple(dict.fromkeys((*self.labels, *other.labels)))
         codes = np.array([labels.index(label) for label in other.labels])
         names = (self.name, other.name) if self.name != other.name else ("the first", "the second")
-        return comparison.compare(self.y_true, self.y_pred, codes[other.y_pred], len(labels), names)
+        predicted = self.y_pred[rows], codes[other.y_pred][rows]
+        found = comparison.compare(self.y_true[rows], *predicted, len(labels), names)
+        return dataclasses.replace(found, of=of)
 
 
 def predict(

@@ -82,6 +82,9 @@ class Recipe:
     vote_share: float = _field(
         soft_labels.SHARE, "with --vote-mode mixed: share of a target that comes from the votes", None, SHARE
     )
+    unseen_validation: bool = _field(
+        False, "validate on the images without a duplicate or near-duplicate in the training split; --folds score all"
+    )
     average_duplicates: bool = _field(False, "duplicates in the training split share the mean of their labels")
 
     epochs: int = _field(48, "epochs at most", None, AT_LEAST_1)

@@ -57,6 +57,7 @@ SLIM = replace(
     dropout=(0.0, 0.05, 0.1, 0.15),
     dense_dropout=(0.2,),
     vote_mode="mixed",
+    unseen_validation=True,
     epochs=100,
     late_share=0.2,
     label_smoothing=0.0,

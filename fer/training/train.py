@@ -195,13 +195,21 @@ def load_data(
 
 
 def clean(data: dict[str, Dataset], recipe: Recipe) -> dict[str, Dataset]:
-    """The data with the training split cleaned as the recipe says: `drop_blank`, `average_duplicates`."""
-    train = data["train"]
+    """The data, cleaned as the recipe says: `drop_blank`, `average_duplicates`, `unseen_validation`.
+
+    Raises:
+        FerError: every validation image has a duplicate in training.
+    """
+    train, validation = data["train"], data["validation"]
+    if recipe.unseen_validation:
+        validation = validation.without_duplicates_in(train)
+        if not len(validation):
+            raise FerError("every validation image has a duplicate in training; --no-unseen-validation uses them")
     if recipe.drop_blank:
         train = train.without_blank()
     if recipe.average_duplicates:
         train = train.with_averaged_duplicates()
-    return {"train": train, "validation": data["validation"]}
+    return {"train": train, "validation": validation}
 
 
 def run(

@@ -360,6 +360,11 @@ def test_all_analyses_at_once(evaluated, faces, models, tmp_path):
     )
     printed, report = evaluated(*flags)
     assert {"leakage", "comparison", "groups", "risk_coverage"} <= report.keys()
+    unseen = report["comparison_without_duplicates"]
+    clean = report["leakage"]["without_near_duplicate"]
+    assert unseen["images"] == clean["images"] < report["comparison"]["images"]
+    assert unseen["accuracy"][0] == pytest.approx(clean["accuracy"])
+    assert f"on the same {unseen['images']} images without a duplicate or near-duplicate in training" in printed
     places = [printed.index(text) for text in ("against the 90 training", "m2.keras compared", "by folder", "AURC")]
     assert places == sorted(places)
 

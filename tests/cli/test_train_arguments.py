@@ -30,6 +30,7 @@ FLAGS = {
     "drop_blank": (None, True),
     "vote_mode": ("majority", "majority"),
     "vote_share": ("0.2", 0.2),
+    "unseen_validation": (None, True),
     "average_duplicates": (None, True),
     "epochs": ("7", 7),
     "progressive_sizes": ("32,40", (32, 40)),

@@ -1,5 +1,6 @@
 """`fer.train`: a training from Python, on files or on data sets in memory, with settings as keywords."""
 
+import dataclasses
 import logging
 from unittest import mock
 
@@ -56,6 +57,25 @@ def test_class_folders_and_a_recipe_object(tmp_path):
     result = fer.train(tiny.folders(tmp_path / "faces"), recipe, output=tmp_path / "m.keras", run_dir=tmp_path / "run")
     assert result.classifier.metadata["data"] == "faces"
     assert result.classifier.metadata["n_images"] == {"train": 48, "validation": 24}
+
+
+def test_validation_on_images_that_training_has_not_seen(tmp_path):
+    train, validation = tiny.data(48), tiny.data(24, seed=1)
+    pixels = validation.images.copy()
+    pixels[:5] = train.images[:5]
+    pixels[5] = np.clip(train.images[7].astype(int) + 1, 0, 255)  # a near-duplicate
+    sets = {"train": train, "validation": dataclasses.replace(validation, images=pixels)}
+    options = {"recipe": tiny.recipe(epochs=1, keep_best="last")}
+    for unseen, n in ((False, 24), (True, 18)):
+        place = tmp_path / str(unseen)
+        result = fer.train(sets, run_dir=place, unseen_validation=unseen, **options)
+        assert result.classifier.metadata["n_images"] == {"train": 48, "validation": n}
+        left = sets["validation"].select(np.arange(24 - n, 24))
+        report = fer.evaluate(result.classifier, left)
+        assert result.history[0]["val_accuracy"] == pytest.approx(report.accuracy, abs=1e-6)
+    seen = dataclasses.replace(validation, images=train.images[:24])
+    with pytest.raises(FerError, match="every validation image has a duplicate in training"):
+        fer.train({"train": train, "validation": seen}, run_dir=tmp_path / "x", unseen_validation=True, **options)
 
 
 def test_an_earlier_run_is_resumed_or_replaced_only_on_request(tmp_path):
