@@ -12,10 +12,13 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 from fer.cli import arguments, terminal
 from fer.core.errors import FerError
 from fer.core.files import file_sha256
+from fer.models.bundled import BEST
 
 REINSTALL = "pip install -r requirements.txt"
 EXPORT = "pip install -r requirements-export.txt"
@@ -31,7 +34,7 @@ class Check:
 
     Attributes:
         name: of the thing.
-        find: returns what was found, in a few words.
+        find: returns what was found, in a few words or lines.
         remedy: what to do where `find` raises.
         required: every command needs it.
     """
@@ -55,7 +58,8 @@ def main(args: argparse.Namespace) -> int:
     for check in CHECKS:
         ok, text = run(check)
         mark = "ok" if ok else "FAILED" if check.required else "-"
-        print(f"{mark:<7} {check.name:<13} {text}", flush=True)
+        first, *more = text.splitlines()
+        print(f"{mark:<7} {check.name:<13} {first}", *(f"{'':<21} {line}" for line in more), sep="\n", flush=True)
         if not ok:
             print(f"{'':<21} remedy: {terminal.as_called(check.remedy)}")
             failed += check.required
@@ -142,8 +146,10 @@ def find_ffmpeg() -> str:
     return f"PyAV {av.__version__} reads video and writes H.264"
 
 
-def find_runtimes() -> str:
-    return versions(("ai_edge_litert", "onnxruntime"))
+def find_litert() -> str:
+    from fer.models.bundled import FAST
+
+    return f"{versions(('ai_edge_litert',))}; {label_synthetic_face(f'{FAST}.tflite')}"
 
 
 def find_web() -> str:
@@ -151,26 +157,38 @@ def find_web() -> str:
 
 
 def find_models() -> str:
-    from fer.models.bundled import bundled_models
+    from fer.models.bundled import bundled_models, checksums
+
+    shipped, lines = checksums(), []
+    for whole in bundled_models().values():
+        for path in filter(Path.is_file, (whole, whole.with_suffix(".tflite"))):
+            lines.append(describe_model(path, shipped.get(path.name)))
+    if not lines:
+        raise Missing("no bundled model was found")
+    return "\n".join(lines)
+
+
+def describe_model(path: Path, shipped: str | None) -> str:
+    """Name, beginning of the hash, and number of labels of a model file; whether it is another one than was shipped.
+
+    Raises:
+        FerError: it is damaged.
+    """
     from fer.models.model_file import read_info
 
-    found = []
-    for name, path in bundled_models().items():
-        labels = len(read_info(path).labels)  # also compares the checksums inside the file
-        found.append(f"{name} {file_sha256(path)[:12]} ({labels} labels)")
-    if not found:
-        raise Missing("no bundled model was found")
-    return ", ".join(found)
+    digest, labels = file_sha256(path), ""
+    if path.suffix == ".keras" or find_spec("ai_edge_litert"):
+        labels = f", {len(read_info(path).labels)} labels"  # also compares the checksums inside a .keras file
+    return f"{path.name} {digest[:12]}{labels}" + ", not the file that was shipped" * (shipped not in (None, digest))
 
 
-def label_synthetic_face() -> str:
+def label_synthetic_face(model: str = BEST) -> str:
     """Finds and labels a synthetic face, through detector, crop and network."""
     import cv2
     import numpy as np
 
     from fer.data import synthetic_faces
     from fer.inference.recognizer import Recognizer
-    from fer.models.bundled import BEST
     from fer.models.classifier import Classifier
 
     drawn, codes = synthetic_faces.faces(**synthetic_faces.SAMPLES)
@@ -178,8 +196,8 @@ def label_synthetic_face() -> str:
     image = np.full((480, 640, 3), 127, np.uint8)
     side = 240
     image[120 : 120 + side, 200 : 200 + side] = cv2.resize(face, (side, side))[:, :, None]
-    recognizer = Recognizer.create(Classifier.load(BEST), "haar")
-    recognizer(image)  # the first call compiles the network
+    recognizer = Recognizer.create(Classifier.load(model), "haar")
+    recognizer(image)  # the first call compiles a Keras network
     started = time.perf_counter()
     predictions = recognizer(image)
     milliseconds = 1000 * (time.perf_counter() - started)
@@ -206,17 +224,18 @@ CHECKS = (
     Check("Python", find_python, "install Python 3.11, 3.12 or 3.13", required=True),
     Check("packages", find_packages, REINSTALL, required=True),
     Check("Keras", find_keras, f"{REINSTALL}, or set KERAS_BACKEND to an installed backend", required=True),
-    Check("GPU", find_gpu, "optional: docs/install-gpu.md"),
+    Check("GPU", find_gpu, "optional; docs/install-gpu.md says how to install for a GPU"),
     Check("OpenCV", find_opencv, "pip install --force-reinstall opencv-contrib-python (version 4)", required=True),
-    Check("window", find_window, "predict_webcam.py --headless works without; else install opencv-contrib-python"),
+    Check("window", find_window, "pip install opencv-contrib-python, or use predict_webcam.py --headless"),
     Check(
         "camera", find_camera, "plug one in, or take a video file or a network camera: predict_webcam.py --source FILE"
     ),
     Check("video files", find_ffmpeg, REINSTALL, required=True),
-    Check("runtimes", find_runtimes, f"optional, for .tflite and .onnx files: {EXPORT}"),
+    Check("LiteRT", find_litert, f"optional, for .tflite files: {EXPORT}"),
+    Check("ONNX Runtime", lambda: versions(("onnxruntime",)), f"optional, for .onnx files: {EXPORT}"),
     Check("web page", find_web, f"optional, for app.py: {WEB}"),
     Check("JAX", lambda: versions(("jax",)), "optional, for train.py --distribute: docs/install-gpu.md"),
     Check("Ray", lambda: versions(("ray", "pyarrow")), f"optional, for predict_folder.py --ray: {RAY}"),
-    Check("models", find_models, "copy the folder models/ again, or name a model file with --model"),
+    Check("models", find_models, "copy the folder models/ again, or install the package again", required=True),
     Check("self-test", label_synthetic_face, "repair what failed above", required=True),
 )

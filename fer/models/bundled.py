@@ -18,6 +18,13 @@ def bundled_models() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def checksums() -> dict[str, str]:
+    """The SHA-256 of each file as it was shipped, by its name; empty where the list is missing."""
+    path = FOLDER / "SHA256SUMS"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {name: digest for digest, name in map(str.split, lines)}
+
+
 def find_model(model: str | Path) -> Path:
     """The file of a model that is named by its path or, for a bundled one, by its name.
 

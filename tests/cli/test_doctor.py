@@ -1,10 +1,14 @@
 """fer doctor: what it finds here, and what it says where a part is missing."""
 
+import hashlib
+import shutil
+
 import pytest
 from support.tiny import script
 
 from fer import FerError
 from fer.cli import doctor
+from fer.models.bundled import FOLDER
 
 
 @pytest.fixture
@@ -63,10 +67,35 @@ def test_missing_required_part_fails_with_its_remedy(error, text, examine):
     assert lines[-1] == "1 of the required parts do not work"
 
 
-def test_damaged_model_is_found(tmp_path, monkeypatch, examine):
-    (tmp_path / "fer2013.keras").write_bytes(b"PK\x03\x04 cut short")
-    monkeypatch.setattr("fer.models.bundled.bundled_models", lambda: {"fer2013": tmp_path / "fer2013.keras"})
-    code, lines = examine(doctor.Check("models", doctor.find_models, "copy it again"))
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A folder with the bundled model fer2013, and the list of checksums."""
+    for name in ("fer2013.keras", "fer2013.tflite", "fer2013.md", "SHA256SUMS"):
+        shutil.copy(FOLDER / name, tmp_path)
+    monkeypatch.setattr("fer.models.bundled.FOLDER", tmp_path)
+    return tmp_path
+
+
+(MODELS,) = (check for check in doctor.CHECKS if check.name == "models")
+
+
+def test_models_are_named_with_hash_and_labels(copied, examine):
+    code, lines = examine(MODELS)
     assert code == 0
-    assert lines[0].startswith("-       models")
+    digest = hashlib.sha256((copied / "fer2013.keras").read_bytes()).hexdigest()[:12]
+    assert lines[0] == f"ok      models        fer2013.keras {digest}, 7 labels"
+    assert lines[1].strip().startswith("fer2013.tflite ")
+    shutil.copy(FOLDER / "ferplus.keras", copied / "fer2013.keras")
+    code, lines = examine(MODELS)
+    assert code == 0
+    assert lines[0].endswith(", 8 labels, not the file that was shipped")
+
+
+def test_damaged_model_is_a_failure(copied, examine):
+    whole = (copied / "fer2013.keras").read_bytes()
+    (copied / "fer2013.keras").write_bytes(whole[: len(whole) // 2])
+    code, lines = examine(MODELS)
+    assert code == 1
+    assert lines[0].startswith("FAILED  models")
     assert "fer2013.keras" in lines[0]
+    assert lines[1].strip() == f"remedy: {MODELS.remedy}"
