@@ -1,6 +1,8 @@
 """The documentation: links lead somewhere, the README stays short, and its commands exist."""
 
 import re
+import shlex
+from importlib import import_module
 
 import pytest
 from support import tiny
@@ -51,6 +53,18 @@ def test_commands_of_the_pages_exist(page):
     assert [script for script in scripts if not (tiny.ROOT / script).is_file()] == []
     commands = re.findall(r"^    (?:python -m )?fer ([a-z-]+)", text, flags=re.MULTILINE)
     assert [command for command in commands if command not in COMMANDS] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("tests")])
+def test_arguments_of_the_commands_are_understood(page, capsys):
+    text = (tiny.ROOT / page).read_text(encoding="utf-8")
+    for script, rest in re.findall(r"^ *(?:\w+=\S+ )*python (\w+)\.py ?(.*)$", text, flags=re.MULTILINE):
+        if script.replace("_", "-") not in COMMANDS or re.search(r"\.\.\.|[$;>|]|OWNER", rest):
+            continue  # a part is left out, or it is for a shell
+        try:
+            import_module(f"fer.cli.{script}").parse_args(shlex.split(rest, comments=True))
+        except SystemExit as stopped:
+            assert not stopped.code, f"{script}.py {rest}: {capsys.readouterr().err}"
 
 
 def test_the_layout_names_what_there_is():

@@ -19,9 +19,9 @@ from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data import attributes, dataset, places
 from fer.data.unseen import CHOSEN, has_chosen
-from fer.models import bundled, tta
+from fer.models import bundled, runtimes, tta
 from fer.models.classifier import Classifier
-from fer.models.model_file import read_info, update_metadata
+from fer.models.model_file import original, read_info, update_metadata
 
 SPLIT_OPTIONS = ("validation_fraction", "split_seed")
 CROPS = {"none": "single crop", "flip": "flip TTA", "ten-crop": "ten-crop TTA"}
@@ -45,7 +45,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def add_analysis_arguments(parser):
     group = parser.add_argument_group("analyses")
-    text = "test whether --model is more accurate than this model, or than the mean of these; with --leakage-against also "
+    text = (
+        "test whether --model is more accurate than this model, or than the mean of these; with --leakage-against also "
+    )
     text += "without duplicates"
     group.add_argument("--compare", nargs="+", type=arguments.model_path, metavar="MODEL", help=text)
     text = "training data, as for --data: score images with and without a duplicate in its train split separately"
@@ -72,6 +74,8 @@ def add_output_arguments(parser):
     group.add_argument("--mistakes", metavar="CSV", help="all mistakes, the most confident first; a sheet as PNG")
     group.add_argument("--robustness", metavar="PNG", help="accuracy under 8 corruptions in 5 strengths, printed too")
     group.add_argument("--card", metavar="MD", help="a model card, from the model's metadata and all three --tta")
+    text = "a TOML file with notes for the card: a table for each model (models/cards.toml)"
+    group.add_argument("--card-notes", metavar="TOML", help=text)
     group.add_argument("--explain", metavar="DIR", help="a sheet of Grad-CAM heat maps for each emotion")
 
 
@@ -142,6 +146,12 @@ def check(args):
         raise FerError("--groups and --attributes go with --group-by")
     if args.card and (len(args.model) > 1 or args.tta != "none"):
         raise FerError("--card goes with a single --model, and no --tta: the card has a row for each")
+    if args.card_notes and not args.card:
+        raise FerError("--card-notes goes with --card")
+    if args.card_notes:
+        from fer.evaluation.card import read_notes
+
+        read_notes(args.card_notes, Path(args.model[0]).stem)
     if args.explain and (len(args.model) > 1 or args.tta != "none" or Path(args.model[0]).suffix != ".keras"):
         raise FerError("--explain goes with a single --model that is a .keras file, and no --tta")
     if args.explain and Path(args.explain).exists() and not Path(args.explain).is_dir():
@@ -228,13 +238,18 @@ def draw(args, report, analyses, predictions, title):
 
 
 def write_card(args, models, data, report, analyses, drawn):
-    """Writes the card of the model, measuring what it lacks: test-time augmentation."""
+    """Writes the card of the model, measuring what it lacks: test-time augmentation, and the files exported from it."""
     from fer.evaluation import card
 
-    path, reports = args.model[0], {"none": report}
+    path, reports, exports = args.model[0], {"none": report}, {}
     for name in tta.TTA[1:]:
         reports[name] = predict(args.model, models, data, name).report()
-    more = {name: analyses.get(name) for name in ("leakage", "robustness", "groups")}
+    for beside in map(Path(path).with_suffix, runtimes.SUFFIXES):
+        if beside.is_file() and runtimes.is_installed(beside) and original(beside):
+            exported = {beside: Classifier.load(beside)}
+            exports[beside] = predict([beside], exported, data, "none").report()
+    more = {name: analyses.get(name) for name in ("leakage", "robustness", "groups")} | {"exports": exports}
+    more["notes"] = card.read_notes(args.card_notes, Path(path).stem) if args.card_notes else {}
     about = {"command": repeat_command(args, drawn), "data": places.name_of(args.data), "split": args.split}
     model = dataclasses.replace(models[path], metadata=read_info(path).metadata)  # with a threshold just fitted
     card.write_card(args.card, path, model, reports, **about, **more)
@@ -252,5 +267,9 @@ def repeat_command(args, drawn: dict[str, float]) -> str:
     for name, value in arguments.form_options(args).items():
         words[name] = value if isinstance(value, str) else ",".join(value)
     words |= {name: str(value) for name, value in drawn.items()} | {"split": args.split}
+    words |= {"leakage_against": places.name_of(args.leakage_against)} if args.leakage_against else {}
+    words |= {"robustness": Path(args.robustness).name} if args.robustness else {}
+    words |= {"group_by": args.group_by} if args.group_by else {}
+    words |= {"attributes": Path(args.attributes).name} if args.attributes else {}
     flags = [f"--{name.replace('_', '-')} {shlex.quote(text)}" for name, text in words.items()]
     return " ".join(["python evaluate.py", *flags])

@@ -1,20 +1,23 @@
-"""Model cards: a page for each model, written from its own metadata and from reports.
+"""Model cards: a page for each model, written from its own metadata, from reports, and from notes of its author.
 
 The headings follow Mitchell et al. 2019, "Model cards for model reporting".
 """
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fer.core import files
+from fer.core.errors import FerError
 from fer.data.unseen import CHOSEN, has_chosen, is_of
 from fer.evaluation.groups import Groups
 from fer.evaluation.leakage import Leakage
 from fer.evaluation.metrics import Report
 from fer.evaluation.robustness import Robustness
 from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 
 INTENDED_USE = (
     "Research, teaching, and demonstrations on consenting people. Not for decisions about people: not in hiring, "
@@ -26,6 +29,9 @@ LICENCE = (
     "of the images they were trained on."
 )
 FEW = 0.05  # share of the images below which a label counts as rare
+# What an author may say: these replace the first line, or follow what the card says there by itself.
+NOTES = ("summary", "training", "hardware", "speed", "data", "results", "limits", "licence")
+FORMATS = {"litert": "LiteRT", "onnx": "ONNX"}
 
 
 def write_card(
@@ -40,6 +46,8 @@ def write_card(
     leakage: Leakage | None = None,
     robustness: Robustness | None = None,
     groups: Groups | None = None,
+    exports: Mapping[Path, Report] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the card of a model as Markdown.
 
@@ -51,22 +59,47 @@ def write_card(
         command: measures the same figures again.
         data, split: name and split of the images.
         leakage, robustness, groups: more figures of a single crop, where they were measured.
+        exports: files that were exported from the model -> report of a single crop.
+        notes: see `read_notes`.
 
     Raises:
         FerError: the file cannot be written.
     """
-    model = Path(model)
+    model, exports, notes = Path(model), exports or {}, notes or {}
     first = next(iter(reports.values()))
+
+    def noted(name: str, text: str) -> str:
+        return " ".join(filter(None, (text, notes.get(name))))
+
     sections = [
-        f"# {model.stem}\n\n{_summary(classifier)}",
-        f"## Details\n\n{_details(model, classifier)}",
+        f"# {model.stem}\n\n{notes.get('summary') or _summary(classifier)}",
+        f"## Details\n\n{details((model, *exports), classifier, notes)}",
         f"## Intended use\n\n{INTENDED_USE}",
-        f"## Data\n\n{_data(classifier, data, split, first)}",
-        f"## Results\n\n{_results(reports, command, leakage, robustness)}",
-        f"## Limits\n\n{_limits(classifier, first, data, split, leakage, groups)}",
-        f"## Licence\n\n{LICENCE}",
+        f"## Data\n\n{noted('data', _data(classifier, data, split, first))}",
+        f"## Results\n\n{noted('results', _results(reports, exports, command, leakage, robustness))}",
+        f"## Limits\n\n{noted('limits', _limits(classifier, first, data, split, leakage, groups))}",
+        f"## Licence\n\n{noted('licence', LICENCE)}",
     ]
     files.write_text(path, "\n\n".join(sections))
+
+
+def read_notes(path: str | Path, model: str) -> dict[str, str]:
+    """What the author of a model says about it: the table of that name in a TOML file, its keys among `NOTES`.
+
+    Raises:
+        FerError: the file is missing or no TOML, has no table of that name, or one with other keys.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            tables = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise FerError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(notes := tables.get(model), dict):
+        raise FerError(f"{path}: has no table [{model}], only {', '.join(tables) or 'none'}")
+    for name, text in notes.items():
+        if name not in NOTES or not isinstance(text, str):
+            raise FerError(f"{path}: {name} in [{model}] must be a text under one of {', '.join(NOTES)}")
+    return notes
 
 
 def _summary(classifier: Classifier) -> str:
@@ -75,20 +108,36 @@ def _summary(classifier: Classifier) -> str:
     return f"Facial expressions: {len(classifier.labels)} labels, {trained}."
 
 
-def _details(model: Path, classifier: Classifier) -> str:
+def details(paths: Sequence[Path], classifier: Classifier, notes: Mapping[str, str]) -> str:
+    """The table of details: all that needs no images.
+
+    Args:
+        paths: the model's file, and those that were exported from it.
+        classifier: the model.
+        notes: see `read_notes`.
+    """
     metadata, spec = classifier.metadata, classifier.spec
     rows = {
         "labels": ", ".join(classifier.labels),
         "input": f"{'grey' if spec.channels == 1 else 'colour (BGR)'}, {spec.size} x {spec.size} pixels",
         "network": _network(classifier),
-        "file": f"`{model.name}`, {model.stat().st_size / 1e6:.1f} MB",
+        "files": ", ".join(map(_file, paths)),
         "training": _training(metadata),
         "hardware": ", ".join(filter(None, (metadata.get("device"), metadata.get("dtype")))),
         "calibration": _calibration(metadata),
         "date": ", ".join(filter(None, (metadata.get("date"), _of("revision", metadata.get("revision"))))),
     }
+    for name in ("training", "hardware", "speed"):
+        rows[name] = "; ".join(filter(None, (rows.get(name), notes.get(name))))
     lines = ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items() if text)]
     return "\n".join(lines)
+
+
+def _file(path: Path) -> str:
+    exported = read_info(path).metadata.get("exported", {})
+    kind = f"{FORMATS.get(exported.get('format'), '')} {exported.get('precision', '')}".strip()
+    kind += " weights" if exported.get("format") == "keras" else ""
+    return f"`{path.name}` ({', '.join(filter(None, (kind, f'{path.stat().st_size / 1e6:.1f} MB')))})"
 
 
 def _network(classifier: Classifier) -> str:
@@ -133,7 +182,11 @@ def _data(classifier: Classifier, data: str, split: str, report: Report) -> str:
 
 
 def _results(
-    reports: Mapping[str, Report], command: str, leakage: Leakage | None, robustness: Robustness | None
+    reports: Mapping[str, Report],
+    exports: Mapping[Path, Report],
+    command: str,
+    leakage: Leakage | None,
+    robustness: Robustness | None,
 ) -> str:
     lines = [
         f"`{command}` with `--tta none`, `flip` or `ten-crop`:",
@@ -141,7 +194,8 @@ def _results(
         "| TTA | accuracy (95 % interval) | balanced accuracy | macro F1 | top-2 accuracy | NLL | ECE |",
         "|---|---|---|---|---|---|---|",
     ]
-    for tta, report in reports.items():
+    exported = {f"none, `{path.name}`": report for path, report in exports.items()}
+    for tta, report in (dict(reports) | exported).items():
         low, high = report.accuracy_ci95
         cells = [
             tta,

@@ -7,6 +7,7 @@
 import importlib
 import threading
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,12 @@ class LiteRt:
 
 
 SUFFIXES = (".onnx", ".tflite")
+
+
+def is_installed(path: str | Path) -> bool:
+    """Whether the package is installed that runs the file, by its suffix."""
+    module, _ = ONNX if Path(path).suffix == ".onnx" else LITERT
+    return find_spec(module.partition(".")[0]) is not None
 
 
 def load(path: str | Path) -> Onnx | LiteRt:

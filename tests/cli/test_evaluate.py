@@ -285,5 +285,9 @@ def test_the_command_of_a_card_names_the_form_of_the_data():
     command = evaluate.repeat_command(args, {"split_seed": 7})
     expected = "--labels raf-db --drop-labels contempt,fear --group 'p(\\d+)' --split-seed 7 --split validation"
     assert command == f"python evaluate.py --model fer2013.keras --data raf {expected}"
+    analyses = ["--leakage-against", "sets/fer2013/", "--robustness", "figures/r.png", "--group-by", "age"]
+    args = evaluate.parse_args(["--data", "fer2013/", *analyses, "--attributes", "sets/ages.csv"])
+    expected = "--leakage-against fer2013 --robustness r.png --group-by age --attributes ages.csv"
+    assert evaluate.repeat_command(args, {}).endswith(f"--split validation {expected}")
     downloaded = evaluate.parse_args(["--data", "kaggle:msambare/fer2013"])
     assert " --data kaggle:msambare/fer2013 " in evaluate.repeat_command(downloaded, {})

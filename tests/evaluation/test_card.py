@@ -1,17 +1,23 @@
 """Model cards: every figure is that of the reports, and a model that says little of itself still gets one."""
 
+import dataclasses
 import re
+import shlex
 
 import numpy as np
 import pytest
 from support import tiny
 
+from fer import FerError
+from fer.cli import evaluate
 from fer.core.images import InputSpec
-from fer.evaluation.card import INTENDED_USE, write_card
+from fer.evaluation.card import INTENDED_USE, NOTES, details, read_notes, write_card
 from fer.evaluation.groups import by_group
 from fer.evaluation.leakage import measure_leakage
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.robustness import measure_robustness
+from fer.models import export, runtimes
+from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
 
 SPEC = InputSpec(tiny.SIZE)
@@ -96,8 +102,59 @@ def test_rare_and_absent_labels_are_named(learnt, known, tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted((tiny.ROOT / "models").glob("f*.md")), ids=lambda path: path.stem)
-def test_the_bundled_cards_have_the_same_parts(path):
-    """They are edited by hand; what use is intended is said in one place."""
+def test_bundled_cards_are_what_the_command_writes(path, tmp_path):
+    """All but the figures, which need FER2013: the files, their metadata, and the notes of models/cards.toml."""
+    classifier, notes = Classifier.load(path.stem), read_notes(path.parent / "cards.toml", path.stem)
+    whole = path.with_suffix(".keras")
+    exports = [beside for beside in [path.with_suffix(".tflite")] if beside.is_file() and runtimes.is_installed(beside)]
     text = path.read_text(encoding="utf-8")
     assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == HEADINGS
     assert INTENDED_USE in text
+    if exports or not path.with_suffix(".tflite").is_file():
+        assert details([whole, *exports], classifier, notes) in text
+    for name in {"summary", "data", "results", "limits", "licence"} & notes.keys():
+        assert notes[name] in text
+    for beside in exports:
+        assert f"| none, `{beside.name}` | " in text
+    command = re.search(r"`python (evaluate\.py .+?)`", text)[1]
+    args = evaluate.parse_args(shlex.split(command)[1:])
+    assert (args.model, args.split) == ([str(find_model(whole.name))], "validation")
+    assert args.leakage_against
+    assert args.robustness
+
+
+def test_notes_follow_what_the_card_says_by_itself(learnt, known, tmp_path):
+    notes = {name: f"About {name}." for name in NOTES}
+    place, lines = tmp_path / "notes.toml", [f'{name} = "{text}"' for name, text in notes.items()]
+    place.write_text("\n".join(["[model]", *lines, "[other]", 'sumary = "x"', "[third]", "speed = 3"]))
+    assert read_notes(place, "model") == notes
+    report = predict([known], {SPEC: tiny.data(60, seed=1)}).report()
+    more = {"command": COMMAND, "data": "faces", "split": "test", "notes": notes}
+    write_card(tmp_path / "c.md", learnt, known, {"none": report}, **more)
+    text = (tmp_path / "c.md").read_text(encoding="utf-8")
+    assert text.startswith("# model\n\nAbout summary.\n")
+    assert re.search(r"^\| training \| recipe `plain`.*; About training\. \|$", text, flags=re.MULTILINE)
+    assert "| speed | About speed. |" in text
+    assert text.rstrip().endswith("About licence.")
+    for name in notes:
+        assert text.count(f"About {name}.") == 1
+    for name, said in (("other", "sumary in [other] must be a text under one of summary, "), ("third", "speed in ")):
+        with pytest.raises(FerError, match=re.escape(f"{place}: {said}")):
+            read_notes(place, name)
+    with pytest.raises(FerError, match=r"has no table \[fourth\], only model, other, third"):
+        read_notes(place, "fourth")
+    with pytest.raises(FerError, match="cannot be read"):
+        read_notes(tmp_path / "none.toml", "model")
+
+
+def test_exported_files_are_named_and_scored(learnt, known, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    data, path = tiny.data(60, seed=1), tmp_path / "model.tflite"
+    export.export(known, path, format="litert", images=data.images)
+    report = predict([known], {SPEC: data}).report()
+    other = dataclasses.replace(report, ece=0.1234)
+    more = {"command": COMMAND, "data": "faces", "split": "test", "exports": {path: other}}
+    write_card(tmp_path / "c.md", learnt, known, {"none": report}, **more)
+    text = (tmp_path / "c.md").read_text(encoding="utf-8")
+    assert f"`model.tflite` (LiteRT float32, {path.stat().st_size / 1e6:.1f} MB)" in text
+    assert re.search(r"^\| none, `model\.tflite` \| .* \| 0\.123 \|$", text, flags=re.MULTILINE)

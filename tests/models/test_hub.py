@@ -186,7 +186,9 @@ def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
     shutil.copy(model, source)
     output.parent.mkdir()
     arguments = [str(source), "--output", str(output), "--precision", "float16", "--push", "hf:me/new"]
-    assert client(PUSH.format(arguments)).endswith(f"uploaded {output} with no card: http://127.0.0.1:{server.server_port}/me/new")
+    assert client(PUSH.format(arguments)).endswith(
+        f"uploaded {output} with no card: http://127.0.0.1:{server.server_port}/me/new"
+    )
     for place in (source, output):  # that of the output counts more
         place.with_suffix(".md").write_text(f"# {place.stem}\n")
         said = client(PUSH.format([*arguments, "--overwrite"]))
