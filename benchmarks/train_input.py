@@ -10,6 +10,9 @@ itself: it gathers the images of a batch from as many as FER2013 has, and applie
 networks train without averaged weights and without teachers. "Keras' batch norm" is the network alone without the fused
 layers of `fer.training.batch_norm`, which TensorFlow gets. The baseline of the input path is Keras' old
 ImageDataGenerator (rescale, shear, zoom, flip), which Keras 3 still ships under a legacy name.
+
+A training step takes six floating-point operations for each multiplication of the forward pass: a product and a sum, once
+forward and twice backward. --peak says how many the hardware can do, for the share of it that "together" reaches.
 """
 
 import argparse
@@ -46,6 +49,8 @@ def main():
     parser.add_argument("--cache", choices=("memory", "disk", "none"), default="memory", help=text)
     parser.add_argument("--side", type=int, metavar="PIXELS", help="side of the images (the recipe's)")
     parser.add_argument("--channels", type=int, choices=(1, 3), default=1, help="with --side: grey or colour (1)")
+    text = "what the hardware can do at most at this precision, for example 989 (H100, bfloat16, dense)"
+    parser.add_argument("--peak", type=float, metavar="TFLOPS", help=text)
     args = parser.parse_args()
     with terminal.quiet():
         from fer.models import device
@@ -54,7 +59,7 @@ def main():
     recipe = RECIPES[args.recipe]
     if args.side:
         recipe = dataclasses.replace(recipe, size=args.side, channels=args.channels, progressive_sizes=(), crop=0)
-    measures = prepare(recipe, dtype, args.cache)
+    measures, macs = prepare(recipe, dtype, args.cache)
     for measure in measures.values():
         measure(0.5)  # compiles
     rounds = [{name: measure(args.seconds) for name, measure in measures.items()} for _ in range(args.rounds)]
@@ -70,6 +75,10 @@ def main():
     print(f"together / network alone        {figures['share_of_network']:.3f}")
     print(f"input alone / ImageDataGenerator {figures['times_image_data_generator']:.2f}")
     print(f"network alone / with Keras' batch norm {figures['times_keras_batch_norm']:.2f}")
+    speed = 6 * macs * float(np.median([row["together"] for row in rounds])) / 1e12
+    share = "" if args.peak is None else f", {speed / args.peak:.1%} of the peak"
+    print(f"{macs / 1e6:.0f} million multiplications per image: together {speed:.3g} TFLOP/s{share}")
+    figures |= {"macs": macs, "tflops": speed, "peak_tflops": args.peak}
     if args.json:
         about = {"device": hardware, "dtype": dtype, "recipe": args.recipe, "cache": args.cache, "rounds": rounds}
         Path(args.json).write_text(json.dumps(figures | about, indent=1))
@@ -85,7 +94,7 @@ def stored(images, spec, cache):
 
 
 def prepare(recipe, dtype, cache):
-    """Functions of a duration, each returning images per second."""
+    """Functions of a duration, each returning images per second; and the multiplications of the forward pass."""
     import keras
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
@@ -168,7 +177,7 @@ def prepare(recipe, dtype, cache):
         for _ in range(8):
             next(flow)
 
-    return {
+    measures = {
         "ImageDataGenerator": lambda seconds: repeat(generating, 8 * batches.batch_size, seconds),
         "batches alone": lambda seconds: repeat(gathering, len(many) * many.batch_size, seconds),
         "input alone": lambda seconds: repeat(augmenting, len(batches) * batches.batch_size, seconds),
@@ -176,6 +185,20 @@ def prepare(recipe, dtype, cache):
         "Keras' batch norm": fitting(unfused, Fixed()),
         "together": fitting(together, batches),
     }
+    return measures, multiplications(fit.build(recipe, labels.FER2013, dtype))
+
+
+def multiplications(network):
+    """Those of the convolutions and dense layers for one image; the rest is small beside them."""
+    import keras
+
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            total += int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3]))
+        elif isinstance(layer, keras.layers.Dense):
+            total += int(np.prod(layer.kernel.shape))
+    return total
 
 
 def repeat(run, n_images, seconds):
