@@ -1,4 +1,4 @@
-"""Models from the Hugging Face Hub, through its real client and a server on this machine; models from Kaggle."""
+"""Models from the Hugging Face Hub and from Kaggle, through their real clients and servers on this machine."""
 
 import base64
 import importlib.util
@@ -19,7 +19,6 @@ from fer.core.images import InputSpec
 from fer.models import hub
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
-from fer.models.model_file import read_info
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -228,23 +227,86 @@ def test_missing_package_is_named(monkeypatch):
         find_model("hf:me/faces")
 
 
+class Kaggle(BaseHTTPRequestHandler):
+    """The only model is `server.model`, version 3 of me/faces/keras/small; `server.asked` are the methods called."""
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        method = self.path.rpartition("/")[2]
+        self.server.asked.append(method)
+        model = (asked["ownerSlug"], asked["modelSlug"], asked["framework"], asked["instanceSlug"])
+        known = model == ("me", "faces", "MODEL_FRAMEWORK_KERAS", "small") and asked.get("versionNumber", 3) == 3
+        answers = {
+            "GetModelInstance": json.dumps({"versionNumber": 3}).encode(),
+            "ListModelInstanceVersionFiles": json.dumps({"files": [{"name": "mine.keras"}]}).encode(),
+            "DownloadModelInstanceVersion": self.server.model.read_bytes(),
+        }
+        body = answers[method] if known else b"{}"
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Type", "application/octet-stream" if "Download" in method else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def kaggle(model, tmp_path):
+    """kaggle(address): the line that a process prints which reads the model, and what the server was asked."""
+    if importlib.util.find_spec("kagglehub") is None:
+        pytest.skip("kagglehub is not installed")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Kaggle) as server:
+        server.model, server.asked = model, []
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+
+        def run(address):
+            code = f"""
+from kagglesdk import kaggle_env
+kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = "http://127.0.0.1:{server.server_port}"
+from fer import FerError
+from fer.models.model_file import read_info
+try:
+    print(read_info({address!r}).labels)
+except FerError as error:
+    print("refused:", error)
+"""
+            account = {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": "x", "KAGGLEHUB_CACHE": str(tmp_path / "cache")}
+            environment = {"PATH": "", "PYTHONPATH": str(tiny.ROOT), "HOME": str(tmp_path), "no_proxy": "127.0.0.1"}
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                env=environment | account,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout.splitlines()[-1], server.asked
+
+        yield run
+        server.shutdown()
+
+
 @pytest.mark.parametrize("address", ["kaggle:me/faces/keras/small", "kaggle:me/faces/keras/small/3/mine.keras"])
-def test_model_of_kaggle_is_loaded(address, model, monkeypatch):
-    kagglehub = pytest.importorskip("kagglehub")
-    asked = []
-    monkeypatch.setattr(kagglehub, "model_download", lambda name: asked.append(name) or str(model.parent))
-    assert read_info(address).labels == tiny.LABELS
-    assert asked == ["me/faces/keras/small" + "/3" * ("/3" in address)]
-    with pytest.raises(FerError, match=r"it has no such file, only mine\.keras"):
-        read_info("kaggle:me/faces/keras/small/other.keras")
+def test_model_of_kaggle_is_loaded_and_downloaded_once(address, kaggle):
+    for _ in range(2):
+        said, asked = kaggle(address)
+        assert said == str(tiny.LABELS)
+    assert asked.count("DownloadModelInstanceVersion") == 1
+    assert ("GetModelInstance" in asked) == (not address.endswith("mine.keras"))
 
 
-def test_failing_download_from_kaggle_is_one_line(monkeypatch):
-    kagglehub = pytest.importorskip("kagglehub")
-
-    def fail(name):
-        raise ValueError("Model not\nfound")
-
-    monkeypatch.setattr(kagglehub, "model_download", fail)
-    with pytest.raises(FerError, match="kaggle:me/faces/keras/small: Model not found"):
-        read_info("kaggle:me/faces/keras/small")
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("kaggle:me/faces/keras/small/3/other.keras", "it has no such file, only mine.keras"),
+        ("kaggle:me/faces/keras/large", "refused: kaggle:me/faces/keras/large: "),
+        ("kaggle:me/faces/keras/small/4", "refused: kaggle:me/faces/keras/small/4: "),
+    ],
+)
+def test_unusable_model_of_kaggle_is_refused_in_one_line(address, message, kaggle):
+    said, _ = kaggle(address)
+    assert said.startswith("refused: ")
+    assert message in said
