@@ -11,8 +11,8 @@ networks train without averaged weights and without teachers. "Keras' batch norm
 layers of `fer.training.batch_norm`, which TensorFlow gets. The baseline of the input path is Keras' old
 ImageDataGenerator (rescale, shear, zoom, flip), which Keras 3 still ships under a legacy name.
 
-A training step takes six floating-point operations for each multiplication of the forward pass: a product and a sum, once
-forward and twice backward. --peak says how many the hardware can do, for the share of it that "together" reaches.
+A training step takes six floating-point operations for each multiplication of the forward pass: a product and a sum,
+once forward and twice backward. --peak says how many the hardware can do, for the share that "together" reaches.
 """
 
 import argparse

@@ -7,8 +7,7 @@ from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.renamed import FIELDS, current_name
-from fer.data.places import IN_MEMORY
-from fer.training.config import PRECISIONS, SETTINGS, TrainingConfig, configure, contradictions, without_effect
+from fer.training.config import PRECISIONS, SETTINGS, TrainingConfig, configure, settle
 from fer.training.recipe import Recipe
 from fer.training.recipes import RECIPES
 
@@ -65,30 +64,14 @@ def resolve(args: argparse.Namespace) -> TrainingConfig:
     """The configuration of the flags, or with --resume the one that the run folder holds.
 
     Raises:
-        FerError: nothing to resume, flags without effect or that contradict the stored run, or a run or output that
-            would be overwritten.
+        FerError: as `settle`, or TensorBoard is not installed.
     """
     given = {name: value for name, value in vars(args).items() if value is not None and name in SETTINGS}
     if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise FerError("--tensorboard needs a package of its own: pip install tensorboard")
-    if args.resume and args.overwrite:
-        raise FerError("--resume continues a run, --overwrite starts it again: choose one")
-    config = configure(**given)
-    if args.resume:
-        stored = config.stored()
-        if stored.data == IN_MEMORY:
-            raise FerError(
-                f"{config.path.parent}: the run had data sets in memory: resume it from Python, with fer.train"
-            )
-        for name, asked, kept in contradictions(given, config, stored):
-            raise FerError(f"{_flag(name, asked)} contradicts the run in {config.path.parent}, which has {kept}")
-        return stored
-    for name, needs in without_effect(config, given):
-        raise FerError(f"{_flag(name)} has no effect without {_flag(needs.name, needs.value)}")
-    if (taken := config.existing()) and not args.overwrite and not args.diagram:
-        choices = "go on with --resume, start again with --overwrite, or choose another place"
-        raise FerError(f"{taken} exists: {choices}")
-    return config
+    writes_nothing = bool(args.diagram) and not args.resume
+    overwrite = args.overwrite or writes_nothing
+    return settle(configure(**given), given, resume=args.resume, overwrite=overwrite, spell=_flag)
 
 
 def check_folds(args: argparse.Namespace) -> None:

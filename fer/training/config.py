@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -207,28 +207,58 @@ NEEDS = {
 _ONLINE = Needs("teacher_once", False, lambda config: not config.recipe.teacher_once)
 
 
-def without_effect(config: TrainingConfig, given: Iterable[str]) -> Iterator[tuple[str, Needs]]:
-    """The given settings that change nothing, each with what it needs."""
+def spell_keyword(name: str, value: object = None) -> str:
+    """A setting, with its value if one is given, as Python code has it."""
+    return name if value is None else f"{name}={value!r}"
+
+
+def check_effect(config: TrainingConfig, given: Collection[str], spell: Callable[..., str] = spell_keyword) -> None:
+    """Raises FerError for a given setting that changes nothing; `spell` writes it as the caller does."""
     for name, needs in (*NEEDS.items(), ("teacher_temperature", _ONLINE)):
         if name in given and not needs.met(config):
-            yield name, needs
+            raise FerError(f"{spell(name)} has no effect without {spell(needs.name, needs.value)}")
 
 
-def check_effect(config: TrainingConfig, given: Iterable[str]) -> None:
-    """Raises FerError for a given setting that changes nothing."""
-    for name, needs in without_effect(config, given):
-        value = "" if needs.value is None else f"={needs.value!r}"
-        raise FerError(f"{name} has no effect without {needs.name}{value}")
+def settle(
+    config: TrainingConfig,
+    given: Collection[str],
+    *,
+    resume: bool,
+    overwrite: bool,
+    loaded: bool = False,
+    spell: Callable[..., str] = spell_keyword,
+) -> TrainingConfig:
+    """The configuration to train with: the one asked for, or when a run is resumed the one in its run folder.
 
+    Args:
+        config: the one asked for.
+        given: names of the settings that the caller gave; the others have their defaults.
+        resume: continue the run in its run folder.
+        overwrite: replace an earlier run or model.
+        loaded: the data sets are in memory.
+        spell: writes a setting, with its value if one is given, as the caller does.
 
-def contradictions(
-    given: Iterable[str], asked: TrainingConfig, stored: TrainingConfig
-) -> Iterator[tuple[str, Any, Any]]:
-    """The given settings that differ from those of a stored run: name, value asked for, value stored."""
-    wanted, kept = asked.flat(), stored.flat()
-    for name in given:
+    Raises:
+        FerError: nothing to resume, settings without effect or that contradict the stored run, or a run or output that
+            would be overwritten.
+    """
+    again, anew = spell("resume", True), spell("overwrite", True)
+    if resume and overwrite:
+        raise FerError(f"{again} continues a run, {anew} starts it again: choose one")
+    if not resume:
+        check_effect(config, given, spell)
+        if (taken := config.existing()) and not overwrite:
+            raise FerError(f"{taken} exists: go on with {again}, start again with {anew}, or choose another place")
+        return config
+    stored = config.stored()
+    if stored.data == places.IN_MEMORY and not loaded:
+        raise FerError(f"{config.run_dir}: the run had data sets in memory: resume it from Python, with the same")
+    wanted, kept = config.flat(), stored.flat()
+    for name in sorted(given):
         if wanted[name] != kept[name] and (name, wanted[name]) != ("precision", "auto"):
-            yield name, wanted[name], kept[name]
+            asked = spell(name, wanted[name])
+            raise FerError(f"{asked} contradicts the run in {config.run_dir}, which has {kept[name]}")
+    return stored
 
 
 # What only the loading of data heeds.

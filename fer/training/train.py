@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from fer.data.unseen import check_unseen
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
-from fer.training.config import RECIPE_SETTINGS, TrainingConfig, check_effect, check_loaded, configure, contradictions
+from fer.training.config import RECIPE_SETTINGS, TrainingConfig, check_loaded, configure, settle
 from fer.training.recipe import Recipe
 from fer.training.recipes import RECIPES
 
@@ -91,14 +91,10 @@ def train(
     settings |= {} if data is None else {"data": IN_MEMORY if isinstance(data, dict) else str(data)}
     settings |= {} if recipe is None else {"recipe": recipe}
     config = configure(**settings)
-    if resume:
-        given = {*settings} - ({"data"} if isinstance(data, dict) else set())
-        given |= set(RECIPE_SETTINGS) if isinstance(recipe, Recipe) and recipe != RECIPES.get(recipe.name) else set()
-        config = _stored(config, given, loaded=isinstance(data, dict), overwrite=overwrite)
-    else:
-        check_effect(config, settings)
-        if not overwrite and (taken := config.existing()):
-            raise FerError(f"{taken} exists: pass resume=True or overwrite=True, or choose another place")
+    given = {*settings} - ({"data"} if isinstance(data, dict) else set())
+    if resume and isinstance(recipe, Recipe) and recipe != RECIPES.get(recipe.name):
+        given |= set(RECIPE_SETTINGS)
+    config = settle(config, given, resume=resume, overwrite=overwrite, loaded=isinstance(data, dict))
     check_models(config, resume=resume)
     datasets = clean(data, config.recipe) if isinstance(data, dict) else load_data(config)
     if distribute:
@@ -123,18 +119,6 @@ def _check_loaded(data: dict, settings: dict) -> None:
     if missing:
         raise FerError(f"data sets in memory need the keys train and validation; missing: {', '.join(missing)}")
     check_loaded(settings)
-
-
-def _stored(config: TrainingConfig, given: Collection[str], *, loaded: bool, overwrite: bool) -> TrainingConfig:
-    """The configuration of a run to resume, which the given settings must not contradict."""
-    stored = config.stored()
-    if overwrite:
-        raise FerError("resume continues a run, overwrite starts it again: choose one")
-    if stored.data == IN_MEMORY and not loaded:
-        raise FerError(f"{config.run_dir}: the run had data sets in memory: pass the same")
-    for name, asked, kept in contradictions(sorted(given), config, stored):
-        raise FerError(f"{name}={asked!r} contradicts the run in {config.run_dir}, which has {kept!r}")
-    return stored
 
 
 def summary(config: TrainingConfig) -> str:

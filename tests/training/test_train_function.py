@@ -81,7 +81,7 @@ def test_validation_on_images_that_training_has_not_seen(tmp_path):
 def test_an_earlier_run_is_resumed_or_replaced_only_on_request(tmp_path):
     options = {"run_dir": tmp_path, "keep_best": "last", **SETTINGS}
     first = fer.train(data(), **options)
-    with pytest.raises(FerError, match=r"run.json exists: pass resume=True or overwrite=True"):
+    with pytest.raises(FerError, match=r"run.json exists: go on with resume=True, start again with overwrite=True"):
         fer.train(data(), **options)
     resumed = fer.train(data(), run_dir=tmp_path, resume=True)
     assert resumed.history == first.history
@@ -195,7 +195,7 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
     again = {"run_dir": tmp_path, "resume": True}
     with pytest.raises(FerError, match=r"epochs=5 contradicts the run in .* which has 1"):
         fer.train(data(), epochs=5, **again)
-    with pytest.raises(FerError, match="had data sets in memory: pass the same"):
+    with pytest.raises(FerError, match="had data sets in memory: resume it from Python, with the same"):
         fer.train("demo", **again)
     with pytest.raises(FerError, match="choose one"):
         fer.train(data(), overwrite=True, **again)
