@@ -22,6 +22,7 @@ from fer.training.recipe import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
 
 FILE = "run.json"
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+EXCHANGEABLE = ("float32", "bfloat16")  # a run may go on in the other: both keep weights and optimizer in float32
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-contrib-python", "pandas", "scikit-learn")
 
 
@@ -134,6 +135,12 @@ class TrainingConfig:
         """Keeps the configuration with versions, git revision and command line in the run folder."""
         command = shlex.join(["python", *sys.argv])
         content = {"configuration": dataclasses.asdict(self)} | environment() | {"command": command}
+        write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False))
+
+    def write_precision(self) -> None:
+        """Keeps the precision in which a run goes on; the rest of its run.json stays as it is."""
+        content = json.loads(self.path.read_text(encoding="utf-8"))
+        content["configuration"]["precision"] = self.precision
         write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False))
 
     def stored(self) -> "TrainingConfig":
@@ -254,6 +261,8 @@ def settle(
     if stored.data == places.IN_MEMORY and not loaded:
         raise FerError(f"{config.run_dir}: the run had data sets in memory: resume it from Python, with the same")
     wanted, kept = config.flat(), stored.flat()
+    if "precision" in given and {wanted["precision"], kept["precision"]} == set(EXCHANGEABLE):
+        stored, given = dataclasses.replace(stored, precision=config.precision), set(given) - {"precision"}
     for name in sorted(given):
         if wanted[name] != kept[name] and (name, wanted[name]) != ("precision", "auto"):
             asked = spell(name, wanted[name])

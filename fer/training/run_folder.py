@@ -104,6 +104,7 @@ class RunFolder(keras.callbacks.Callback):
             if teachers
             else None,
         }
+        self.dtype = dtype  # with those of earlier epochs, where a run went on in another
         self.history: list[dict] = []
         self.finished = False
         self.pending: list[dict] | None = None
@@ -141,9 +142,19 @@ class RunFolder(keras.callbacks.Callback):
         for name, variable in variables.items():
             variable.assign(arrays[name])
         self.history, self.finished, self.pending = state["history"], state["finished"], state["callbacks"]
+        self._restore_dtype(state["identity"]["dtype"], state.get("dtype", state["identity"]["dtype"]))
         self.best.epoch, self.best.value = state["best"]
         if not Path(self.config.output).exists() and self.best.epoch is not None:
             raise FerError(f"{self.config.output}: the best model so far is gone; start again with --overwrite")
+
+    def _restore_dtype(self, last: str, earlier: str) -> None:
+        """Notes that the run goes on in another precision, for its files and the model's metadata."""
+        self.dtype = earlier
+        if last != self.identity["dtype"]:
+            self.dtype = f"{earlier} up to epoch {len(self.history)}, then {self.identity['dtype']}"
+            if self.workers.is_first:
+                self.config.write_precision()
+        self.best.metadata = self.best.metadata | {"dtype": self.dtype}
 
     def on_train_begin(self, logs=None):
         # Keras' callbacks forget everything in their own on_train_begin, which has run by now.
@@ -181,6 +192,7 @@ class RunFolder(keras.callbacks.Callback):
         arrays = {name: variable.numpy() for name, variable in self._variables(self.model).items()}
         state = {
             "identity": self.identity,
+            "dtype": self.dtype,
             "history": self.history,
             "finished": self.finished,
             "best": [self.best.epoch, self.best.value],
@@ -243,14 +255,17 @@ def _plain(value):
 def _differences(old: dict, new: dict) -> list[str]:
     """The settings that differ; the recipe of an earlier version has its defaults and its present names.
 
-    `vote_mode` was not always among them; a difference of it shows in the targets.
+    `vote_mode` was not always among them; a difference of it shows in the targets. `config.settle` decides whether
+    a run may go on in another precision.
     """
+    dtypes = {old["dtype"], new["dtype"]}
+    same = ("recipe", "summary", "vote_mode", *(["dtype"] if dtypes <= {"float32", "mixed_bfloat16"} else []))
     recipes = [json.loads(json.dumps(dataclasses.asdict(Recipe.from_dict(known["recipe"])))) for known in (old, new)]
     flat = [known | recipe for known, recipe in zip((old, new), recipes, strict=True)]
     names = [
         name
         for name in {**flat[0], **flat[1]}
-        if name not in ("recipe", "summary", "vote_mode") and flat[0].get(name) != flat[1].get(name)
+        if name not in same and flat[0].get(name) != flat[1].get(name)
     ]
     hashes = {"data": "the images, the labels or the split differ", "teachers": "the teachers differ"}
     return [hashes.get(name) or f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

@@ -1,9 +1,11 @@
 """A run that was stopped goes on as if it had not been; a checkpoint that is damaged or of another run is refused."""
 
+import io
 import json
 import shutil
 import signal
 import time
+import zipfile
 from unittest import mock
 
 import numpy as np
@@ -214,7 +216,11 @@ def refused(folder, match, **options):
 
 
 def flip_a_byte(data):
-    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 255]) + data[len(data) // 2 + 1 :]
+    """In the largest array: a zip has bytes between its members that mean nothing."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    place = largest.header_offset + largest.file_size // 2
+    return data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :]
 
 
 DAMAGES = {
@@ -281,7 +287,7 @@ DATA_SETS = tiny.data(64), tiny.data(24, seed=1)
         ({"learning_rate": 0.5, "optimizer": "sgd"}, "optimizer was adam, now sgd; learning_rate was 0.01, now 0.5"),
         ({"flip": True}, "flip was False, now True"),
         ({"dropout": (0.3,)}, r"dropout was \[0.1\], now \[0.3\]"),
-        ({"precision": "bfloat16"}, "dtype was float32, now mixed_bfloat16"),
+        ({"precision": "float16"}, "dtype was float32, now mixed_float16"),
         ({"data_sets": (other_pixels(DATA_SETS[0]), DATA_SETS[1])}, "the images, the labels or the split differ"),
         ({"data_sets": (DATA_SETS[0], other_pixels(DATA_SETS[1]))}, "the images, the labels or the split differ"),
         ({"data_sets": (other_targets(DATA_SETS[0]), DATA_SETS[1])}, "the images, the labels or the split differ"),
@@ -315,3 +321,34 @@ def test_a_checkpoint_from_before_a_flag_existed_goes_on(folder):
 def test_the_words_that_describe_a_recipe_may_change(folder):
     with mock.patch.object(tiny, "RECIPE", tiny.recipe(summary="said better")):
         assert len(tiny.fit(folder, resume=True).history) == 3
+
+
+def test_a_run_goes_on_in_another_precision_and_says_so(tmp_path):
+    flags = ("--data", tiny.folders(tmp_path / "faces"), *tiny.FLAGS, "--keep-best", "last", "--run-dir", tmp_path / "run")
+    with mock.patch("fer.training.curves.learning_curves"):
+        tiny.printed(train, *flags, "--epochs", "3", "--precision", "float32")
+        unfinish(tmp_path / "run", epochs=5)
+        resume = ("--resume", "--run-dir", tmp_path / "run")
+        tiny.printed(train, *resume, "--precision", "bfloat16")
+        assert json.loads((tmp_path / "run" / "run.json").read_text())["configuration"]["precision"] == "bfloat16"
+        tiny.printed(train, *resume)  # finished, and in the precision that it went on in
+    state = state_of(tmp_path / "run" / "checkpoint.npz")
+    assert (len(state["history"]), state["identity"]["dtype"]) == (5, "mixed_bfloat16")
+    model = Classifier.load(tmp_path / "run" / "model.keras")
+    assert model.metadata["dtype"] == state["dtype"] == "float32 up to epoch 3, then mixed_bfloat16"
+    assert model.metadata["epoch"] == 5
+    with pytest.raises(FerError, match="--precision float16 contradicts the run in .*, which has bfloat16"):
+        train.main(train.parse_args([*map(str, resume), "--precision", "float16"]))
+
+
+def unfinish(folder, epochs):
+    """Makes a finished run one that has been stopped after its last epoch: it was to have more."""
+    path = folder / "run.json"
+    content = json.loads(path.read_text())
+    content["configuration"]["recipe"]["epochs"] = epochs
+    path.write_text(json.dumps(content))
+    with np.load(folder / "checkpoint.npz", allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "state"}
+    state = state_of(folder / "checkpoint.npz") | {"finished": False}
+    state["identity"]["recipe"]["epochs"] = epochs
+    np.savez(folder / "checkpoint.npz", state=json.dumps(state), **arrays)
