@@ -262,10 +262,6 @@ def _differences(old: dict, new: dict) -> list[str]:
     same = ("recipe", "summary", "vote_mode", *(["dtype"] if dtypes <= {"float32", "mixed_bfloat16"} else []))
     recipes = [json.loads(json.dumps(dataclasses.asdict(Recipe.from_dict(known["recipe"])))) for known in (old, new)]
     flat = [known | recipe for known, recipe in zip((old, new), recipes, strict=True)]
-    names = [
-        name
-        for name in {**flat[0], **flat[1]}
-        if name not in same and flat[0].get(name) != flat[1].get(name)
-    ]
+    names = [name for name in {**flat[0], **flat[1]} if name not in same and flat[0].get(name) != flat[1].get(name)]
     hashes = {"data": "the images, the labels or the split differ", "teachers": "the teachers differ"}
     return [hashes.get(name) or f"{name} was {flat[0].get(name)}, now {flat[1].get(name)}" for name in names]

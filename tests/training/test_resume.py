@@ -324,7 +324,8 @@ def test_the_words_that_describe_a_recipe_may_change(folder):
 
 
 def test_a_run_goes_on_in_another_precision_and_says_so(tmp_path):
-    flags = ("--data", tiny.folders(tmp_path / "faces"), *tiny.FLAGS, "--keep-best", "last", "--run-dir", tmp_path / "run")
+    place = ("--data", tiny.folders(tmp_path / "faces"), "--run-dir", tmp_path / "run")
+    flags = (*place, *tiny.FLAGS, "--keep-best", "last")
     with mock.patch("fer.training.curves.learning_curves"):
         tiny.printed(train, *flags, "--epochs", "3", "--precision", "float32")
         unfinish(tmp_path / "run", epochs=5)
@@ -337,7 +338,7 @@ def test_a_run_goes_on_in_another_precision_and_says_so(tmp_path):
     model = Classifier.load(tmp_path / "run" / "model.keras")
     assert model.metadata["dtype"] == state["dtype"] == "float32 up to epoch 3, then mixed_bfloat16"
     assert model.metadata["epoch"] == 5
-    with pytest.raises(FerError, match="--precision float16 contradicts the run in .*, which has bfloat16"):
+    with pytest.raises(FerError, match=r"--precision float16 contradicts the run in .*, which has bfloat16"):
         train.main(train.parse_args([*map(str, resume), "--precision", "float16"]))
 
 

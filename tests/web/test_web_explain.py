@@ -1,6 +1,7 @@
 """POST /predict?explain=true: a heat map for each face, what it may cost, and models that cannot be explained."""
 
 import base64
+import re
 from unittest import mock
 
 import cv2
@@ -18,6 +19,8 @@ from fer.inference.explain import heat_maps
 from fer.inference.haar import Haar
 from fer.inference.recognizer import Recognizer
 from fer.models.classifier import Classifier
+from fer.models.gradcam import OPACITY
+from fer.web.strings import STATIC
 
 SIZE = web.classifier().spec.size
 
@@ -123,3 +126,14 @@ def test_other_values_are_refused():
         answer = explain(client, encode(portrait.astronaut(), ".png"), query="?explain=perhaps")
     assert answer.status_code == 422
     assert line(answer).startswith("explain: ")
+
+
+def test_page_and_sheets_draw_the_same_colours():
+    """why.js draws what `gradcam.overlay` draws: viridis, as strong where the evidence is strongest."""
+    script = (STATIC / "why.js").read_text(encoding="utf-8")
+    colors = np.array(re.findall(r"\[(\d+), (\d+), (\d+)\]", script.partition("COLORS")[2]), int)
+    assert len(colors) == 9
+    steps = np.rint(np.linspace(0, 255, len(colors))).astype(np.uint8)[:, None]
+    viridis = cv2.applyColorMap(steps, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].astype(int)
+    assert np.abs(colors - viridis).max() <= 3
+    assert float(re.search(r"OPACITY = ([\d.]+)", script)[1]) == OPACITY
