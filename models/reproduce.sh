@@ -2,12 +2,13 @@
 # Trains the bundled models, seed 42 (the second part of four-block: 43). Run it from the top of the checkout, with FER2013 as
 # class folders in fer2013/, fer2013.csv and the FER+ votes in fer2013new.csv. Started again, it goes on where it stopped.
 #
-#   sh models/reproduce.sh          one command for each model, into reproduced/: about thirteen hours of two CPU cores by the
-#                                   cards; close to the shipped files, not identical
-#   sh models/reproduce.sh chain    the earlier fer2013, which was the teacher of the shipped fer2013-fast: eleven commands,
-#                                   eight hours. first.keras was stopped by hand after 65 of 84 epochs, and the batch-norm
-#                                   statistics of third.keras were re-estimated; training does so by itself now.
-#   sh models/reproduce.sh gpu      the plan for a GPU; it has not been run
+#   sh models/reproduce.sh            one command for each model, into reproduced/: about thirteen hours of two CPU cores by
+#                                     the cards; close to the shipped files, not identical
+#   sh models/reproduce.sh chain      the earlier fer2013, which was the teacher of the shipped fer2013-fast: eleven
+#                                     commands, eight hours. first.keras was stopped by hand after 65 of 84 epochs, and the
+#                                     batch-norm statistics of third.keras were re-estimated; training does so by itself now.
+#   sh models/reproduce.sh reference  the other classroom networks, whose scores docs/results.md has
+#   sh models/reproduce.sh gpu        the plan for a GPU; it has not been run
 set -eu
 out=reproduced
 votes="--data fer2013.csv --votes fer2013new.csv"
@@ -83,6 +84,15 @@ chain() {
         --teacher-share 0.5 --epochs 8 --learning-rate 0.02 --output $out/eighth.keras
 }
 
+reference() {
+    for recipe in plain five-conv four-block-rgb; do
+        train --data fer2013/ --recipe $recipe --output $out/$recipe.keras
+        python evaluate.py --model $out/$recipe.keras --data fer2013/ --leakage-against fer2013/
+    done
+    train $votes --recipe four-block-wide --output $out/four-block-wide.keras
+    python evaluate.py --model $out/four-block-wide.keras $votes --leakage-against fer2013.csv
+}
+
 threshold() {
     python evaluate.py --model $out/$1.keras --data fer2013/ --fit-threshold 0.8
 }
@@ -96,7 +106,7 @@ finish() {
 }
 
 case "${1:-single}" in
-    chain | gpu) "$1" ;;
+    chain | reference | gpu) "$1" ;;
     single)
         four_block
         fer2013
@@ -109,7 +119,7 @@ case "${1:-single}" in
         finish eight ferplus $votes
         ;;
     *)
-        echo "usage: sh models/reproduce.sh [single|chain|gpu]" >&2
+        echo "usage: sh models/reproduce.sh [single|chain|reference|gpu]" >&2
         exit 2
         ;;
 esac

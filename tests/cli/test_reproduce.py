@@ -25,7 +25,7 @@ def commands(folder, *words):
     return [text.split("\n") for text in (folder / "said").read_text().strip().split("\n\n")]
 
 
-@pytest.mark.parametrize(("mode", "trainings"), [((), 5), (("chain",), 11), (("gpu",), 8)])
+@pytest.mark.parametrize(("mode", "trainings"), [((), 5), (("chain",), 11), (("reference",), 4), (("gpu",), 8)])
 def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trained, exported = set(), set()
@@ -62,5 +62,5 @@ def test_it_goes_on_where_it_stopped(tmp_path):
 
 def test_an_unknown_part_is_refused(tmp_path):
     done = subprocess.run(["sh", SCRIPT, "everything"], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, "usage: sh models/reproduce.sh [single|chain|gpu]\n")
+    assert (done.returncode, done.stderr) == (2, "usage: sh models/reproduce.sh [single|chain|reference|gpu]\n")
     assert list(tmp_path.iterdir()) == []
