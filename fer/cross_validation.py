@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 TABLE, POOLED = "folds.csv", "pooled.json"  # in the run folder
-WITHOUT_EFFECT = ("output", "validation_fraction")  # settings of a single training
+WITHOUT_EFFECT = ("output", "validation_fraction", "unseen_validation")  # settings of a single training
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ def check(config: TrainingConfig, k: int, *, overwrite: bool = False) -> None:
             start from or to distil is none, or has seen the images of the folds; or votes change what the folds score.
     """
     if config.has_votes and config.recipe.vote_mode == "mixed":
-        raise FerError("folds take no labels mixed with votes: every image is scored, and votes change its label")
+        text = "folds take no labels mixed with votes: every image is scored, and votes change its label"
+        raise FerError(f"{text}; vote_mode 'majority' or 'shares' scores the votes")
     train.check_models(config)
     for path in filter(None, (config.init, *config.teacher)):
         if config.data != IN_MEMORY and is_of(read_info(find_model(path)).metadata, config.data):

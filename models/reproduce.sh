@@ -1,13 +1,14 @@
 #!/bin/sh
 # Trains the bundled models, seed 42 (the second part of four-block: 43). Run it from the top of the checkout, with FER2013 as
-# class folders in fer2013/, fer2013.csv and the FER+ votes in fer2013new.csv. Started again, it goes on where it stopped.
+# class folders in fer2013/, fer2013.csv and the FER+ votes in fer2013new.csv. Started again, it goes on where it stopped;
+# without runs/NAME and reproduced/NAME.keras, it trains NAME again.
 #
 #   sh models/reproduce.sh            one command for each model, into reproduced/: about thirteen hours of two CPU cores by
 #                                     the cards; close to the shipped files, not identical
 #   sh models/reproduce.sh chain      the earlier fer2013, which was the teacher of the shipped fer2013-fast: eleven
 #                                     commands, eight hours. first.keras was stopped by hand after 65 of 84 epochs, and the
 #                                     batch-norm statistics of third.keras were re-estimated; training does so by itself now.
-#   sh models/reproduce.sh reference  the other classroom networks, whose scores docs/results.md has
+#   sh models/reproduce.sh reference  the other classroom networks
 #   sh models/reproduce.sh gpu        the plan for a GPU; it has not been run
 set -eu
 out=reproduced
@@ -18,7 +19,12 @@ mixed="$votes --vote-mode mixed"
 train() {
     mkdir -p $out
     for output; do :; done
-    if [ -e "runs/$(basename "$output" .keras)/checkpoint.npz" ]; then way=--resume; else way=--overwrite; fi
+    run=runs/$(basename "$output" .keras) way=
+    if [ -e $run/checkpoint.npz ]; then
+        way=--resume
+    elif [ -e $run/run.json ] && ! [ -e "$output" ]; then # stopped in its first epoch
+        way=--overwrite
+    fi
     python train.py $way "$@"
 }
 

@@ -12,7 +12,6 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from fer.cli import arguments, terminal
@@ -159,12 +158,15 @@ def find_web() -> str:
 def find_models() -> str:
     from fer.models.bundled import bundled_models, checksums
 
-    shipped, lines = checksums(), []
-    for whole in bundled_models().values():
-        for path in filter(Path.is_file, (whole, whole.with_suffix(".tflite"))):
-            lines.append(describe_model(path, shipped.get(path.name)))
-    if not lines:
+    shipped, found, lines = checksums(), bundled_models(), []
+    if not found:
         raise Missing("no bundled model was found")
+    for whole in found.values():
+        exported = whole.with_suffix(".tflite")
+        if exported.name in shipped and not exported.is_file():
+            raise Missing(f"{exported.name} is missing")
+        for path in filter(Path.is_file, (whole, exported)):
+            lines.append(describe_model(path, shipped.get(path.name)))
     return "\n".join(lines)
 
 
@@ -174,11 +176,14 @@ def describe_model(path: Path, shipped: str | None) -> str:
     Raises:
         FerError: it is damaged.
     """
+    from fer.models import runtimes
     from fer.models.model_file import read_info
 
     digest, labels = file_sha256(path), ""
-    if path.suffix == ".keras" or find_spec("ai_edge_litert"):
+    if path.suffix == ".keras" or runtimes.is_installed(path):
         labels = f", {len(read_info(path).labels)} labels"  # also compares the checksums inside a .keras file
+    if path.suffix != ".keras" and runtimes.is_installed(path):
+        runtimes.load(path)
     return f"{path.name} {digest[:12]}{labels}" + ", not the file that was shipped" * (shipped not in (None, digest))
 
 

@@ -193,21 +193,22 @@ def analyse(args, ours, others, names):
     from fer.evaluation import groups, leakage, selective
 
     analyses = {}
-    if args.leakage_against:
+
+    def training_images(paths):
         _, size, _, channels = ours.data.images.shape
-        training = leakage.load_training(
-            args.leakage_against,
-            args.data,
-            InputSpec(size=size, channels=channels),
-            [read_info(path).metadata for path in args.model],
-            **arguments.dataset_options(args),
-        )
-        analyses["leakage"] = leakage.measure_leakage(ours, training, places.name_of(args.leakage_against))
+        spec, metadata = InputSpec(size=size, channels=channels), [read_info(path).metadata for path in paths]
+        return leakage.load_training(args.leakage_against, args.data, spec, metadata, **arguments.dataset_options(args))
+
+    if args.leakage_against:
+        source = places.name_of(args.leakage_against)
+        analyses["leakage"] = leakage.measure_leakage(ours, training_images(args.model), source)
     for other in others:
         analyses["comparison"] = ours.compare(other)
-        if args.leakage_against and (unseen := analyses["leakage"].unseen).any():
-            text = "images without a duplicate or near-duplicate in training"
-            analyses["comparison_without_duplicates"] = ours.compare(other, unseen, text)
+        if args.leakage_against:
+            unseen = ~leakage.seen(ours, training_images((*args.model, *args.compare)))  # in the training of either
+            if unseen.any() and not unseen.all():
+                text = "images without a duplicate or near-duplicate in training"
+                analyses["comparison_without_duplicates"] = ours.compare(other, unseen, text)
     if args.group_by:
         analyses["groups"] = groups.by_group(names, ours.probabilities, ours.data.targets, ours.labels, args.group_by)
     analyses["risk_coverage"] = curve = ours.risk_coverage()
@@ -246,8 +247,11 @@ def write_card(args, models, data, report, analyses, drawn):
         reports[name] = predict(args.model, models, data, name).report()
     for beside in map(Path(path).with_suffix, runtimes.SUFFIXES):
         if beside.is_file() and runtimes.is_installed(beside) and original(beside):
-            exported = {beside: Classifier.load(beside)}
-            exports[beside] = predict([beside], exported, data, "none").report()
+            try:
+                exported = {beside: Classifier.load(beside)}
+                exports[beside] = predict([beside], exported, data, "none").report()
+            except FerError as error:  # a damaged file costs its row, not the card
+                terminal.note(f"left out of the card: {error}")
     more = {name: analyses.get(name) for name in ("leakage", "robustness", "groups")} | {"exports": exports}
     more["notes"] = card.read_notes(args.card_notes, Path(path).stem) if args.card_notes else {}
     about = {"command": repeat_command(args, drawn), "data": places.name_of(args.data), "split": args.split}

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
     run.add_argument("--output", metavar="MODEL.keras", help="file for the best epoch (default: in the run folder)")
     run.add_argument("--run-dir", metavar="DIR", help="log, curves, checkpoint (default: runs/NAME OF THE OUTPUT)")
-    run.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
+    text = "continue the run in --run-dir with its own settings; only --precision may change"
+    run.add_argument("--resume", action="store_true", help=text)
     run.add_argument("--overwrite", action="store_true", help="replace an earlier run or output")
     run.add_argument(
         "--init",
@@ -76,7 +77,7 @@ def resolve(args: argparse.Namespace) -> TrainingConfig:
 
 def check_folds(args: argparse.Namespace) -> None:
     """Raises FerError for flags that a cross-validation does not heed."""
-    for name in ("resume", "distribute", "tensorboard", "output", "validation_fraction"):
+    for name in ("resume", "distribute", "tensorboard", "output", "validation_fraction", "unseen_validation"):
         if getattr(args, name):
             more = ": --run-dir names the folder of the models" if name == "output" else ""
             raise FerError(f"{_flag(name)} does not go with --folds{more}")

@@ -86,19 +86,23 @@ def write_card(
 def read_notes(path: str | Path, model: str) -> dict[str, str]:
     """What the author of a model says about it: the table of that name in a TOML file, its keys among `NOTES`.
 
+    A table `default` has texts for all models.
+
     Raises:
-        FerError: the file is missing or no TOML, has no table of that name, or one with other keys.
+        FerError: the file is missing or no TOML, has no table of that name, or one with other keys, or with a text that
+            would break the card's table.
     """
     try:
         with Path(path).open("rb") as file:
             tables = tomllib.load(file)
     except (OSError, ValueError) as error:
         raise FerError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(notes := tables.get(model), dict):
+    if not isinstance(own := tables.get(model), dict):
         raise FerError(f"{path}: has no table [{model}], only {', '.join(tables) or 'none'}")
+    notes = tables.get("default", {}) | own
     for name, text in notes.items():
-        if name not in NOTES or not isinstance(text, str):
-            raise FerError(f"{path}: {name} in [{model}] must be a text under one of {', '.join(NOTES)}")
+        if name not in NOTES or not isinstance(text, str) or {"|", "\n"} & set(text):
+            raise FerError(f"{path}: {name} in [{model}] must be one line without | under one of {', '.join(NOTES)}")
     return notes
 
 
@@ -189,7 +193,9 @@ def _results(
     robustness: Robustness | None,
 ) -> str:
     lines = [
-        f"`{command}` with `--tta none`, `flip` or `ten-crop`:",
+        f"`{command}` with `--tta none`, `flip` or `ten-crop`"
+        + "".join(f"; `--model {path.name}`" for path in exports)
+        + ":",
         "",
         "| TTA | accuracy (95 % interval) | balanced accuracy | macro F1 | top-2 accuracy | NLL | ECE |",
         "|---|---|---|---|---|---|---|",
@@ -245,6 +251,11 @@ def _limits(
         sentences.append(f"Labels without an image here: {', '.join(absent)}.")
     weakest = min(occurring, key=lambda label: occurring[label]["recall"])
     sentences.append(f"The lowest recall is that of {weakest}: {occurring[weakest]['recall']:.2f}.")
+    if leakage and leakage.with_near_duplicate:
+        share = leakage.with_near_duplicate.n_images / report.n_images
+        sentences.append(
+            f"{share:.1%} of these images have a duplicate or near-duplicate in training.".replace("%", " %")
+        )
     if leakage is None:
         sentences.append("Duplicates between training and evaluation images were not searched (`--leakage-against`).")
     if groups is None:

@@ -14,7 +14,7 @@ from fer.evaluation.metrics import Report
 from fer.evaluation.predictions import Predictions
 
 
-@dataclass(frozen=True, eq=False)  # eq=False: == on arrays has no single truth value
+@dataclass(frozen=True)
 class Leakage:
     """Metrics of the images with and without a duplicate in training. Built by `measure_leakage`.
 
@@ -24,7 +24,6 @@ class Leakage:
         without_duplicate, with_duplicate: reports of the images without and with a pixel-identical training image.
         without_near_duplicate, with_near_duplicate: reports of those without and with a duplicate or near-duplicate
             (correlation of at least `duplicates.NEAR`). Each is None where no image belongs to it.
-        unseen: bool (n,), the images without a duplicate or near-duplicate.
     """
 
     source: str
@@ -33,7 +32,6 @@ class Leakage:
     with_duplicate: Report | None
     without_near_duplicate: Report | None
     with_near_duplicate: Report | None
-    unseen: np.ndarray
 
     def summary(self) -> str:
         """A table: images, accuracy with its interval, and macro F1 of each part."""
@@ -99,9 +97,14 @@ def measure_leakage(predictions: Predictions, training: Dataset, source: str) ->
     """
     parts = []
     for near in (False, True):
-        seen = duplicates.duplicates_in(predictions.data.images, training.images, near=near)
-        parts += [predictions.report(rows) if rows.any() else None for rows in (~seen, seen)]
-    return Leakage(source, len(training), *parts, ~seen)  # of the last round: near-duplicates, too
+        known = seen(predictions, training, near=near)
+        parts += [predictions.report(rows) if rows.any() else None for rows in (~known, known)]
+    return Leakage(source, len(training), *parts)
+
+
+def seen(predictions: Predictions, training: Dataset, *, near: bool = True) -> np.ndarray:
+    """bool (n,): the images with a duplicate, or with `near` a near-duplicate, among the training images."""
+    return duplicates.duplicates_in(predictions.data.images, training.images, near=near)
 
 
 def _metrics(report: Report) -> dict:

@@ -24,7 +24,7 @@ def is_address(model: str | Path) -> bool:
 
 
 def download(address: str) -> Path:
-    """Downloads a model. What the cache holds is not transferred again, and is used where there is no network.
+    """Downloads a model. What the cache holds is not transferred again; without a network, "hf:" takes it as it is.
 
     Args:
         address: "hf:..." or "kaggle:...".

@@ -18,6 +18,9 @@ from fer.models import runtimes
 from fer.models.bundled import bundled_models, find_model
 from fer.models.runtimes import MEMBER
 
+# Metadata that a file gets after its training: a fitted threshold, and what it was exported to.
+AFTER_TRAINING = ("exported", "uncertain_below", "uncertain_chosen_on")
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -84,14 +87,21 @@ def read_info(path: str | Path) -> ModelInfo:
 
 
 def original(path: str | Path) -> Path | None:
-    """The .keras file beside an exported model, of the same name, from which it was exported; None if there is none."""
+    """The .keras file beside an exported model, of the same name, from which it was exported; None if there is none.
+
+    Another file of that name, or one that cannot be read, is none.
+    """
     path = find_model(path)
     beside = path.with_suffix(".keras")
     if path == beside or not beside.is_file():
         return None
-    ours, theirs = read_info(path), read_info(beside)
+    try:
+        ours, theirs = read_info(path), read_info(beside)
+    except FerError:
+        return None
     for info in (ours, theirs):
-        info.metadata.pop("exported", None)
+        for name in AFTER_TRAINING:
+            info.metadata.pop(name, None)
     return beside if ours == theirs else None
 
 

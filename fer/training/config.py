@@ -140,8 +140,9 @@ class TrainingConfig:
     def write_precision(self) -> None:
         """Keeps the precision in which a run goes on; the rest of its run.json stays as it is."""
         content = json.loads(self.path.read_text(encoding="utf-8"))
-        content["configuration"]["precision"] = self.precision
-        write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False))
+        if content["configuration"]["precision"] != self.precision:
+            content["configuration"]["precision"] = self.precision
+            write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False))
 
     def stored(self) -> "TrainingConfig":
         """The configuration that the run folder holds, with which a run resumes.
@@ -199,9 +200,10 @@ class Needs(NamedTuple):
 
 
 _PLATEAU = Needs("schedule", "plateau", lambda config: config.recipe.schedule == "plateau")
+_VOTES = Needs("votes", None, lambda config: config.has_votes)
 _TEACHER = Needs("teacher", None, lambda config: config.teacher)
 NEEDS = {
-    "vote_mode": Needs("votes", None, lambda config: config.has_votes),
+    "vote_mode": _VOTES,
     "vote_share": Needs("vote_mode", "mixed", lambda config: config.recipe.vote_mode == "mixed"),
     "warmup": Needs("schedule", "cosine", lambda config: config.recipe.schedule == "cosine"),
     **dict.fromkeys(("plateau_monitor", "plateau_factor", "plateau_patience", "min_learning_rate"), _PLATEAU),
@@ -221,7 +223,7 @@ def spell_keyword(name: str, value: object = None) -> str:
 
 def check_effect(config: TrainingConfig, given: Collection[str], spell: Callable[..., str] = spell_keyword) -> None:
     """Raises FerError for a given setting that changes nothing; `spell` writes it as the caller does."""
-    for name, needs in (*NEEDS.items(), ("teacher_temperature", _ONLINE)):
+    for name, needs in (*NEEDS.items(), ("teacher_temperature", _ONLINE), ("vote_share", _VOTES)):
         if name in given and not needs.met(config):
             raise FerError(f"{spell(name)} has no effect without {spell(needs.name, needs.value)}")
 
@@ -259,7 +261,8 @@ def settle(
         return config
     stored = config.stored()
     if stored.data == places.IN_MEMORY and not loaded:
-        raise FerError(f"{config.run_dir}: the run had data sets in memory: resume it from Python, with the same")
+        way = "resume it with fer.train and the same data sets"
+        raise FerError(f"{config.run_dir}: the run had data sets in memory: {way}")
     wanted, kept = config.flat(), stored.flat()
     if "precision" in given and {wanted["precision"], kept["precision"]} == set(EXCHANGEABLE):
         stored, given = dataclasses.replace(stored, precision=config.precision), set(given) - {"precision"}

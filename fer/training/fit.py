@@ -127,6 +127,8 @@ def fit(
     if resume:
         folder.restore(model)
     if not folder.finished:
+        if resume and workers.is_first:
+            config.write_precision()
         with stoppable((signal.SIGINT,)) as asked:
             model.fit(
                 batches,

@@ -83,7 +83,9 @@ class Recipe:
         soft_labels.SHARE, "with --vote-mode mixed: share of a target that comes from the votes", None, SHARE
     )
     unseen_validation: bool = _field(
-        False, "validate on the images without a duplicate or near-duplicate in the training split; --folds score all"
+        False,
+        "validate on the images without a duplicate or near-duplicate in the training split (not with --folds, which "
+        "scores all)",
     )
     average_duplicates: bool = _field(False, "duplicates in the training split share the mean of their labels")
 

@@ -148,12 +148,10 @@ class RunFolder(keras.callbacks.Callback):
             raise FerError(f"{self.config.output}: the best model so far is gone; start again with --overwrite")
 
     def _restore_dtype(self, last: str, earlier: str) -> None:
-        """Notes that the run goes on in another precision, for its files and the model's metadata."""
+        """Notes that the run goes on in another precision, for the checkpoint and the model's metadata."""
         self.dtype = earlier
         if last != self.identity["dtype"]:
             self.dtype = f"{earlier} up to epoch {len(self.history)}, then {self.identity['dtype']}"
-            if self.workers.is_first:
-                self.config.write_precision()
         self.best.metadata = self.best.metadata | {"dtype": self.dtype}
 
     def on_train_begin(self, logs=None):

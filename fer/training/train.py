@@ -71,7 +71,8 @@ def train(
         data: what `fer.data.dataset.load` takes as its source; or loaded data sets {"train": ..., "validation": ...} of
             the recipe's image size; by default "demo".
         recipe: a recipe or the name of one; by default "four-block".
-        resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with.
+        resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with; of these only
+            `precision` may change, between "float32" and "bfloat16".
         overwrite: replace an earlier run or model in the same place.
         tensorboard: also write TensorBoard logs into the run folder.
         distribute: train on all devices, and on all processes that KERAS_DISTRIBUTION_... or Slurm name (JAX only).

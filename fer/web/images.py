@@ -34,8 +34,8 @@ EXAMPLE = {
 }
 SEVERAL = {"results": [EXAMPLE, {"detail": "the file is empty (0 bytes)"}]}
 NOT_EXPLAINED = (
-    "the model of this server is an exported one, and exported models cannot be explained; whoever runs the server "
-    "can put the .keras file it was exported from beside it, or start app.py --model fer2013.keras"
+    "this server does not explain labels: its model is an exported one without the .keras file beside it that it was "
+    "exported from (app.py --model fer2013.keras would help), or --explanations-per-minute is 0"
 )
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment with a length, or of the end
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -152,7 +152,8 @@ def label(state: State, data: bytes, explain: bool = False) -> dict:
     """The faces of an image file, in the shape of `LabelledImage`.
 
     Raises:
-        HTTPException: see `decode`; 422 also for a shape that cannot be searched, or a model that cannot be explained.
+        HTTPException: see `decode`; 422 also for a shape that cannot be searched, 503 where the model that explains
+            cannot be loaded.
     """
     limits = state.limits
     image = decode(data, limits, most_pixels=limits.image_pixels)
@@ -164,7 +165,7 @@ def label(state: State, data: bytes, explain: bool = False) -> dict:
                 result["faces"], second_opinions(state.compared[1], image, predictions), strict=True
             ):
                 face["compared"] = second
-        if explain:
+        if explain and predictions:
             from fer.inference.explain import heat_maps  # imports Keras, which an exported model does without
 
             maps = heat_maps(state.recognizer, image, predictions[: limits.explained_faces], state.explainer())

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 
-def _limit(default: Any, text: str, *, shown: bool = False) -> Any:
-    """A field; `shown` ones are told to clients by /health."""
-    return field(default=default, metadata={"help": text, "shown": shown})
+def _limit(default: Any, text: str, *, shown: bool = False, zero: bool = False) -> Any:
+    """A field; `shown` ones are told to clients by /health, `zero` ones may be 0."""
+    return field(default=default, metadata={"help": text, "shown": shown, "zero": zero})
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Limits:
     images_per_request: int = _limit(16, "images in one request, together no larger than one image")
     image_seconds: float = _limit(30.0, "time for an image to be labelled, waiting included")
     explained_faces: int = _limit(16, "faces of an image, the largest first, that explain=true explains", shown=True)
-    explanations_per_minute: int = _limit(30, "images that are explained for one client per minute")
+    explanations_per_minute: int = _limit(30, "images that are explained for one client per minute; 0: none", zero=True)
     corrections: int = _limit(10_000, "faces kept in all, with --collect")
     correction_side: int = _limit(512, "longer side in pixels to which a kept face is reduced")
     corrections_per_minute: int = _limit(60, "corrections of one client per minute")
@@ -95,7 +95,7 @@ def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
         help_text = f"{limit.metadata['help']} ({limit.default:,g})" if kind is float else ""
         group.add_argument(
             f"--{limit.name.replace('_', '-')}",
-            type=_positive(kind),
+            type=_number(kind, zero=limit.metadata["zero"]),
             default=limit.default,
             metavar="N",
             help=help_text or f"{limit.metadata['help']} ({limit.default:,})",
@@ -107,11 +107,11 @@ def limits_from(args: argparse.Namespace) -> Limits:
     return Limits(**{limit.name: getattr(args, limit.name) for limit in fields(Limits)})
 
 
-def _positive(kind: type) -> Any:
+def _number(kind: type, *, zero: bool) -> Any:
     def number(text: str) -> Any:
         value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
+        if not (0 < value < float("inf") or (zero and value == 0)):
+            raise argparse.ArgumentTypeError(f"must be {'0 or more' if zero else 'more than 0'}, not {text}")
         return value
 
     number.__name__ = "number"  # argparse names it where `kind` cannot read the text

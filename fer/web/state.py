@@ -1,6 +1,7 @@
 """What the routers share: the model, the limits, and the threads that work for clients."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +15,8 @@ from fer.web.fair_pool import FairPool
 from fer.web.limits import Limits
 from fer.web.observe import Metrics
 from fer.web.problems import refuse
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -53,8 +56,9 @@ class State:
         self.classifier = self.recognizer.classifier
         if load_explainer is None and self.classifier.has_gradients:
             load_explainer = lambda: self.classifier  # noqa: E731
-        self._load_explainer, self._explainer, self._explaining = load_explainer, None, threading.Lock()
-        self.explains = load_explainer is not None
+        self._load_explainer, self._explaining = load_explainer, threading.Lock()
+        self._explainer: Classifier | None = None
+        self.explains = load_explainer is not None and limits.explanations_per_minute > 0
         self.metrics: Metrics | None = None
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.image_pool = FairPool(cores(), "images")
@@ -64,13 +68,16 @@ class State:
         """The classifier that explains labels; the first call loads it.
 
         Raises:
-            FerError: there is none, or its file is damaged.
+            HTTPException: 503, its file is damaged since the server started.
         """
         with self._explaining:
             if self._explainer is None:
-                if self._load_explainer is None:
-                    raise FerError("this model cannot be explained")
-                self._explainer = self._load_explainer()
+                assert self._load_explainer is not None  # `explains` says so
+                try:
+                    self._explainer = self._load_explainer()
+                except FerError as error:
+                    logger.warning("%s", error)
+                    refuse(503, "the model that explains labels cannot be loaded")
             return self._explainer
 
     def new_session(self, *, thorough: bool = False) -> Session:

@@ -99,3 +99,16 @@ def test_damaged_model_is_a_failure(copied, examine):
     assert lines[0].startswith("FAILED  models")
     assert "fer2013.keras" in lines[0]
     assert lines[1].strip() == f"remedy: {MODELS.remedy}"
+    shutil.copy(FOLDER / "fer2013.keras", copied)
+    (copied / "fer2013.tflite").unlink()
+    code, lines = examine(MODELS)
+    assert (code, lines[0]) == (1, "FAILED  models        fer2013.tflite is missing")
+
+
+def test_damaged_exported_model_is_a_failure(copied, examine):
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    path = copied / "fer2013.tflite"
+    path.write_bytes(path.read_bytes()[:100] + bytes(4000) + path.read_bytes()[4100:])
+    code, lines = examine(MODELS)
+    assert code == 1
+    assert "fer2013.tflite: LiteRT cannot load it" in lines[0]

@@ -32,7 +32,7 @@ def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
     for program, *words in commands(tmp_path, *mode):
         needed = set()
         if program == "train.py":
-            assert words[0] == "--overwrite"  # nothing to go on with
+            assert not {"--resume", "--overwrite"} & set(words)  # nothing to go on with
             config = resolve(train.parse_args(words))
             needed = {config.init, *config.teacher} - {None}
         elif program == "export_model.py":
@@ -48,15 +48,19 @@ def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
 
 
 def test_it_goes_on_where_it_stopped(tmp_path):
-    """The first two trainings were begun, or finished."""
-    for name in ("begun", "four-block"):
-        (tmp_path / "runs" / name).mkdir(parents=True)
-        (tmp_path / "runs" / name / "checkpoint.npz").touch()
+    """The first two trainings have checkpoints, the third was stopped in its first epoch, the others have models."""
+    there = ("begun/run.json", "begun/checkpoint.npz", "four-block/checkpoint.npz", "default/run.json", "one/run.json")
+    for name in there:
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "reproduced").mkdir()
+    for name in ("one", "eight"):
+        (tmp_path / "reproduced" / f"{name}.keras").touch()  # train.py refuses to replace them
     trainings = [words for program, *words in commands(tmp_path) if program == "train.py"]
-    ways = {Path(words[-1]).stem: words[0] for words in trainings}
+    ways = {Path(words[-1]).stem: {"--resume", "--overwrite"} & set(words) for words in trainings}
     assert ways == {
-        **{"begun": "--resume", "four-block": "--resume"},
-        **{"default": "--overwrite", "one": "--overwrite", "eight": "--overwrite"},
+        **{"begun": {"--resume"}, "four-block": {"--resume"}, "default": {"--overwrite"}, "one": set(), "eight": set()}
     }
 
 

@@ -128,6 +128,14 @@ def test_notes_follow_what_the_card_says_by_itself(learnt, known, tmp_path):
     place, lines = tmp_path / "notes.toml", [f'{name} = "{text}"' for name, text in notes.items()]
     place.write_text("\n".join(["[model]", *lines, "[other]", 'sumary = "x"', "[third]", "speed = 3"]))
     assert read_notes(place, "model") == notes
+    place.write_text(
+        '[default]\nspeed = "fast"\nlimits = "many"\n[a]\nspeed = "slow"\n[b]\ndata = "x | y"\n[c]\ndata = """x\ny"""'
+    )
+    assert read_notes(place, "a") == {"speed": "slow", "limits": "many"}
+    for name in ("b", "c"):
+        with pytest.raises(FerError, match=r"must be one line without \|"):
+            read_notes(place, name)
+    place.write_text("\n".join(["[model]", *lines, "[other]", 'sumary = "x"', "[third]", "speed = 3"]))
     report = predict([known], {SPEC: tiny.data(60, seed=1)}).report()
     more = {"command": COMMAND, "data": "faces", "split": "test", "notes": notes}
     write_card(tmp_path / "c.md", learnt, known, {"none": report}, **more)
@@ -138,7 +146,10 @@ def test_notes_follow_what_the_card_says_by_itself(learnt, known, tmp_path):
     assert text.rstrip().endswith("About licence.")
     for name in notes:
         assert text.count(f"About {name}.") == 1
-    for name, said in (("other", "sumary in [other] must be a text under one of summary, "), ("third", "speed in ")):
+    for name, said in (
+        ("other", "sumary in [other] must be one line without | under one of "),
+        ("third", "speed in "),
+    ):
         with pytest.raises(FerError, match=re.escape(f"{place}: {said}")):
             read_notes(place, name)
     with pytest.raises(FerError, match=r"has no table \[fourth\], only model, other, third"):

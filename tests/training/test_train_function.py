@@ -195,7 +195,7 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
     again = {"run_dir": tmp_path, "resume": True}
     with pytest.raises(FerError, match=r"epochs=5 contradicts the run in .* which has 1"):
         fer.train(data(), epochs=5, **again)
-    with pytest.raises(FerError, match="had data sets in memory: resume it from Python, with the same"):
+    with pytest.raises(FerError, match=r"had data sets in memory: resume it with fer\.train and the same data sets"):
         fer.train("demo", **again)
     with pytest.raises(FerError, match="choose one"):
         fer.train(data(), overwrite=True, **again)

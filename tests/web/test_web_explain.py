@@ -14,6 +14,7 @@ pytest.importorskip("support.web", reason="requirements-app.txt is not installed
 from support import web
 from support.web import connect, encode, line
 
+from fer import FerError
 from fer.core.images import InputSpec
 from fer.inference.explain import heat_maps
 from fer.inference.haar import Haar
@@ -104,13 +105,14 @@ def test_another_model_explains_and_is_loaded_at_the_first_question(two):
     loaded = []
 
     def load():
-        loaded.append(Classifier(tiny.build(seed=5), tiny.LABELS[::-1], InputSpec(SIZE)))
+        loaded.append(Classifier(tiny.varied(seed=5), tiny.LABELS[::-1], InputSpec(SIZE)))
         return loaded[-1]
 
     recognizer = Recognizer(web.classifier(), Haar())
     with connect(load_explainer=load) as client:
         assert client.get("/health").json()["explains"] is True
         explain(client, encode(two, ".png"), query="")
+        explain(client, encode(np.full((300, 400, 3), 90, np.uint8), ".png"))  # no face
         assert loaded == []
         answers = [explain(client, encode(two, ".png")).json() for _ in range(2)]
     assert len(loaded) == 1
@@ -119,6 +121,22 @@ def test_another_model_explains_and_is_loaded_at_the_first_question(two):
     assert not np.allclose(own, expected, atol=0.1)
     for face, heat in zip(answers[0]["faces"], expected, strict=True):
         np.testing.assert_allclose(decode(face), 255 * heat, atol=1)
+
+
+def test_damaged_model_that_explains_is_the_servers_fault(two, log_lines):
+    def load():
+        raise FerError("/srv/models/fer2013.keras: damaged inside")
+
+    with connect(load_explainer=load) as client:
+        answer = explain(client, encode(two, ".png"))
+    assert (answer.status_code, line(answer)) == (503, "the model that explains labels cannot be loaded")
+    assert log_lines == ["/srv/models/fer2013.keras: damaged inside"]
+
+
+def test_explanations_can_be_switched_off(two):
+    with connect(explanations_per_minute=0) as client:
+        assert client.get("/health").json()["explains"] is False
+        assert explain(client, encode(two, ".png")).status_code == 422
 
 
 def test_other_values_are_refused():

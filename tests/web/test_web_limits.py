@@ -37,6 +37,14 @@ def test_old_flag_for_host_names():
     assert app.parse_args(["--name", "a", "--allowed-host", "b"]).allowed_host == ["a", "b"]
 
 
+def test_only_explanations_may_be_none(capsys):
+    assert limits_from(app.parse_args(["--explanations-per-minute", "0"])).explanations_per_minute == 0
+    for flag in ("--images", "--explanations-per-minute"):
+        with pytest.raises(SystemExit):
+            app.parse_args([flag, "-1" if "explan" in flag else "0"])
+    assert "must be more than 0, not 0" in capsys.readouterr().err
+
+
 def test_limits_shown_to_clients_have_their_values():
     shown = Limits(image_bytes=5).shown()
     assert shown["image_bytes"] == 5

@@ -40,7 +40,8 @@ class FerPlusFolders(Reader):
 
     def read(self, tree: Tree, options: Options) -> Listing:
         if options.vote_mode == "mixed":
-            raise FerError(f"{tree.root}: --vote-mode mixed needs fer2013.csv, which has labels beside the votes")
+            text = "--vote-mode mixed needs fer2013.csv, which has labels beside the votes"
+            raise FerError(f"{tree.root}: {text}; --vote-mode shares takes the votes alone")
         listing = Listing(tree.root, order=tuple(map(canonical, EMOTIONS)))
         index, rows, used = FileIndex(tree.images), [], set()
         for path in self._tables(tree):
