@@ -214,8 +214,8 @@ def load(
             expression for the paths, of which the first group counts; "none" keeps none apart.
         votes: FER+ votes for the rows of a CSV.
         vote_mode: "majority" for eight labels, one-hot, as images are scored; "shares" for eight labels, the
-            distribution of votes; "mixed" for the CSV's own seven labels, those of training images softened by the votes
-            (`soft_labels.mix`). Recipes have a mode of their own.
+            distribution of votes; "mixed" for the CSV's own seven labels, those of training images softened by the
+            votes (`soft_labels.mix`). Recipes have a mode of their own.
         vote_share: how much, from 0 to 1.
         keep_list: a CSV with the names of the images to keep (`KeepList.read`); the others join `skipped`. It does not
             move the border between training and validation images.
