@@ -192,10 +192,9 @@ def _results(
     leakage: Leakage | None,
     robustness: Robustness | None,
 ) -> str:
+    others = "".join(f", and with `--model {path.name}`" for path in exports)
     lines = [
-        f"`{command}` with `--tta none`, `flip` or `ten-crop`"
-        + "".join(f"; `--model {path.name}`" for path in exports)
-        + ":",
+        f"`{command}` with `--tta none`, `flip` or `ten-crop`{others}:",
         "",
         "| TTA | accuracy (95 % interval) | balanced accuracy | macro F1 | top-2 accuracy | NLL | ECE |",
         "|---|---|---|---|---|---|---|",
@@ -252,10 +251,8 @@ def _limits(
     weakest = min(occurring, key=lambda label: occurring[label]["recall"])
     sentences.append(f"The lowest recall is that of {weakest}: {occurring[weakest]['recall']:.2f}.")
     if leakage and leakage.with_near_duplicate:
-        share = leakage.with_near_duplicate.n_images / report.n_images
-        sentences.append(
-            f"{share:.1%} of these images have a duplicate or near-duplicate in training.".replace("%", " %")
-        )
+        percent = 100 * leakage.with_near_duplicate.n_images / report.n_images
+        sentences.append(f"{percent:.1f} % of these images have a duplicate or near-duplicate in training.")
     if leakage is None:
         sentences.append("Duplicates between training and evaluation images were not searched (`--leakage-against`).")
     if groups is None:

@@ -76,6 +76,8 @@ def test_from_python_on_a_data_set_in_memory(tmp_path):
     assert "optimistic" not in found.summary()
     with pytest.raises(fer.FerError, match="without effect on a cross-validation: output, validation_fraction"):
         fer.cross_validate(tiny.data(48), output="m.keras", validation_fraction=0.2)
+    with pytest.raises(fer.FerError, match="without effect on a cross-validation: unseen_validation"):
+        fer.cross_validate(tiny.data(48), unseen_validation=True)
     with pytest.raises(fer.FerError, match=r"give votes to fer\.load_dataset"):
         fer.cross_validate(tiny.data(48), votes="v.csv")
 

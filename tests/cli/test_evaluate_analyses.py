@@ -156,6 +156,12 @@ class TestLeakageAgainst:
         Classifier(clean.model, clean.labels, SPEC, {"keep_list": "keep.csv"}).save(tmp_path / "clean.keras")
         _, report = evaluated("--leakage-against", faces, "--keep-list", keep_list, model=[tmp_path / "clean.keras"])
         assert sizes(report) == (60, 0)
+        # The model that it is compared with has seen the images that the list hides.
+        flags = ("--leakage-against", faces, "--keep-list", keep_list, "--compare", models[1])
+        _, report = evaluated(*flags, model=[tmp_path / "clean.keras"])
+        assert sizes(report) == (60, 0)
+        assert report["comparison"]["images"] == 120
+        assert report["comparison_without_duplicates"]["images"] <= 90
 
     def test_data_without_splits_are_all_training(self, evaluated, faces):
         _, report = evaluated("--leakage-against", faces / "train")

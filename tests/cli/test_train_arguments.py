@@ -376,6 +376,13 @@ def test_a_recipe_says_what_becomes_of_votes(recipe, mode):
     assert configure("--data", "fer2013/", "--recipe", recipe).metadata()["votes"] is None
 
 
+def test_a_share_of_votes_needs_votes_where_the_recipe_mixes_them():
+    with pytest.raises(FerError, match=r"^--vote-share has no effect without --votes$"):
+        configure("--data", "fer2013/", "--recipe", "fer2013", "--vote-share", "0.3")
+    command = ("--data", "a.csv", "--votes", "v.csv", "--recipe", "fer2013", "--vote-share", "0.3")
+    assert configure(*command).recipe.vote_share == 0.3
+
+
 def test_runs_of_earlier_versions_have_their_vote_mode_outside_the_recipe(tmp_path):
     config = configure("--data", "a.csv", "--votes", "v.csv", "--vote-mode", "mixed", "--run-dir", str(tmp_path))
     config.write()

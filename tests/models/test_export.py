@@ -183,7 +183,14 @@ def test_its_original_is_the_keras_file_beside_it(trained, exported, tmp_path, f
     shutil.copy(trained[1], beside)
     assert original(path) == beside
     assert original(beside) is None
+    update_metadata(beside, {"uncertain_below": 0.6})  # which `evaluate.py --fit-threshold` adds later
+    assert original(path) == beside
     update_metadata(beside, {"epoch": 99})  # another training
+    assert original(path) is None
+    beside.write_bytes(b"damaged")
+    assert original(path) is None
+    shutil.copy(trained[1], beside)
+    path.write_bytes(b"foreign")
     assert original(path) is None
 
 

@@ -338,6 +338,9 @@ def test_a_run_goes_on_in_another_precision_and_says_so(tmp_path):
     model = Classifier.load(tmp_path / "run" / "model.keras")
     assert model.metadata["dtype"] == state["dtype"] == "float32 up to epoch 3, then mixed_bfloat16"
     assert model.metadata["epoch"] == 5
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    tiny.printed(train, *resume, "--precision", "float32")  # finished: no epoch follows
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
     with pytest.raises(FerError, match=r"--precision float16 contradicts the run in .*, which has bfloat16"):
         train.main(train.parse_args([*map(str, resume), "--precision", "float16"]))
 
