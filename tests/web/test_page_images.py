@@ -174,6 +174,7 @@ def test_reasons_are_offered_where_the_server_explains(site, explains):
         health = page.request.get(f"{site.address}/health").json()
         page.route("**/health", lambda route: route.fulfill(json=health | {"explains": explains}))
         page.reload()
+        page.locator("#model", has_text=site.model).wait_for()  # it takes files from now on
         browsing.upload(page, "image", encode_jpeg(portrait.astronaut()))
         browsing.status(page, "image", "1 face found")
         assert page.locator("#image .why").count() == explains
