@@ -191,6 +191,13 @@ def log_lines():
 
 
 @pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """An empty folder, to which default places are relative."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def refuse(capsys):
     """refuse(module, *arguments): the one line with which a script must stop, exit code 2."""
     from support import tiny

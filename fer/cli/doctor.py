@@ -17,7 +17,7 @@ from pathlib import Path
 from fer.cli import arguments, terminal
 from fer.core.errors import FerError
 from fer.core.files import file_sha256
-from fer.models.bundled import BEST
+from fer.models.bundled import BEST, FAST
 
 REINSTALL = "pip install -r requirements.txt"
 EXPORT = "pip install -r requirements-export.txt"
@@ -146,8 +146,6 @@ def find_ffmpeg() -> str:
 
 
 def find_litert() -> str:
-    from fer.models.bundled import FAST
-
     return f"{versions(('ai_edge_litert',))}; {label_synthetic_face(f'{FAST}.tflite')}"
 
 
@@ -179,11 +177,11 @@ def describe_model(path: Path, shipped: str | None) -> str:
     from fer.models import runtimes
     from fer.models.model_file import read_info
 
-    digest, labels = file_sha256(path), ""
-    if path.suffix == ".keras" or runtimes.is_installed(path):
+    digest, labels, exported = file_sha256(path), "", path.suffix in runtimes.SUFFIXES
+    if not exported or runtimes.is_installed(path):
         labels = f", {len(read_info(path).labels)} labels"  # also compares the checksums inside a .keras file
-    if path.suffix != ".keras" and runtimes.is_installed(path):
-        runtimes.load(path)
+        if exported:
+            runtimes.load(path)
     return f"{path.name} {digest[:12]}{labels}" + ", not the file that was shipped" * (shipped not in (None, digest))
 
 

@@ -45,10 +45,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def add_analysis_arguments(parser):
     group = parser.add_argument_group("analyses")
-    text = (
-        "test whether --model is more accurate than this model, or than the mean of these; with --leakage-against also "
-    )
-    text += "without duplicates"
+    text = "test whether --model is more accurate than this model, or than the mean of these; "
+    text += "with --leakage-against also on the images without a duplicate"
     group.add_argument("--compare", nargs="+", type=arguments.model_path, metavar="MODEL", help=text)
     text = "training data, as for --data: score images with and without a duplicate in its train split separately"
     group.add_argument("--leakage-against", metavar="TRAINING_DATA", help=text)
@@ -246,7 +244,7 @@ def write_card(args, models, data, report, analyses, drawn):
     for name in tta.TTA[1:]:
         reports[name] = predict(args.model, models, data, name).report()
     for beside in map(Path(path).with_suffix, runtimes.SUFFIXES):
-        if beside.is_file() and runtimes.is_installed(beside) and original(beside):
+        if original(beside):
             try:
                 exported = {beside: Classifier.load(beside)}
                 exports[beside] = predict([beside], exported, data, "none").report()

@@ -98,13 +98,11 @@ def _list_hf(hub, name: str, revision: str | None) -> list[str]:
         return hub.HfApi().list_repo_files(name, revision=revision)
     except hub.errors.HfHubHTTPError:
         raise  # the Hub has answered
-    except Exception:  # the exceptions of an HTTP library
+    except Exception as unreachable:  # the exceptions of an HTTP library
         try:
             folder = Path(hub.snapshot_download(name, revision=revision, local_files_only=True))
         except hub.errors.LocalEntryNotFoundError:
-            folder = None
-        if folder is None:
-            raise
+            raise unreachable from None
         return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 

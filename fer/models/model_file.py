@@ -89,7 +89,7 @@ def read_info(path: str | Path) -> ModelInfo:
 def original(path: str | Path) -> Path | None:
     """The .keras file beside an exported model, of the same name, from which it was exported; None if there is none.
 
-    Another file of that name, or one that cannot be read, is none.
+    Another file of that name is none, nor is one where either cannot be read.
     """
     path = find_model(path)
     beside = path.with_suffix(".keras")

@@ -2,18 +2,15 @@
 
 import argparse
 import dataclasses
-import json
 import os
 import re
-import subprocess
 
 import pytest
-from support import layouts
+from support.tiny import configure
 
 from fer import FerError
 from fer.cli import train, train_arguments
-from fer.cli.train_arguments import resolve
-from fer.training.config import NEEDS, TrainingConfig, environment
+from fer.training.config import NEEDS
 from fer.training.recipe import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
 from fer.training.recipes import RECIPES
 
@@ -93,19 +90,10 @@ WITH = {
     "vote_share": {"vote_mode": "mixed", "votes": "v.csv"},  # what it needs, and what that needs
 }
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 # Those whose value does not matter: the error names the flag alone.
 BARE = ("patience", "teacher", "votes", "late_share", "self_distillation")
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Default places are relative: here to an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def configure(*arguments):
-    return resolve(train.parse_args(list(arguments)))
 
 
 def flag(name):
@@ -263,46 +251,6 @@ def test_other_defaults_and_their_flags():
     assert (config.precision, config.init) == ("bfloat16", "old.keras")
 
 
-def test_run_json_holds_everything_that_was_asked_and_where_it_ran(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["train.py", "--data", "two words", "--epochs", "5"])
-    config = configure("--data", "two words", "--epochs", "5")
-    config.write()
-    about = json.loads(config.path.read_text(encoding="utf-8"))
-    assert about["configuration"] == json.loads(json.dumps(dataclasses.asdict(config)))
-    assert about["configuration"]["recipe"]["epochs"] == 5
-    assert about["command"] == "python train.py --data 'two words' --epochs 5"
-    assert {"python", "keras", "tensorflow", "numpy"} <= about["versions"].keys()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", about["date"])
-    assert about["revision"] is None or re.match(r"[0-9a-f]{7,}", about["revision"])
-
-
-def test_the_revision_is_not_that_of_a_repository_around_the_environment(tmp_path, monkeypatch):
-    place = tmp_path / ".venv" / "config.py"
-    place.parent.mkdir()
-    place.write_text("")
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
-    (tmp_path / "mine.txt").write_text("")
-    for words in (["init", "-q"], ["add", "mine.txt"], ["commit", "-q", "-m", "mine"]):
-        subprocess.run([*git, *words], check=True)
-    monkeypatch.setattr("fer.training.config.__file__", str(place))
-    assert environment()["revision"] is None
-    for words in (["add", "-f", ".venv/config.py"], ["commit", "-q", "-m", "all"]):
-        subprocess.run([*git, *words], check=True)
-    assert re.fullmatch("[0-9a-f]{7,}", environment()["revision"])
-
-
-@pytest.mark.parametrize(
-    ("data", "kept"),
-    [("/home/someone/secret/fer2013", "fer2013"), ("demo", "demo"), ("kaggle:someone/faces", "kaggle:someone/faces")],
-)
-def test_notes_in_the_model_tell_the_data_but_no_folder_above_them(data, kept):
-    notes = TrainingConfig(RECIPES["plain"], data=data, output="/home/someone/x.keras").metadata()
-    assert notes["data"] == kept
-    assert notes["recipe"]["name"] == "plain"
-    assert "someone/secret" not in json.dumps(notes)
-    assert not {"command", "run_dir", "output"} & notes.keys()
-
-
 def test_list_recipes_names_each_with_its_numbers(capsys):
     assert train.main(train.parse_args(["--list-recipes"])) == 0
     output = capsys.readouterr().out
@@ -341,20 +289,6 @@ def test_arguments_are_plain_data():
     assert not os.listdir()
 
 
-def test_teachers_are_kept_and_named_without_their_folders(tmp_path):
-    config = configure("--teacher", "a/one.keras", "b/two.keras")
-    assert config.teacher == ("a/one.keras", "b/two.keras")
-    assert config.metadata()["teachers"] == ["one.keras", "two.keras"]
-    config.write()
-    resumed = resolve(train.parse_args(["--resume", "--run-dir", config.run_dir]))
-    assert resumed.teacher == config.teacher
-
-
-def test_the_notes_name_the_model_a_training_began_with():
-    assert TrainingConfig(RECIPES["vgg"], init="/home/someone/first.keras").metadata()["init"] == "first.keras"
-    assert TrainingConfig(RECIPES["vgg"]).metadata()["init"] is None
-
-
 def test_earlier_names_of_recipes_and_flags_are_understood_but_not_shown(capsys):
     config = configure("--recipe", "vgg-taught", "--growth", "32", "--average-twins")
     assert config.recipe.name == "vgg-distill"
@@ -365,40 +299,8 @@ def test_earlier_names_of_recipes_and_flags_are_understood_but_not_shown(capsys)
     assert not [name for name in ("vgg-taught", "--growth", "--average-twins") if name in shown]
 
 
-@pytest.mark.parametrize(
-    ("recipe", "mode"),
-    [("fer2013", "mixed"), ("fer2013-fast", "mixed"), ("ferplus", "shares"), ("four-block-wide", "majority")],
-)
-def test_a_recipe_says_what_becomes_of_votes(recipe, mode):
-    command = ("--data", "fer2013.csv", "--votes", "fer2013new.csv", "--recipe", recipe)
-    assert configure(*command, "--output", f"models/{recipe}.keras").metadata()["votes"] == mode
-    assert configure(*command, "--vote-mode", "shares").metadata()["votes"] == "shares"
-    assert configure("--data", "fer2013/", "--recipe", recipe).metadata()["votes"] is None
-
-
 def test_a_share_of_votes_needs_votes_where_the_recipe_mixes_them():
     with pytest.raises(FerError, match=r"^--vote-share has no effect without --votes$"):
         configure("--data", "fer2013/", "--recipe", "fer2013", "--vote-share", "0.3")
     command = ("--data", "a.csv", "--votes", "v.csv", "--recipe", "fer2013", "--vote-share", "0.3")
     assert configure(*command).recipe.vote_share == 0.3
-
-
-def test_runs_of_earlier_versions_have_their_vote_mode_outside_the_recipe(tmp_path):
-    config = configure("--data", "a.csv", "--votes", "v.csv", "--vote-mode", "mixed", "--run-dir", str(tmp_path))
-    config.write()
-    content = json.loads(config.path.read_text())
-    content["configuration"]["vote_mode"] = content["configuration"]["recipe"].pop("vote_mode")
-    config.path.write_text(json.dumps(content))
-    assert config.stored() == config
-
-
-def test_folders_with_votes_of_their_own_take_a_vote_mode(tmp_path):
-    root = layouts.ferplus(tmp_path / "ferplus")
-    config = resolve(
-        train.parse_args(["--data", str(root), "--vote-mode", "majority", "--run-dir", str(tmp_path / "a")])
-    )
-    assert config.recipe.vote_mode == "majority"
-    assert config.metadata()["votes"] == "majority"
-    layouts.folders(tmp_path / "faces", ["happy", "sad"])
-    with pytest.raises(FerError, match="--vote-mode has no effect without --votes"):
-        resolve(train.parse_args(["--data", str(tmp_path / "faces"), "--vote-mode", "shares"]))

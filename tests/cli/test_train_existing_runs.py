@@ -3,21 +3,11 @@
 import json
 
 import pytest
+from support.tiny import configure
 
 from fer import FerError
-from fer.cli import train
-from fer.cli.train_arguments import resolve
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Default places are relative: here to an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def configure(*arguments):
-    return resolve(train.parse_args(list(arguments)))
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def start_a_run(*arguments):

@@ -14,7 +14,8 @@ import cv2
 import keras
 import numpy as np
 
-from fer.cli import terminal
+from fer.cli import terminal, train_arguments
+from fer.cli import train as train_command
 from fer.core.images import InputSpec
 from fer.data import dataset
 from fer.data.dataset import Dataset
@@ -168,6 +169,11 @@ def weights(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint."""
     with np.load(path) as archive:
         return {name: archive[name] for name in archive.files if name != "state"}
+
+
+def configure(*flags: str) -> TrainingConfig:
+    """The configuration of flags of train.py."""
+    return train_arguments.resolve(train_command.parse_args(list(flags)))
 
 
 FLAGS = ("--network", "tiny", "--size", str(SIZE), "--batch-size", "16", "--precision", "float32")
