@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from fer.cli import terminal
 from fer.cli.arguments import model_path
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import loading
 from fer.inference.detectors import AUTO, DETECTORS, create_detector
 from fer.inference.faces import Box
 from fer.inference.haar import SMALLEST, Haar
@@ -61,7 +61,7 @@ def main():
         from fer.models import device
 
         searches, hardware = make_searches(args), device.describe()
-    data = dataset.load(args.data, InputSpec(), splits=("validation",))["validation"]
+    data = loading.load(args.data, InputSpec(), splits=("validation",))["validation"]
     frames = list(scenes(data.images[..., 0], args.faces, args.seed))
     people, without = samples()
     print(f"{hardware}, opencv {cv2.__version__}; {len(frames):,} faces of {Path(args.data).name}, seed {args.seed}")

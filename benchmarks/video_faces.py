@@ -26,7 +26,7 @@ from scenes import shows
 
 from fer.cli import arguments, terminal
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import loading
 from fer.inference.detectors import AUTO, CHOICES
 from fer.inference.recognizer import Recognizer
 from fer.models.bundled import live_model
@@ -51,7 +51,7 @@ def main():
         from fer.models.classifier import Classifier
 
         recognizer = Recognizer.create(Classifier.load(args.model), args.detector, detector_model=args.detector_model)
-    images = dataset.load(args.data, InputSpec(), splits=("validation",))["validation"].images
+    images = loading.load(args.data, InputSpec(), splits=("validation",))["validation"].images
     print(f"opencv {cv2.__version__}; {args.detector}, seed {args.seed}")
     print(f"{'':26} {'frames':>6} {'with the face':>14} {'false boxes':>12} {'in frames':>10}")
     rows = {}

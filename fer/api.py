@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import loading
 from fer.data.dataset import Dataset
 from fer.inference import recognizer
 from fer.inference.detectors import AUTO
@@ -90,7 +90,7 @@ def load_dataset(source: str | Path, *, size: int = 48, channels: int = 1, **opt
         source: a folder or a table (docs/data.md lists the forms), "demo" for synthetic faces, "kaggle:OWNER/NAME" or
             "hf:OWNER/NAME".
         size, channels: side in pixels and 1 (grey) or 3 (colour), as the network takes them.
-        options: more arguments of `fer.data.dataset.load`, such as `splits`, `labels`, `votes` and `cache`.
+        options: more arguments of `fer.data.loading.load`, such as `splits`, `labels`, `votes` and `cache`.
 
     Returns:
         A data set for each split, by default "train" and "validation".
@@ -98,4 +98,4 @@ def load_dataset(source: str | Path, *, size: int = 48, channels: int = 1, **opt
     Raises:
         FerError: the source cannot be used, or lacks a split.
     """
-    return dataset.load(source, InputSpec(size, channels), **options)
+    return loading.load(source, InputSpec(size, channels), **options)

@@ -96,7 +96,7 @@ def cross_validate(
         print(found.summary(), found.values("accuracy").mean())
 
     Args:
-        data: what `fer.data.dataset.load` takes as its source, all splits together; or a loaded data set.
+        data: what `fer.data.loading.load` takes as its source, all splits together; or a loaded data set.
         recipe: a recipe or the name of one.
         folds: k; every image is validated once. Persons and identical images stay on one side.
         overwrite: replace the folds of an earlier run.

@@ -11,7 +11,7 @@ from PIL import Image
 from support import tiny
 
 import fer
-from fer.data import dataset
+from fer.data import loading
 from fer.video.face_finder import FaceFinder
 
 SAMPLES = tiny.ROOT / "data" / "samples"
@@ -93,7 +93,7 @@ def test_load_dataset_gives_splits_of_the_wanted_size(class_folders):
 
 @pytest.mark.slow
 def test_example_runs_to_its_end(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(dataset, "DEMO_COUNTS", {"train": 210, "validation": 70, "test": 7})  # else half a minute
+    monkeypatch.setattr(loading, "DEMO_COUNTS", {"train": 210, "validation": 70, "test": 7})  # else half a minute
     monkeypatch.setattr(sys, "argv", ["python_api.py", str(tmp_path)])
     runpy.run_path(str(tiny.ROOT / "examples" / "python_api.py"), run_name="__main__")
     output = capsys.readouterr().out

@@ -94,14 +94,14 @@ FORM = ("labels", "drop_labels", "labels_csv", "format", "group", "cache")
 
 
 def form_options(args: argparse.Namespace) -> dict:
-    """The arguments of `add_form_arguments` as keyword arguments of `dataset.load`."""
+    """The arguments of `add_form_arguments` as keyword arguments of `loading.load`."""
     given = {name: getattr(args, name) for name in FORM}
     given["format"] = getattr(args, "data_format", None) if hasattr(args, "data_format") else args.format
     return {name: value for name, value in given.items() if value is not None}
 
 
 def dataset_options(args: argparse.Namespace) -> dict:
-    """The arguments of `add_data_arguments` as keyword arguments of `dataset.load`, with a progress bar."""
+    """The arguments of `add_data_arguments` as keyword arguments of `loading.load`, with a progress bar."""
     split = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
     given = {name: value for name, value in split.items() if value is not None}
     given |= form_options(args)
@@ -109,10 +109,10 @@ def dataset_options(args: argparse.Namespace) -> dict:
 
 
 def load_data(args: argparse.Namespace, spec: InputSpec, splits: tuple[str, ...], **votes) -> dict:
-    """Loads the data that the arguments of `add_data_arguments` name; see `dataset.load`."""
-    from fer.data import dataset
+    """Loads the data that the arguments of `add_data_arguments` name; see `loading.load`."""
+    from fer.data import loading
 
-    return dataset.load(args.data, spec, splits=splits, **dataset_options(args) | votes)
+    return loading.load(args.data, spec, splits=splits, **dataset_options(args) | votes)
 
 
 def take_split(args: argparse.Namespace, metadata: Iterable[Mapping]) -> None:
@@ -121,7 +121,7 @@ def take_split(args: argparse.Namespace, metadata: Iterable[Mapping]) -> None:
     Raises:
         FerError: the models were validated on different splits.
     """
-    from fer.evaluation.loading import validation_split
+    from fer.data.unseen import validation_split
 
     known = validation_split(
         list(metadata), args.validation_fraction, args.split_seed, args.group, source=args.data or ""

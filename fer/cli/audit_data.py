@@ -16,7 +16,7 @@ from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
-from fer.data import audit, audit_report, dataset, duplicates, keep_list, places
+from fer.data import audit, audit_report, duplicates, keep_list, loading, places
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     check(args)
     spec = read_info(args.model).spec if args.model else InputSpec()
     source = places.local(args.data)
-    parts = dataset.load(source, spec, splits=dataset.AS_IS, progress=terminal.progress, **arguments.form_options(args))
+    parts = loading.load(source, spec, splits=loading.AS_IS, progress=terminal.progress, **arguments.form_options(args))
     voted = audit.votes_of(args.votes, parts) if args.votes else None
     probabilities = predict(args.model, parts) if args.model else None
     found = audit.audit(parts, threshold=args.near, voted=voted, probabilities=probabilities)

@@ -17,7 +17,8 @@ from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
-from fer.data import attributes, dataset, places
+from fer.data import attributes, loading, places
+from fer.data.splits import SPLITS
 from fer.data.unseen import CHOSEN, has_chosen
 from fer.models import bundled, runtimes, tta
 from fer.models.classifier import Classifier
@@ -33,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     text = f"files or bundled models; several are averaged ({bundled.BEST})"
     parser.add_argument("--model", nargs="+", type=arguments.model_path, default=default, metavar="MODEL", help=text)
     arguments.add_data_arguments(parser, required=True)
-    parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help="(validation)")
+    parser.add_argument("--split", choices=(*SPLITS, "all"), default="validation", help="(validation)")
     text = (
         "test-time augmentation: a single crop, or the average of an image and its mirror image, or of ten crops (none)"
     )
@@ -170,7 +171,6 @@ def load(args):
     infos = {path: read_info(path) for path in (*args.model, *(args.compare or ()))}  # bad files show at once
     metadata = [info.metadata for info in infos.values()]
     arguments.take_split(args, metadata)
-    from fer.evaluation import loading
 
     specs, options = [info.spec for info in infos.values()], arguments.dataset_options(args)
     data = loading.load_for_models(specs, args.data, args.split, metadata=metadata, **options)

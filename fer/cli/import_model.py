@@ -14,7 +14,8 @@ from pathlib import Path
 from fer.cli import arguments, terminal
 from fer.core import labels
 from fer.core.errors import FerError
-from fer.data import dataset
+from fer.data import loading
+from fer.data.splits import SPLITS
 from fer.models import export
 from fer.models.classifier import Classifier
 
@@ -34,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     text = "find labels, range and colours with these labelled images"
     parser.add_argument("--guess-labels", metavar="DATA", help=text)
     text = "split of --guess-labels (validation)"
-    parser.add_argument("--split", choices=(*dataset.SPLITS, "all"), default="validation", help=text)
+    parser.add_argument("--split", choices=(*SPLITS, "all"), default="validation", help=text)
     parser.add_argument("--output", required=True, metavar="NEW.keras", help="or .onnx, .tflite")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
     # argparse would take -1,1 for an option.
@@ -97,7 +98,7 @@ def guess_labels(args, network, spec):
     """Sets labels, range and colours in `args` to the best candidate; returns metadata that marks them as guessed."""
     from fer.models import convert
 
-    data = dataset.load(args.guess_labels, spec, splits=(args.split,), progress=terminal.progress)[args.split]
+    data = loading.load(args.guess_labels, spec, splits=(args.split,), progress=terminal.progress)[args.split]
     data = convert.draw_sample(data)
     candidates = convert.rank_candidates(network, data, range=args.range, colours=args.colours)
     print(f"mean recall on {len(data):,} images, by label order and range:")

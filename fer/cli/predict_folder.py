@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fer.cli import arguments, terminal
+from fer.cli import arguments, folder_summary, terminal
 from fer.core.errors import FerError
 from fer.core.signals import stoppable
 from fer.data import walk
@@ -100,27 +100,11 @@ def main(args: argparse.Namespace) -> int:
             if stopped():
                 print(f"stopped; {args.output} keeps the finished rows. Continue with --resume")
                 return 130
-    print_notes(counts, others, recognizer.cropped)
     statuses, table = batch.summarize(args.output, args.folder, labels)
-    if table:
-        print(f"\nfolder (row) by predicted label (column), the largest face of each image\n{table}\n")
-    ok, none, unreadable = (statuses[status] for status in results.STATUSES)
-    print(f"{args.output}: {ok:,} images with faces, {none:,} without a face, {unreadable:,} unreadable")
-    return 0 if ok else 1
-
-
-def print_notes(counts: Counter[str], others: Counter[str], cropped: str) -> None:
-    """Says what was taken as cropped faces, and what was left out."""
-    if cropped == "square":
-        print(f"most images are square and have no face that is found: {counts['cropped']:,} taken as cropped faces")
-    elif counts["cropped"]:
-        print(f"{counts['cropped']:,} small square images taken as cropped faces (--detector auto)")
-    if counts["faceless_squares"]:
-        number = counts["faceless_squares"]
-        print(f"{number:,} square images without a face; if they are cropped faces, use --detector none")
-    if others:
-        kinds = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in others.most_common(5))
-        print(f"{others.total():,} files that are no images left out ({kinds}{', ...' * (len(others) > 5)})")
+    folder_summary.print_notes(counts, others, recognizer.cropped)
+    folder_summary.print_table(table)
+    folder_summary.print_images(args.output, statuses)
+    return 0 if statuses["ok"] else 1
 
 
 def check(args: argparse.Namespace) -> None:

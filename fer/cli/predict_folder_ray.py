@@ -9,8 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from fer.cli import arguments, terminal
-from fer.cli.predict_folder import print_notes
+from fer.cli import arguments, folder_summary, terminal
 from fer.core import files
 from fer.core.errors import FerError
 from fer.core.signals import stoppable
@@ -61,7 +60,7 @@ def label(args: argparse.Namespace) -> int:
     if stopped():
         print(f"stopped; {args.output} keeps the finished parts. Continue with --resume")
         return 130
-    print_notes(counts, others, cropped)
+    folder_summary.print_notes(counts, others, cropped)
     return print_summary(args.output, info.labels, held + number)
 
 
@@ -124,11 +123,9 @@ def print_summary(output: str, labels: tuple[str, ...], expected: int) -> int:
     held = parts.count(output)
     if held.sources != expected:
         raise FerError(f"{output}: holds {held.sources:,} files, not {expected:,}; start again with --overwrite")
-    if table := batch.folder_table(held.table, labels):
-        print(f"\nfolder (row) by predicted label (column), the largest face of each image\n{table}\n")
+    folder_summary.print_table(batch.folder_table(held.table, labels))
     if held.videos:
         ok, none, unreadable = (held.frames[status] for status in results.STATUSES)
         print(f"{held.videos:,} videos: {ok:,} frames with faces, {none:,} without a face, {unreadable:,} unreadable")
-    ok, none, unreadable = (held.images[status] for status in results.STATUSES)
-    print(f"{output}: {ok:,} images with faces, {none:,} without a face, {unreadable:,} unreadable")
-    return 0 if ok or held.frames["ok"] else 1
+    folder_summary.print_images(output, held.images)
+    return 0 if held.images["ok"] or held.frames["ok"] else 1

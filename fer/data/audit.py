@@ -14,10 +14,11 @@ from PIL import Image
 
 from fer.core.errors import FerError
 from fer.data import duplicates, fer2013_csv
-from fer.data.dataset import SPLITS, Dataset, join
+from fer.data.dataset import Dataset, join
 from fer.data.duplicates import group_identical
 from fer.data.entry import Entry
 from fer.data.image_array import Images, select
+from fer.data.splits import SPLITS
 
 DROPS = ("flat", "duplicates", "conflicts", "disputed", "votes")
 USUAL_DROPS = ("flat", "duplicates", "conflicts")
@@ -153,7 +154,7 @@ def audit(
     """Audits all images of a data set.
 
     Args:
-        parts: the splits (`dataset.AS_IS`), all with the same labels.
+        parts: the splits (`loading.AS_IS`), all with the same labels.
         threshold: correlation from which two images are near-duplicates.
         voted: str (n), labels by FER+ (`votes_of`), "" for none.
         probabilities: float32 (n, k), a model's predictions for the n images in the order of `parts`.

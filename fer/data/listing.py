@@ -117,7 +117,7 @@ class Options:
     """What the user says about the form of the data.
 
     Attributes:
-        votes, vote_mode, vote_share: FER+ votes and their use; see `dataset.load`.
+        votes, vote_mode, vote_share: FER+ votes and their use; see `loading.load`.
         labels_csv: a table of image names and labels.
         progress: wraps a slow iteration.
     """

@@ -5,7 +5,7 @@ import numpy as np
 from fer.core.errors import FerError
 
 SHARE = 0.4  # of a target that the votes make likely
-VOTE_MODES = ("shares", "majority", "mixed")  # see `fer.data.dataset.load`
+VOTE_MODES = ("shares", "majority", "mixed")  # see `fer.data.loading.load`
 
 
 def mix(codes: np.ndarray, k: int, votes: np.ndarray, fitted: np.ndarray, share: float) -> np.ndarray:

@@ -3,15 +3,12 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fer.core.errors import FerError
+from fer.data.dataset import Dataset
 from fer.data.duplicates import connected, group_identical
-
-if TYPE_CHECKING:
-    from fer.data.dataset import Dataset
 
 FRACTION, SEED = 0.1, 42  # of the validation split, where the data have none
 # How it is drawn, for model files. Rule 1 drew it from a keep list's images, and stray file names hid persons. In rules
@@ -20,7 +17,7 @@ RULE = 3
 FOLDS = 20  # parts of which the validation split takes some, where persons are kept apart
 
 
-def split_off(dataset: "Dataset", fraction: float, seed: int) -> tuple["Dataset", "Dataset"]:
+def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
     """Splits images in two, stratified by label; identical images, and those of one group, never on both sides.
 
     Returns:
@@ -38,7 +35,7 @@ def split_off(dataset: "Dataset", fraction: float, seed: int) -> tuple["Dataset"
     return replace(rest, drawn=True), replace(part, drawn=True, skipped=())  # what was left out is counted once
 
 
-def folds(dataset: "Dataset", k: int, seed: int) -> Iterator[tuple["Dataset", "Dataset"]]:
+def folds(dataset: Dataset, k: int, seed: int) -> Iterator[tuple[Dataset, Dataset]]:
     """The k pairs (training, validation) of a cross-validation; every image is validated once.
 
     Raises:
@@ -54,12 +51,12 @@ def folds(dataset: "Dataset", k: int, seed: int) -> Iterator[tuple["Dataset", "D
         yield dataset.select(rest), replace(dataset.select(validation), skipped=())
 
 
-def _check_persons(dataset: "Dataset") -> None:
+def _check_persons(dataset: Dataset) -> None:
     if dataset.question:
         raise FerError(f"{dataset.root}: to keep persons apart, say who they are: {dataset.question}")
 
 
-def units_of(dataset: "Dataset") -> np.ndarray:
+def units_of(dataset: Dataset) -> np.ndarray:
     """int64 (n): numbers of what stays together: identical images, and all images of a person."""
     _, same = group_identical(dataset.images)
     if not dataset.groups:
@@ -74,7 +71,7 @@ def units_of(dataset: "Dataset") -> np.ndarray:
     return np.unique(connected(i, j, n), return_inverse=True)[1]
 
 
-def _by_images(dataset: "Dataset", fraction: float, seed: int) -> np.ndarray:
+def _by_images(dataset: Dataset, fraction: float, seed: int) -> np.ndarray:
     first, group = group_identical(dataset.images)
     codes = dataset.targets.argmax(axis=1)[first]
     present, counts = np.unique(codes, return_counts=True)
@@ -88,7 +85,7 @@ def _by_images(dataset: "Dataset", fraction: float, seed: int) -> np.ndarray:
     return np.isin(group, chosen)
 
 
-def _by_groups(dataset: "Dataset", fraction: float, seed: int) -> np.ndarray:
+def _by_groups(dataset: Dataset, fraction: float, seed: int) -> np.ndarray:
     units = units_of(dataset)
     n_units = int(units.max(initial=-1)) + 1
     if n_units < 2:
@@ -104,7 +101,7 @@ def _by_groups(dataset: "Dataset", fraction: float, seed: int) -> np.ndarray:
     return taken
 
 
-def _most_folds(dataset: "Dataset", units: np.ndarray) -> tuple[str, int]:
+def _most_folds(dataset: Dataset, units: np.ndarray) -> tuple[str, int]:
     """What limits the number of parts, and that limit. The second one is scikit-learn's."""
     counts = {
         "persons" if dataset.groups else "different images": int(units.max(initial=-1)) + 1,
@@ -113,7 +110,7 @@ def _most_folds(dataset: "Dataset", units: np.ndarray) -> tuple[str, int]:
     return min(counts.items(), key=lambda item: item[1])
 
 
-def _fold_rows(dataset: "Dataset", units: np.ndarray, k: int, seed: int) -> Iterator[np.ndarray]:
+def _fold_rows(dataset: Dataset, units: np.ndarray, k: int, seed: int) -> Iterator[np.ndarray]:
     from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
 
     codes = dataset.targets.argmax(axis=1)

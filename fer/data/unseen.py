@@ -1,4 +1,4 @@
-"""Whether models were trained on the images at hand, as far as their files tell."""
+"""What model files tell of their training data: how they were split, and whether the images at hand were among them."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,42 @@ def validation_decides(recipe: Mapping) -> bool:
     """Whether validation images decide about epoch, end, learning rate or temperature of such a training."""
     chosen = recipe.get("keep_best") != "last" or recipe.get("patience") or recipe.get("calibrate")
     return bool(chosen) or recipe.get("schedule") == "plateau"
+
+
+def validation_split(
+    metadata: Sequence[Mapping],
+    fraction: float | None = None,
+    seed: int | None = None,
+    group: str | None = None,
+    *,
+    source: str | Path = "",
+) -> dict:
+    """How a validation split is taken from data that have none: as given, else as in the training of the models.
+
+    Args:
+        metadata: of each model.
+        fraction, seed, group: chosen by hand; None takes those of the models.
+        source: the data; a model's `group` counts only where it was trained on data of this name.
+
+    Returns:
+        The arguments `validation_fraction`, `seed` and `group` of `loading.load`, where they are known.
+
+    Raises:
+        FerError: the models were validated on different splits.
+    """
+    known: dict[str, float | str] = {}
+    named = {"validation_fraction": ("validation_fraction", fraction), "seed": ("split_seed", seed)}
+    for name, (key, given) in (named | {"group": ("group", group)}).items():
+        trained = [one for one in metadata if "split" in one and "fold" not in one["split"]]
+        if name == "group":  # a pattern for the paths of other data would fit nothing
+            trained = [one for one in trained if one.get("data") == places.name_of(source)]
+        values = {one["split"].get(key) for one in trained} if given is None else {given}
+        if len(values) > 1:
+            shown = ", ".join(sorted(map(str, values)))
+            raise FerError(f"the models differ in --{key.replace('_', '-')} ({shown}); choose one")
+        if values and (value := values.pop()) is not None:
+            known[name] = value
+    return known
 
 
 def check_unseen(

@@ -8,7 +8,7 @@ import numpy as np
 
 from fer.core.images import InputSpec
 from fer.core.text import aligned
-from fer.data import dataset, duplicates, places
+from fer.data import duplicates, loading, places
 from fer.data.dataset import Dataset
 from fer.evaluation.metrics import Report
 from fer.evaluation.predictions import Predictions
@@ -74,7 +74,7 @@ def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequen
         evaluated: the evaluated data.
         spec: size and channels of the evaluated images.
         metadata: of each model.
-        options: as `dataset.load` takes them, those of the evaluated data.
+        options: as `loading.load` takes them, those of the evaluated data.
     """
     if not places.same(places.local(source), places.local(evaluated)):
         options |= {"validation_fraction": None, "votes": None, "keep_list": None}
@@ -84,7 +84,7 @@ def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequen
             options["keep_list"] = None
         if any(one.get("votes") not in ("shares", "majority") for one in metadata):  # "mixed" leaves no image out
             options["votes"] = None
-    return dataset.load(source, spec, splits=("train",), **options)["train"]
+    return loading.load(source, spec, splits=("train",), **options)["train"]
 
 
 def measure_leakage(predictions: Predictions, training: Dataset, source: str) -> Leakage:

@@ -9,8 +9,9 @@ import numpy as np
 
 from fer.core.errors import FerError
 from fer.core.images import InputSpec
+from fer.data import loading, unseen
 from fer.data.dataset import Dataset
-from fer.evaluation import comparison, loading, metrics, selective
+from fer.evaluation import comparison, metrics, selective
 from fer.models.classifier import Classifier
 from fer.models.ensemble import average
 
@@ -110,11 +111,11 @@ def evaluate(
 
     Args:
         model: a model file or a `Classifier`, or several of them, whose probabilities are averaged.
-        data: a folder of class folders, a fer2013.csv, "demo", or whatever else `dataset.load` takes; or a `Dataset`
+        data: a folder of class folders, a fer2013.csv, "demo", or whatever else `loading.load` takes; or a `Dataset`
             that is loaded already, as the model needs it.
         split: "train", "validation", "test" or "all"; without effect on a `Dataset`.
         tta: test-time augmentation: "none" (single crop), "flip" or "ten-crop".
-        options: more arguments of `dataset.load`, such as `votes`. `validation_fraction` and `seed` are by default
+        options: more arguments of `loading.load`, such as `votes`. `validation_fraction` and `seed` are by default
             those of the model's own training.
 
     Returns:
@@ -136,6 +137,6 @@ def evaluate(
         return predict(classifiers, dict.fromkeys(specs, data), tta=tta).report()
     metadata = [classifier.metadata for classifier in classifiers]
     chosen = [options.pop(name, None) for name in ("validation_fraction", "seed", "group")]
-    options |= loading.validation_split(metadata, *chosen, source=data)
+    options |= unseen.validation_split(metadata, *chosen, source=data)
     loaded = loading.load_for_models(specs, data, split, metadata=metadata, **options)
     return predict(classifiers, loaded, tta=tta).report()

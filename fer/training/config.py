@@ -35,7 +35,7 @@ class TrainingConfig:
         data: a folder, a fer2013.csv, "demo", "kaggle:OWNER/NAME", "hf:OWNER/NAME", or
             `places.IN_MEMORY` for data sets that the caller has loaded.
         votes: FER+ votes for the rows of a fer2013.csv.
-        keep_list, labels, drop_labels, labels_csv, format, group, cache: as in `fer.data.dataset.load`.
+        keep_list, labels, drop_labels, labels_csv, format, group, cache: as in `fer.data.loading.load`.
         validation_fraction: share of the training images to validate on, where the data have no validation split.
         split_seed: of that choice.
         seed: of the weights, the order of the images, the augmentation and the dropout.

@@ -10,7 +10,7 @@ from typing import Any
 
 from fer.core import files
 from fer.core.errors import FerError
-from fer.data import dataset
+from fer.data import loading
 from fer.data.dataset import Dataset
 from fer.data.places import IN_MEMORY
 from fer.data.unseen import check_unseen
@@ -68,7 +68,7 @@ def train(
         print(result.best_epoch, result.history[-1]["val_accuracy"])
 
     Args:
-        data: what `fer.data.dataset.load` takes as its source; or loaded data sets {"train": ..., "validation": ...} of
+        data: what `fer.data.loading.load` takes as its source; or loaded data sets {"train": ..., "validation": ...} of
             the recipe's image size; by default "demo".
         recipe: a recipe or the name of one; by default "four-block".
         resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with; of these only
@@ -151,14 +151,14 @@ def load_data(
     Args:
         config: names the data.
         splits: those wanted; "all" is not cleaned.
-        progress: see `fer.data.dataset.load`.
+        progress: see `fer.data.loading.load`.
 
     Raises:
-        FerError: unusable data; see `fer.data.dataset.load`.
+        FerError: unusable data; see `fer.data.loading.load`.
     """
     recipe = config.recipe
     options: dict[str, Any] = {"progress": progress} if progress else {}
-    data = dataset.load(
+    data = loading.load(
         config.data,
         recipe.spec,
         splits=splits,

@@ -13,7 +13,7 @@ from support.tiny import script
 from fer import FerError
 from fer.cli import arguments, evaluate, train
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import loading
 from fer.data.splitting import RULE
 from fer.models.classifier import Classifier
 from fer.models.ensemble import average
@@ -41,7 +41,7 @@ def measured(tmp_path_factory):
         model.get_layer("logits").set_weights([array * 3 for array in model.get_layer("logits").get_weights()])
         Classifier(model, labels, InputSpec(tiny.SIZE)).save(path)
         models.append(path)
-    return faces, models, dataset.load(faces, InputSpec(tiny.SIZE), splits=("validation",))["validation"]
+    return faces, models, loading.load(faces, InputSpec(tiny.SIZE), splits=("validation",))["validation"]
 
 
 KEYS = {
@@ -205,7 +205,7 @@ def test_evaluate_finds_the_split_that_training_made(tmp_path, capsys):
     capsys.readouterr()
     report = tmp_path / "r.json"
     assert script(evaluate, "--model", model, "--data", faces / "train", "--report", report) == 0
-    made = dataset.load(faces / "train", InputSpec(tiny.SIZE), validation_fraction=0.3, seed=5)["validation"]
+    made = loading.load(faces / "train", InputSpec(tiny.SIZE), validation_fraction=0.3, seed=5)["validation"]
     assert json.loads(report.read_text())["images"] == len(made)
     assert Classifier.load(model).metadata["split"] == {
         "validation_fraction": 0.3,

@@ -17,7 +17,7 @@ from support.tiny import script
 from fer.cli import evaluate, predict_folder
 from fer.core.images import InputSpec
 from fer.core.labels import FER2013
-from fer.data import dataset, duplicates
+from fer.data import duplicates, loading
 from fer.inference import results
 from fer.models.classifier import Classifier
 from fer.models.ensemble import average
@@ -57,7 +57,7 @@ def models(tmp_path_factory):
 
 def predictions(models, faces, split="validation"):
     """(data, probabilities) as the library gives them, labels in the order of tiny.LABELS."""
-    data = dataset.load(faces, SPEC, splits=(split,))[split].align(tiny.LABELS)
+    data = loading.load(faces, SPEC, splits=(split,))[split].align(tiny.LABELS)
     loaded = [Classifier.load(path) for path in models]
     probabilities = average(loaded, [data.images] * len(loaded))
     order = [loaded[0].labels.index(label) for label in tiny.LABELS]
@@ -104,7 +104,7 @@ class TestLeakageAgainst:
         printed, report = evaluated("--leakage-against", faces)
         right = marks(models[:1], faces)
         data = predictions(models[:1], faces)[0]
-        training = dataset.load(faces, SPEC, splits=("train",))["train"].images
+        training = loading.load(faces, SPEC, splits=("train",))["train"].images
         seen = np.array([any(np.array_equal(image, other) for other in training) for image in data.images])
         assert seen.sum() == report["leakage"]["with_duplicate"]["images"] == 30
         assert report["leakage"]["without_duplicate"]["images"] == 90
@@ -125,7 +125,7 @@ class TestLeakageAgainst:
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), image if i < 2 else (image * 0.9).round())
         printed, report = evaluated("--leakage-against", tmp_path / "train")
-        training = dataset.load(tmp_path / "train", SPEC, splits=("train",), validation_fraction=None)["train"].images
+        training = loading.load(tmp_path / "train", SPEC, splits=("train",), validation_fraction=None)["train"].images
         near = correlations(data.images, training).max(axis=1) >= duplicates.NEAR
         exact = np.array([any(np.array_equal(one, other) for other in training) for one in data.images])
         right, found = marks(models[:1], faces), report["leakage"]
@@ -145,7 +145,7 @@ class TestLeakageAgainst:
 
     def test_images_that_the_keep_list_hides_were_seen_in_training(self, evaluated, faces, models, tmp_path):
         """Unless the model's metadata say that it was trained with the list."""
-        training = dataset.load(faces, SPEC, splits=("train",))["train"]
+        training = loading.load(faces, SPEC, splits=("train",))["train"]
         kept = [name for name in training.names if "duplicate" not in name]
         keep_list = tmp_path / "keep.csv"
         names = [*kept, *predictions(models[:1], faces)[0].names]
@@ -201,7 +201,7 @@ class TestCompare:
         labels = ("contempt", *tiny.LABELS)
         Classifier(tiny.build(labels), labels, SPEC).save(tmp_path / "four.keras")
         _, report = evaluated("--compare", tmp_path / "four.keras")
-        data = dataset.load(faces, SPEC, splits=("validation",))["validation"].align(labels)
+        data = loading.load(faces, SPEC, splits=("validation",))["validation"].align(labels)
         y_pred = Classifier.load(tmp_path / "four.keras").predict(data.images).argmax(axis=1)
         assert report["comparison"]["accuracy"][1] == pytest.approx((y_pred == data.targets.argmax(axis=1)).mean())
 

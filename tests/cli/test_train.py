@@ -14,7 +14,7 @@ from support.tiny import script
 
 from fer.cli import train
 from fer.core.images import InputSpec
-from fer.data.dataset import load
+from fer.data.loading import load
 from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 from fer.training.calibration import fit_temperature

@@ -5,14 +5,15 @@ import pytest
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.data import attributes, dataset
+from fer.data import attributes, loading
+from fer.data.dataset import Dataset
 from fer.data.entry import Entry
 
 SPEC = InputSpec(12)
 
 
 def load(source, split="validation"):
-    return dataset.load(source, SPEC, splits=(split,))[split]
+    return loading.load(source, SPEC, splits=(split,))[split]
 
 
 class TestTheDatasOwnTable:
@@ -65,7 +66,7 @@ class TestFolders:
     def test_drawn_faces_have_no_folders(self):
         targets = np.eye(2, dtype=np.float32)
         entries = Entry("demo 0"), Entry("demo 1")
-        pictures = dataset.Dataset(np.zeros((2, 2, 2, 1), np.uint8), targets, ("a", "b"), entries, root="demo")
+        pictures = Dataset(np.zeros((2, 2, 2, 1), np.uint8), targets, ("a", "b"), entries, root="demo")
         with pytest.raises(FerError, match=r"^demo: --group-by folder is for class folders with folders inside them$"):
             attributes.read("folder", pictures)
 

@@ -15,7 +15,7 @@ from support.tiny import script
 from fer import FerError
 from fer.cli import audit_data, evaluate, train, train_arguments
 from fer.core.images import InputSpec
-from fer.data import audit, audit_report, dataset, fer2013_csv, keep_list
+from fer.data import audit, audit_report, fer2013_csv, keep_list, loading
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
 
@@ -48,7 +48,7 @@ def planted(tmp_path, write):
 
 @pytest.fixture
 def found(planted):
-    return audit.audit(dataset.load(planted, InputSpec(), splits=dataset.AS_IS))
+    return audit.audit(loading.load(planted, InputSpec(), splits=loading.AS_IS))
 
 
 def sets(groups):
@@ -184,7 +184,7 @@ def test_a_clean_list_fits_the_folder_wherever_it_moves(planted, found, tmp_path
     assert script(audit_data, planted, "--write-clean-list", path, "--report", tmp_path / "a.json") == 0
     assert "89 of 100 images remain without flat, duplicates, conflicts" in capsys.readouterr().out
     moved = planted.rename(tmp_path / "elsewhere")
-    parts = dataset.load(f"{moved}/", InputSpec(), keep_list=path)
+    parts = loading.load(f"{moved}/", InputSpec(), keep_list=path)
     names = {name for part in parts.values() for name in part.names}
     assert names == set(pd.read_csv(path)["name"])
     reasons = [reason for part in parts.values() for _, reason in part.skipped]
@@ -197,7 +197,7 @@ def test_a_clean_list_of_a_table(write_csv, tmp_path):
     table, path = write_csv(rows), tmp_path / "keep.csv"
     assert script(audit_data, table, "--write-clean-list", path, "--drop", "duplicates") == 0
     assert pd.read_csv(path)["name"].tolist() == ["row 0", "row 3", "row 4"]
-    parts = dataset.load(table.rename(tmp_path / "train.csv"), InputSpec(), keep_list=path)
+    parts = loading.load(table.rename(tmp_path / "train.csv"), InputSpec(), keep_list=path)
     assert {split: part.names for split, part in parts.items()} == {
         "train": ("row 0",),
         "validation": ("row 3", "row 4"),
@@ -222,13 +222,13 @@ def test_a_list_that_does_not_fit_is_refused(planted, tmp_path, text, message):
     path = tmp_path / "keep.csv"
     path.write_text(text)
     with pytest.raises(FerError, match=message) as caught:
-        dataset.load(planted, InputSpec(), keep_list=path)
+        loading.load(planted, InputSpec(), keep_list=path)
     assert "\n" not in str(caught.value)
 
 
 def test_no_list_at_all(planted):
     with pytest.raises(FerError, match="cannot be opened"):
-        dataset.load(planted, InputSpec(), keep_list="none.csv")
+        loading.load(planted, InputSpec(), keep_list="none.csv")
 
 
 def test_training_keeps_to_the_list_and_resumes_with_it(learnt, tmp_path, capsys):
@@ -325,7 +325,7 @@ def test_persons_in_two_splits_are_counted(tmp_path):
         for person in persons:
             for name, code in (("anger", "AN"), ("fear", "FE")):
                 layouts.write(tmp_path / split / name / f"{person}.{code}1.7.tiff", layouts.face(48))
-    found = audit.audit(dataset.load(tmp_path, InputSpec(), splits=dataset.AS_IS, format="class-folders"))
+    found = audit.audit(loading.load(tmp_path, InputSpec(), splits=loading.AS_IS, format="class-folders"))
     assert audit_report.persons(found) == {"all": 4, "train and test": 1}
     assert "persons or sequences: 4; 1 in both train and test" in audit_report.summary(found).splitlines()
     assert audit_report.to_dict(found)["persons"]["all"] == 4

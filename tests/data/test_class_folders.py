@@ -7,7 +7,7 @@ import pytest
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import loading
 from fer.data.listing import Options
 from fer.data.readers.class_folders import ClassFolders
 from fer.data.walk import Tree
@@ -23,8 +23,8 @@ def find(root):
     return ClassFolders().read(Tree.of(root), Options())
 
 
-def load(root, splits=dataset.AS_IS, **options):
-    return dataset.load(root, InputSpec(8), splits=splits, **options)
+def load(root, splits=loading.AS_IS, **options):
+    return loading.load(root, InputSpec(8), splits=splits, **options)
 
 
 def labels(root):

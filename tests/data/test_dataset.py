@@ -8,8 +8,10 @@ import pytest
 from fer import FerError
 from fer.core.images import InputSpec
 from fer.data import duplicates
-from fer.data.dataset import Dataset, join, load, split_off
+from fer.data.dataset import Dataset, join
 from fer.data.entry import Entry
+from fer.data.loading import load
+from fer.data.splitting import split_off
 
 
 def rows_of(data):

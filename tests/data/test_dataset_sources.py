@@ -9,9 +9,9 @@ import pytest
 from fer import FerError
 from fer.core import images, labels
 from fer.core.images import InputSpec
-from fer.data import dataset
-from fer.data.dataset import load
+from fer.data import loading
 from fer.data.fer2013_csv import EMOTIONS, OTHER_VOTES
+from fer.data.loading import load
 
 SPEC = InputSpec(16, 1)
 EIGHT = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -313,7 +313,7 @@ class TestVotes:
 class TestDemo:
     @pytest.fixture(autouse=True)
     def few(self, monkeypatch):
-        monkeypatch.setattr(dataset, "DEMO_COUNTS", {"train": 21, "validation": 14, "test": 7})
+        monkeypatch.setattr(loading, "DEMO_COUNTS", {"train": 21, "validation": 14, "test": 7})
 
     def test_splits_show_different_people(self):
         data = load("demo", InputSpec(48, 1), splits=("train", "validation", "test"))

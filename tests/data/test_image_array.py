@@ -11,7 +11,7 @@ from support import layouts, tiny
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.data import dataset, image_array
+from fer.data import image_array, loading
 from fer.data.image_array import DecodedImages, ImageArray, JoinedImages, SelectedImages, chunks, digests
 
 SPEC = InputSpec(12)
@@ -33,7 +33,7 @@ def root(tmp_path):
 
 
 def load(root, cache):
-    return dataset.load(root, SPEC, cache=cache)
+    return loading.load(root, SPEC, cache=cache)
 
 
 @pytest.mark.parametrize("cache", ["disk", "none"])

@@ -15,7 +15,7 @@ import pytest
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.data.dataset import load
+from fer.data.loading import load
 
 SPEC = InputSpec(16, 1)
 

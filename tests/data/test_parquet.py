@@ -8,8 +8,8 @@ from support import layouts
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.data import dataset
-from fer.data.dataset import AS_IS
+from fer.data import loading
+from fer.data.loading import AS_IS
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -33,7 +33,7 @@ def write(path, labels, names=(), **columns):
 
 
 def load(root, **options):
-    return dataset.load(root, SPEC, splits=AS_IS, **options)
+    return loading.load(root, SPEC, splits=AS_IS, **options)
 
 
 def test_names_of_the_metadata_and_splits_of_the_file_names(tmp_path):
@@ -67,7 +67,7 @@ def test_a_file_without_a_split_beside_files_with_one_is_refused(tmp_path):
     write(tmp_path / "train-00000-of-00001.parquet", ["happy", "sad"] * 4)
     write(tmp_path / "extra.parquet", ["happy", "sad"] * 4)
     with pytest.raises(FerError, match="some images belong to train, others to no split"):
-        dataset.load(tmp_path, SPEC, splits=("train", "validation"))
+        loading.load(tmp_path, SPEC, splits=("train", "validation"))
 
 
 def test_words_and_rows_that_cannot_be_used(tmp_path):

@@ -11,7 +11,9 @@ from support.loading import counts, labelled, load, refused
 
 from fer import FerError
 from fer.core.labels import FER2013, canonical
-from fer.data import dataset, readers
+from fer.data import readers
+from fer.data.dataset import Dataset
+from fer.data.splits import SPLITS
 from fer.data.splitting import folds, split_off
 from fer.data.walk import Tree
 
@@ -210,7 +212,7 @@ class TestPersons:
         groups = np.repeat([f"p{i}" for i in range(len(sizes))], sizes)
         images = np.random.default_rng(0).integers(0, 256, (len(groups), 4, 4, 1), np.uint8)
         labels = [("happy", "sad")[i % 2] for i in range(len(groups))]
-        data = dataset.Dataset.from_arrays(images, labels, groups=groups)
+        data = Dataset.from_arrays(images, labels, groups=groups)
         train, validation = split_off(data, 0.1, seed=1)
         assert "p0" in train.groups
         assert not set(train.groups) & set(validation.groups)
@@ -220,7 +222,7 @@ class TestPersons:
     def test_few_images_of_each_label(self):
         groups = np.repeat([f"p{i}" for i in range(30)], 3)
         images = np.random.default_rng(0).integers(0, 256, (90, 4, 4, 1), np.uint8)
-        data = dataset.Dataset.from_arrays(images, [FER2013[i % 7] for i in range(90)], groups=groups)
+        data = Dataset.from_arrays(images, [FER2013[i % 7] for i in range(90)], groups=groups)
         train, validation = split_off(data, 0.1, seed=1)
         assert not set(train.groups) & set(validation.groups)
         with pytest.raises(FerError, match="from 2 to the number of images of the commonest label, 13"):
@@ -311,7 +313,7 @@ class TestSplits:
         [
             (["happy/train", "happy/test", "sad/train", "sad/test"], {"train": 4, "test": 4}),
             (["1-train/happy", "2-test/happy"], {"train": 2, "test": 2}),
-            (["FER2013Train/happy", "FER2013Valid/happy", "FER2013Test/happy"], dict.fromkeys(dataset.SPLITS, 2)),
+            (["FER2013Train/happy", "FER2013Valid/happy", "FER2013Test/happy"], dict.fromkeys(SPLITS, 2)),
             (["Train/Train_Aligned_Faces/Angry", "Val/Val_Aligned_Faces/Angry"], {"train": 2, "validation": 2}),
             (["archive (3)/Training_set/fear", "archive (3)/dev/fear"], {"train": 2, "validation": 2}),
         ],

@@ -14,7 +14,7 @@ import pytest
 from support import tiny
 
 from fer.core.images import InputSpec
-from fer.data import audit, dataset
+from fer.data import audit, loading
 from fer.data.fer2013_csv import read_votes
 
 pytestmark = pytest.mark.slow
@@ -25,14 +25,14 @@ SEVEN = {"angry": 3995, "disgust": 436, "fear": 4097, "happy": 7215, "sad": 4830
 LOADS = r"""
 import json, re, sys, time
 import numpy as np
-from fer.data import dataset, fer2013_csv
+from fer.data import loading, fer2013_csv
 from fer.core.images import InputSpec
 
 def counted(data):
     return {split: [part.counts, part.n_blank, len(part.skipped)] for split, part in data.items()}
 
 def load(**votes):
-    return dataset.load(sys.argv[1], InputSpec(48, 1), **votes)
+    return loading.load(sys.argv[1], InputSpec(48, 1), **votes)
 
 def once(*arguments):
     if not kept:
@@ -89,7 +89,7 @@ def folders(tmp_path_factory):
     with tarfile.open(packed) as archive:
         archive.extractall(root, filter="data")
     before = time.process_time()
-    data = dataset.load(root, InputSpec(48, 1))
+    data = loading.load(root, InputSpec(48, 1))
     seconds = time.process_time() - before
     shutil.rmtree(root)
     return data, seconds

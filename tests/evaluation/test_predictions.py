@@ -7,9 +7,9 @@ from support import tiny
 
 import fer
 from fer.core.images import InputSpec
-from fer.data import dataset, unseen
+from fer.data import loading, unseen
 from fer.data.splitting import RULE
-from fer.evaluation import leakage, loading
+from fer.evaluation import leakage
 from fer.evaluation.predictions import evaluate, predict
 from fer.models.classifier import Classifier
 from fer.training.config import configure
@@ -52,7 +52,7 @@ def test_comparison_matches_labels_by_name(pair):
 
 def test_evaluate_takes_classifiers_files_datasets_and_paths(pair, faces, tmp_path):
     pair[0].save(tmp_path / "a.keras")
-    data = dataset.load(faces, SPEC)["validation"]
+    data = loading.load(faces, SPEC)["validation"]
     reports = [
         evaluate(pair[0], data),
         evaluate(tmp_path / "a.keras", faces),
@@ -68,7 +68,7 @@ def test_evaluate_takes_classifiers_files_datasets_and_paths(pair, faces, tmp_pa
 def test_evaluate_splits_undivided_data_as_in_the_training_of_the_model(faces):
     split = {"validation_fraction": 0.25, "split_seed": 3}
     known = classifier(1, metadata={"split": split})
-    expected = dataset.load(faces / "train", SPEC, validation_fraction=0.25, seed=3)["validation"]
+    expected = loading.load(faces / "train", SPEC, validation_fraction=0.25, seed=3)["validation"]
     assert evaluate(known, faces / "train").n_images == len(expected)
     assert evaluate(known, faces / "train", validation_fraction=0.5).n_images > len(expected)
 
@@ -76,19 +76,19 @@ def test_evaluate_splits_undivided_data_as_in_the_training_of_the_model(faces):
 def test_models_of_different_splits_need_a_choice():
     metadata = [{"split": {"validation_fraction": 0.1, "split_seed": seed}} for seed in (1, 2)]
     with pytest.raises(fer.FerError, match=r"the models differ in --split-seed \(1, 2\); choose one"):
-        loading.validation_split(metadata)
-    assert loading.validation_split(metadata, seed=3) == {"validation_fraction": 0.1, "seed": 3}
-    assert loading.validation_split([{}]) == {}
+        unseen.validation_split(metadata)
+    assert unseen.validation_split(metadata, seed=3) == {"validation_fraction": 0.1, "seed": 3}
+    assert unseen.validation_split([{}]) == {}
 
 
 def test_the_persons_of_the_training_are_those_of_the_evaluation_of_the_same_data():
     split = {"validation_fraction": 0.1, "split_seed": 1}
     metadata = [{"data": "faces", "split": split | {"group": "none"}}]
-    assert loading.validation_split(metadata, source="/a/faces")["group"] == "none"
-    assert loading.validation_split(metadata, group="person", source="/a/faces")["group"] == "person"
-    assert "group" not in loading.validation_split(metadata, source="/a/others")
+    assert unseen.validation_split(metadata, source="/a/faces")["group"] == "none"
+    assert unseen.validation_split(metadata, group="person", source="/a/faces")["group"] == "person"
+    assert "group" not in unseen.validation_split(metadata, source="/a/others")
     with pytest.raises(fer.FerError, match="the models differ in --group"):
-        loading.validation_split([*metadata, {"data": "faces", "split": split}], source="faces")
+        unseen.validation_split([*metadata, {"data": "faces", "split": split}], source="faces")
 
 
 def test_leakage_needs_no_command_line(pair):
@@ -113,10 +113,10 @@ def trained_on(source, **metadata):
 
 def test_a_keep_list_does_not_move_images_between_training_and_validation(faces, tmp_path):
     options = {"validation_fraction": 0.25, "seed": 3}
-    whole = dataset.load(faces / "train", SPEC, **options)
+    whole = loading.load(faces / "train", SPEC, **options)
     kept = tmp_path / "keep.csv"
     kept.write_text("\n".join(["name", *(name for part in whole.values() for name in part.names[::2])]))
-    listed = dataset.load(faces / "train", SPEC, keep_list=kept, **options)
+    listed = loading.load(faces / "train", SPEC, keep_list=kept, **options)
     for split, part in listed.items():
         assert 0 < len(part) < len(whole[split])
         assert set(part.names) <= set(whole[split].names)
@@ -139,7 +139,7 @@ def test_a_fold_is_not_scored_on_the_images_of_its_training(faces):
         evaluate(known, faces)
     assert score(known, faces, split="train") == 48
     others = classifier(2, metadata={"data": "others", "split": DRAWN})
-    options = loading.validation_split([known.metadata, others.metadata])
+    options = unseen.validation_split([known.metadata, others.metadata])
     assert options == {"validation_fraction": 0.1, "seed": 3}
 
 

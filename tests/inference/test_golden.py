@@ -7,7 +7,7 @@ from support import tiny
 
 from fer.core import images
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import loading
 from fer.inference import batch
 from fer.inference.detectors import WholeImage
 from fer.inference.recognizer import Recognizer
@@ -34,7 +34,7 @@ def test_a_training_row_a_file_an_upload_and_a_frame_are_the_same_tensor(folders
     root, file = folders
     spec = InputSpec(48, channels)
     # A training set without a validation split cannot be split off one image: all of it is taken as it stands.
-    row = dataset.load(root, spec, splits=("all",))["all"]
+    row = loading.load(root, spec, splits=("all",))["all"]
     trained = row.images[row.names.index(file.relative_to(row.root).as_posix())]
     assert (trained.dtype, trained.shape) == (np.uint8, spec.shape)
     for served in (images.read(file), images.decode(file.read_bytes()), photo):
@@ -46,7 +46,7 @@ def test_a_row_of_fer2013_csv_is_the_same_tensor_as_its_image(write_csv, write, 
     table = write_csv([(3, 7, "Training"), (4, 8, "PublicTest")])
     file = write(tmp_path / "me.png", grey)
     for spec in (InputSpec(48), InputSpec(32), InputSpec(48, 3)):
-        row = dataset.load(table, spec, splits=("train",))["train"].images[0]
+        row = loading.load(table, spec, splits=("train",))["train"].images[0]
         np.testing.assert_array_equal(images.prepare(images.read(file), spec), row)
         np.testing.assert_array_equal(images.prepare(grey, spec), row)
 
@@ -55,7 +55,7 @@ def test_the_network_sees_the_pixels_that_it_was_trained_on(folders, tmp_path):
     """Training feeds uint8 through the model's own scaling; so does a saved and loaded classifier."""
     root, file = folders
     spec = InputSpec(tiny.SIZE)
-    data = dataset.load(root, spec, splits=("all",))["all"]
+    data = loading.load(root, spec, splits=("all",))["all"]
     network = tiny.build(("happy", "sad"))
     Classifier(network, ("happy", "sad"), spec).save(tmp_path / "m.keras")
     served = Classifier.load(tmp_path / "m.keras").predict(images.prepare(images.read(file), spec)[None])
@@ -80,7 +80,7 @@ class Witness:
 def test_folders_and_live_video_feed_the_tensor_that_was_trained_on(folders, photo, channels, tmp_path):
     root, file = folders
     spec = InputSpec(48, channels)
-    row = dataset.load(root, spec, splits=("all",))["all"]
+    row = loading.load(root, spec, splits=("all",))["all"]
     trained = row.images[row.names.index(file.relative_to(row.root).as_posix())]
     network = Witness(spec)
     list(batch.recognize([file], Recognizer(network, WholeImage())))

@@ -338,7 +338,7 @@ def test_a_sample_holds_images_of_all(monkeypatch):
 def test_a_guess_is_marked_as_one(tmp_path, capsys, monkeypatch):
     model, data = knowing(labels.ORDERS["AffectNet's"], (0, 1))
     model.save(tmp_path / "old.h5")
-    monkeypatch.setattr("fer.data.dataset.load", lambda *_, splits, **__: {splits[0]: data})
+    monkeypatch.setattr("fer.data.loading.load", lambda *_, splits, **__: {splits[0]: data})
     assert script(tmp_path / "old.h5", "--guess-labels", "faces", "--output", tmp_path / "new.keras") == 0
     printed = capsys.readouterr().out
     assert "GUESSED, it leads the next order by" in printed
@@ -353,7 +353,7 @@ def test_a_network_that_knows_nothing_is_not_given_labels(tmp_path, capsys, monk
     model, data = knowing(labels.FER2013, (0, 1))
     model.layers[-1].set_weights([np.random.default_rng(0).normal(size=(196, 7)), np.zeros(7)])
     model.save(tmp_path / "old.h5")
-    monkeypatch.setattr("fer.data.dataset.load", lambda *_, splits, **__: {splits[0]: data})
+    monkeypatch.setattr("fer.data.loading.load", lambda *_, splits, **__: {splits[0]: data})
     message = refusal(capsys, tmp_path / "old.h5", "--guess-labels", "faces", "--output", tmp_path / "new.keras")
     assert message.startswith("no label order stands out: the best leads the next by ")
     assert not (tmp_path / "new.keras").exists()

@@ -4,14 +4,14 @@ import pytest
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.data import dataset
-from fer.data.dataset import AS_IS
+from fer.data import loading
+from fer.data.loading import AS_IS
 
 SPEC = InputSpec(12)
 
 
 def load(root, splits=AS_IS, **options):
-    return dataset.load(root, SPEC, splits=splits, **options)
+    return loading.load(root, SPEC, splits=splits, **options)
 
 
 def labelled(part):

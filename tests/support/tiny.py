@@ -17,7 +17,7 @@ import numpy as np
 from fer.cli import terminal, train_arguments
 from fer.cli import train as train_command
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import loading
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
 from fer.models import networks
@@ -155,7 +155,7 @@ def fit_from_files(folder, root: Path, cache: str, *, interrupted: bool = False,
     """
 
     def data_sets():
-        parts = dataset.load(root, InputSpec(SIZE), cache=cache)
+        parts = loading.load(root, InputSpec(SIZE), cache=cache)
         return parts["train"], parts["validation"]
 
     options = {"epochs": 2} | changes

@@ -14,7 +14,7 @@ from support.web import connect, encode, line
 
 from fer import FerError
 from fer.core.images import InputSpec
-from fer.data import dataset
+from fer.data import loading
 from fer.web import corrections
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ def test_folder_is_ready_for_training(folder, image):
         for label in web.classifier().labels:
             for number in range(10):
                 assert send(client, image, label=label, x=FACE.x + number).status_code == 201
-    data = dataset.load(folder, InputSpec(48, 1), splits=("train",))["train"]
+    data = loading.load(folder, InputSpec(48, 1), splits=("train",))["train"]
     assert set(data.labels) == set(web.classifier().labels)
 
 
