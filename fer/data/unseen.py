@@ -12,7 +12,7 @@ from fer.data.splitting import RULE
 
 logger = logging.getLogger(__name__)
 
-CHOSEN = "Training chose its epoch or its temperature by this split, so the figures are slightly optimistic."
+CHOSEN = "The epoch or the temperature was chosen on this split, so the figures are slightly optimistic."
 
 
 def is_of(metadata: Mapping, source: str | Path) -> bool:
