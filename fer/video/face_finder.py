@@ -55,7 +55,7 @@ class FaceFinder:
             self._background = detector.clone()
             self._executor = executor or ThreadPoolExecutor(1, "face search", _give_way)  # ends with this object
         self._search: Future[list[Face]] | None = None
-        self._begun = self._missed = False
+        self._begun, self._last = False, list[Box]()
 
     def find(self, image: np.ndarray, expected: Sequence[Box], seconds: float, cut: bool = False) -> list[Face]:
         """The faces of a frame.
@@ -66,15 +66,23 @@ class FaceFinder:
             seconds: time of the frame.
             cut: the frame is the first one of a new scene.
         """
-        detector = self.detector
-        if not isinstance(detector, LocalDetector):
-            return detector.find(image)
-        # A face that was missed in the frame before is probably gone: a camera gets the first pass for it only.
-        later = self.thorough or not self._missed
-        found = [face for box in expected if (face := detector.find_near(image, box, later_passes=later))]
+        if not isinstance(self.detector, LocalDetector):
+            return self.detector.find(image)
+        found = self._find(image, self.detector, expected, seconds, cut)
+        self._last = [face.box for face in found]
+        return found
+
+    def _find(
+        self, image: np.ndarray, detector: LocalDetector, expected: Sequence[Box], seconds: float, cut: bool
+    ) -> list[Face]:
+        found = []
+        for box in expected:
+            # A face that was missed in the frame before is probably gone: a camera gets the first pass for it only.
+            later = self.thorough or any(box.intersection(last) for last in self._last)
+            if face := detector.find_near(image, box, later_passes=later):
+                found.append(face)
         begins, self._begun = cut or not self._begun, True
         complete = not begins and bool(expected) and len(found) == len(expected)
-        self._missed = not begins and len(found) < len(expected)
         if not self.thorough:
             found = self._add(found, self._finished_search(), image, detector)
             if begins:  # the first pass is a quick one: the first frame of a scene, too, shows its faces

@@ -111,6 +111,32 @@ class TestFaceFinder:
         assert A in boxes
         assert B in boxes
 
+    @pytest.mark.parametrize("leaves", [False, True])
+    def test_face_in_profile_stays_though_another_leaves_or_it_was_missed_for_a_frame(self, leaves):
+        class Profile(FakeDetector):
+            """A face that later passes alone find."""
+
+            profiles = ()
+
+            def find_near(self, image, box, later_passes=True):
+                seen = super().find_near(image, box)
+                return seen if later_passes or seen is None or seen.box not in self.profiles else None
+
+            def find_in_pass(self, image, turn):
+                faces = super().find_in_pass(image, turn)
+                return [face for face in faces if face.box not in self.profiles or (turn % 2 and turn > 1)]
+
+        detector = Profile([A, B] if leaves else [A])
+        watched = session(detector)
+        watched.process(frame(0))
+        detector.profiles, detector.boxes = (A,), [A] if leaves else []
+        watched.process(frame(1))
+        detector.boxes = [A]
+        shown = [[p.track for p in watched.process(frame(i)) if p.box == A] for i in range(2, 2 * FPS)]
+        first = next(i for i, tracks in enumerate(shown) if tracks)
+        assert first == 0 if leaves else first < FPS
+        assert shown[first:] == [[1]] * (2 * FPS - 2 - first)
+
     def test_box_that_the_local_search_does_not_confirm_is_dropped(self):
         detector = FakeDetector([A])
         detector.find_near = lambda image, box, **_: None
