@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GREY = 128  # behind transparent areas
 WHITE = 255.0
+BAND = 256  # rows of an image that are composed at a time
 LEAST_WHITE = 16.0  # a brightest value below it is no image of the range 0 to 255
 ALPHA_FORMATS = frozenset({"png", "webp", "gif", "tiff", "jp2", "bmp"})
 LINEAR = frozenset({"hdr", "exr"})  # values in proportion to the light
@@ -121,10 +122,11 @@ def _with_alpha(buffer: np.ndarray, data: bytes, kind: str, tags: tiff_header.Ta
         opacity: np.ndarray = image != int.from_bytes(data[place : place + 2])
         image = compose(cv2.cvtColor(to_8_bits(image), cv2.COLOR_GRAY2BGR), opacity)
     elif image.shape[2] == 4:
-        opacity = image[..., 3] / (1.0 if image.dtype.kind == "f" else 256.0**image.itemsize - 1)
+        opacity, opaque = image[..., 3], 1.0 if image.dtype.kind == "f" else 256.0**image.itemsize - 1
         if kind == "bmp" and not opacity.any():  # written by programs that do not mean it
             return to_8_bits(image[..., :3])
-        image = compose(to_8_bits(image[..., :3]), opacity, multiplied=tiff_header.is_multiplied(tags))
+        multiplied = tiff_header.is_multiplied(tags)
+        image = compose(to_8_bits(image[..., :3]), opacity, opaque=opaque, multiplied=multiplied)
     return to_8_bits(image) if kind == "tiff" else turn_upright(to_8_bits(image), _orientation(data))
 
 
@@ -152,20 +154,27 @@ def _states_alpha(data: bytes, kind: str, tags: tiff_header.Tags) -> bool:
         return False
 
 
-def compose(image: np.ndarray, alpha: np.ndarray, *, multiplied: bool = False) -> np.ndarray:
+def compose(image: np.ndarray, alpha: np.ndarray, *, opaque: float = 1.0, multiplied: bool = False) -> np.ndarray:
     """Composes an image onto grey.
 
     Args:
         image: uint8 (H, W, 3).
-        alpha: (H, W), opacity from 0 to 1.
+        alpha: (H, W), opacity from 0 to `opaque`.
+        opaque: the value without transparency.
         multiplied: the values of the image are multiplied by the opacity already.
 
     Returns:
         uint8 (H, W, 3).
     """
-    alpha = alpha.astype(np.float32)[..., None]
-    colours = image if multiplied else alpha * image
-    return np.rint(np.minimum(colours + (1 - alpha) * GREY, WHITE)).astype(np.uint8)
+    if (alpha == opaque).all():
+        return np.ascontiguousarray(image)
+    composed = np.empty(image.shape, np.uint8)
+    for top in range(0, len(image), BAND):  # floats of the whole image would take forty times its bytes
+        rows = slice(top, top + BAND)
+        share = (alpha[rows] / opaque).astype(np.float32)[..., None]
+        colours = image[rows] if multiplied else share * image[rows]
+        composed[rows] = np.rint(np.minimum(colours + (1 - share) * GREY, WHITE))
+    return composed
 
 
 def from_linear(values: np.ndarray) -> np.ndarray:
@@ -243,7 +252,7 @@ def from_pillow(image: "PilImage") -> np.ndarray:
         return cv2.cvtColor(to_8_bits(grey), cv2.COLOR_GRAY2BGR)
     if "A" in image.getbands() or "transparency" in image.info:
         pixels = np.asarray(image.convert("RGBA"))
-        return compose(np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3] / WHITE)
+        return compose(pixels[..., 2::-1], pixels[..., 3], opaque=WHITE)
     return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
 
 
@@ -256,10 +265,13 @@ def _pillow() -> ModuleType:
     return Image
 
 
-def _with_pillow(data: bytes, kind: str) -> np.ndarray:
+def _with_pillow(data: bytes, kind: str, *, small: bool = False) -> np.ndarray:
+    """Decodes with Pillow; with `small` a JPEG at an eighth of its sides, unless it is progressive."""
     Image = _pillow()
     try:
         with Image.open(io.BytesIO(data), formats=(PILLOW[kind],)) as image:
+            if small and not image.info.get("progressive"):
+                image.draft(None, (1, 1))
             image.load()
             return from_pillow(image)
     except Image.DecompressionBombError as error:
@@ -321,11 +333,11 @@ def _check_complete(data: bytes) -> None:
         FerError: pixels are missing.
     """
     # Pillow decodes here: OpenCV's libjpeg prints a warning for each continuation.
-    image, *others = (
-        _with_pillow(data.rstrip(b"\xff") + filler + _END, "jpeg") for filler in (b"", _FILLER, _FILLER[::-1])
-    )
-    if not all(np.array_equal(image, other) for other in others):
-        raise FerError("the image is cut short")
+    data = data.rstrip(b"\xff")
+    image = _with_pillow(data + _END, "jpeg", small=True)
+    for filler in (_FILLER, _FILLER[::-1]):
+        if not np.array_equal(image, _with_pillow(data + filler + _END, "jpeg", small=True)):
+            raise FerError("the image is cut short")
 
 
 def _ends_flat(image: np.ndarray, data: bytes) -> bool:

@@ -93,7 +93,7 @@ class VideoFile(FrameSource):
         try:
             _refuse_image(path, self.name, self._container.format.name)
             self._stream = _choose_stream(self._container, self.name)
-            width, height = self._stream.codec_context.width, self._stream.codec_context.height
+            width, height = self._shown_size(self._stream.codec_context.width, self._stream.codec_context.height)
             if limits and not 0 < width * height <= limits.pixels:  # FFmpeg reports 0 for frames beyond its limit
                 raise FerError(f"{self.name}: the frames have more than {limits.pixels:,} pixels, or none")
             check_size(width, height)
@@ -233,11 +233,9 @@ class VideoFile(FrameSource):
         left, top, right, bottom = self._crop
         if left + right < image.shape[1] and top + bottom < image.shape[0]:  # else the header is damaged
             image = image[top : image.shape[0] - bottom, left : image.shape[1] - right]
-        aspect = float(self._stream.sample_aspect_ratio or 1)
-        if aspect != 1 and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
-            # Enlarging one side keeps every pixel; the other side would lose some.
-            x, y = max(1.0, aspect), max(1.0, 1 / aspect)
-            image = cv2.resize(image, (round(x * image.shape[1]), round(y * image.shape[0])))
+        size = image.shape[1], image.shape[0]
+        if (shown := self._shown_size(*size)) != size:
+            image = cv2.resize(image, shown)
         try:
             side_data: Any = frame.side_data  # PyAV's own type knows names only
         except ValueError:  # a kind that PyAV does not know, such as the EXIF of an MJPEG frame; a mirror is lost then
@@ -245,12 +243,19 @@ class VideoFile(FrameSource):
         matrix = side_data.get(SideData.DISPLAYMATRIX)
         return np.ascontiguousarray(image) if matrix is None else display(image, np.frombuffer(bytes(matrix), np.int32))
 
+    def _shown_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height with square pixels. Enlarging one side keeps every pixel; the other side would lose some."""
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        if not 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
+            return width, height
+        return round(max(1.0, aspect) * width), round(max(1.0, 1 / aspect) * height)
+
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         """The pixels uint8 (H, W, 3) BGR: transparent areas grey, as in images, and 16-bit grey by the highest bit."""
         name = frame.format.name
         if name == "pal8" or any(component.is_alpha for component in frame.format.components):
             pixels = frame.to_ndarray(format="bgra")
-            return compose(pixels[..., :3], pixels[..., 3] / 255) if (pixels[..., 3] < 255).any() else pixels[..., :3]
+            return compose(pixels[..., :3], pixels[..., 3], opaque=255)
         if name.startswith("gray16"):
             grey: Any = frame.to_ndarray(format="gray16le")
             self._brightest = max(self._brightest, int(grey.max(initial=0)))

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import cv2
@@ -254,6 +255,25 @@ class TestAlpha:
     def test_half_transparent_areas_are_mixed(self):
         image, alpha = np.full((2, 2, 3), 28, np.uint8), np.full((2, 2), 0.5)
         assert compose(image, alpha).tolist() == [[[78] * 3] * 2] * 2
+
+    @pytest.mark.parametrize(("kind", "grey"), [(np.uint8, 119), (np.uint16, 136)])  # 16 bits: by the highest bit used
+    def test_opacity_of_many_rows_takes_little_memory(self, kind, grey):
+        """A file of 100 KB may hold 25 million pixels of one colour."""
+        white = np.iinfo(kind).max
+        pixels = np.zeros((1500, 1000, 4), kind)
+        pixels[..., :3], pixels[..., 3] = white // 3, white // 5
+        data = encode(pixels, ".png")
+        tracemalloc.start()
+        found = decode(data)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (found == grey).all()
+        assert peak < 4 * pixels.nbytes
+
+    def test_opaque_pixels_stay(self, image):
+        np.testing.assert_array_equal(
+            decode(encode(np.dstack([image, np.full_like(image[..., 0], 255)]), ".png")), image
+        )
 
     def test_palettes_with_a_transparent_colour(self, image):
         for kind in ("PNG", "GIF"):

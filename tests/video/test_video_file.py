@@ -303,6 +303,12 @@ class TestUntrustedFiles:
         with pytest.raises(FerError, match="video: the frames have more than 18,000 pixels"):
             VideoFile(make_video(), name="video", limits=replace(self.LIMITS, pixels=18_000))
 
+    def test_pixels_are_counted_after_they_are_made_square(self, tmp_path):
+        path = encoded(tmp_path / "a.mp4", [picture(0)], aspect=Fraction(4, 1))
+        with pytest.raises(FerError, match="more than 73,727 pixels"):
+            VideoFile(path, name="video", limits=replace(self.LIMITS, pixels=4 * 192 * 96 - 1))
+        VideoFile(path, name="video", limits=replace(self.LIMITS, pixels=4 * 192 * 96)).close()
+
     @pytest.mark.parametrize(
         "data",
         [
