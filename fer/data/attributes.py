@@ -11,9 +11,10 @@ from fer.core.errors import FerError
 from fer.core.labels import canonical
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
+from fer.data.readers.table import PATHS
 
 FOLDER = "folder"  # the attribute that folders below the class folders hold
-KEYS = ("name", "file", "path", "source")  # columns that may name the images in a table of attributes
+KEYS = (*PATHS, "source")  # columns that may name the images in a table of attributes
 
 
 def read(attribute: str, data: Dataset, table: str | Path | None = None) -> np.ndarray:
@@ -66,8 +67,8 @@ def _from_names(path: Path, attribute: str, data: Dataset) -> np.ndarray:
     header = csv.read_header(path)
     key = next((column for column in header if column in KEYS), None)
     if key is None:
-        expected = f"{', '.join(KEYS[:-1])} or {KEYS[-1]}"
-        raise FerError(f"{path}: expected a column {expected} of file names; found {reprlib.repr(header)}")
+        expected = ", ".join(sorted(KEYS))
+        raise FerError(f"{path}: expected a column of file names ({expected}); found {reprlib.repr(header)}")
     values = _column(path, attribute)
     named = [_parts(name) for name in _column(path, key)]
     known = dict(zip(named, values.tolist(), strict=True))

@@ -114,7 +114,9 @@ def decode_names(
     """
     found, unknown = {}, []
     dropped = {canonical(name) for name in drop} | {plain(name) for name in drop}
-    codings = [coding for coding in (given, own) if isinstance(coding, Mapping)]
+    # A known coding holds for all numbers: one that it lacks is not looked up in another coding.
+    tried = (given,) if given in CODINGS.values() else (given, own)
+    codings = [coding for coding in tried if isinstance(coding, Mapping)]
     for name in names:
         label = next((coding[plain(name)] for coding in codings if plain(name) in coding), None)
         if label is None and (is_emotion(name) or given == OWN):

@@ -122,7 +122,9 @@ class Dataset:
     def without_blank(self) -> "Dataset":
         """The images of more than one colour; the others join `skipped`."""
         dropped = tuple((self.names[i], "blank") for i in np.flatnonzero(self.is_blank))
-        return replace(self.select(~self.is_blank), skipped=(*self.skipped, *dropped))
+        kept = replace(self.select(~self.is_blank), skipped=(*self.skipped, *dropped))
+        vars(kept)["is_blank"] = np.zeros(len(kept), bool)  # known: images on demand are not decoded again for it
+        return kept
 
     def without_duplicates_in(self, training: "Dataset") -> "Dataset":
         """The images without a duplicate or near-duplicate in the training split; the others join `skipped`."""

@@ -135,7 +135,8 @@ class SelectedImages(ImageArray):
         return self.base[self.rows[rows]]
 
     def digests(self) -> np.ndarray:
-        return digests(self.base)[self.rows] if isinstance(self.base, DecodedImages) else super().digests()
+        stored = isinstance(self.base, DecodedImages | JoinedImages)
+        return digests(self.base)[self.rows] if stored else super().digests()
 
 
 class JoinedImages(ImageArray):

@@ -35,7 +35,7 @@ def load(
     *,
     splits: str | Collection[str] = ("train", "validation"),
     labels: str | Mapping[str, str] | None = None,
-    drop_labels: Collection[str] = (),
+    drop_labels: str | Collection[str] = (),
     labels_csv: str | Path | None = None,
     format: str | None = None,
     group: str | None = None,
@@ -56,7 +56,7 @@ def load(
         splits: one or several of "train", "validation", "test"; or "all" for every image there is, as one; or `AS_IS`
             for the splits of the source, "all" where it has none.
         labels: what the class names mean: see `coding.read_coding`, or a mapping of names to labels.
-        drop_labels: class names or labels whose images are left out.
+        drop_labels: one or several class names or labels, whose images are left out.
         labels_csv: a table with a column of file names, one of labels, and perhaps a split and a person.
         format: the name of a reader, where the source does not show its form by itself.
         group: persons or sequences, which the validation split keeps on one side: a column of the table, or a regular
@@ -82,6 +82,7 @@ def load(
             the source has not, or a list of other data.
     """
     splits = (splits,) if isinstance(splits, str) else tuple(splits)
+    drop_labels = (drop_labels,) if isinstance(drop_labels, str) else tuple(drop_labels)
     source = places.local(source)
     options = Options(votes, vote_mode, vote_share, labels_csv, progress)
     given = coding.read_coding(labels) if isinstance(labels, str) else labels and coding.normalized(labels)

@@ -64,7 +64,12 @@ def targets(
     *,
     same_classes: bool,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Targets of all images of a listing, float32 (n, k), and their labels; rows of zeros do not count."""
+    """Targets of all images of a listing, float32 (n, k), and their labels; rows of zeros do not count.
+
+    Raises:
+        FerError: class names that are not emotions, splits with different classes, or an unknown label in `drop`.
+    """
+    _check_dropped(listing, source, given, drop)
     wanted = sorted({row for part in rows.values() for row in part})
     if listing.shares is not None:
         dropped = {coding.canonical(name) for name in drop}
@@ -97,6 +102,17 @@ def targets(
     labelled = [row for row in wanted if listing.names[row] in column]
     one_hot[labelled, [column[listing.names[row]] for row in labelled]] = 1
     return one_hot, order
+
+
+def _check_dropped(listing: Listing, source: str, given: Mapping[str, str] | str | None, drop: Collection[str]) -> None:
+    """Refuses to leave out what no split has: a slip would go unseen."""
+    codings = [one for one in (given, listing.coding) if isinstance(one, Mapping)]
+    known = {*listing.names, *listing.order, *(label for one in codings for label in one.values())} - {"", LEFT_OUT}
+    understood = {spelling for name in known for spelling in (coding.canonical(name), coding.plain(name))}
+    for name in drop:
+        if not {coding.canonical(name), coding.plain(name)} & understood:
+            there = ", ".join(sorted(map(coding.canonical, known))[:12])
+            raise FerError(f"{source}: there is no label {name!r} to leave out; there are: {there}")
 
 
 def _check_same_classes(listing: Listing, source: str, rows: Mapping[str, Sequence[int]], decoded: dict) -> None:

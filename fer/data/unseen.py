@@ -81,7 +81,7 @@ def check_unseen(
     Args:
         metadata: of each model.
         data: the split.
-        source, split, options: as they were given to `dataset.load`.
+        source, split, options: as they were given to `loading.load`.
         strict: False warns where True refuses.
 
     Raises:

@@ -163,7 +163,7 @@ def _training(metadata: dict) -> str:
         _of("initialised from", metadata.get("init")),
         _of("distilled from", " and ".join(metadata.get("teachers") or ())),
         _of("FER+ votes:", metadata.get("votes")),
-        _of("seed", metadata.get("seed")),
+        "" if metadata.get("seed") is None else f"seed {metadata['seed']}",  # 0 is a seed
     ]
     return ", ".join(filter(None, parts))
 
@@ -258,7 +258,8 @@ def _limits(
     if groups is None:
         sentences.append("Results by age, gender, skin tone or culture were not measured.")
     else:
-        accuracies = {name: one.accuracy for name, one in groups.reports.items() if name not in groups.small}
+        small = set(groups.small)
+        accuracies = {name: one.accuracy for name, one in groups.reports.items() if name not in small}
         shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in accuracies.items())
         sentences.append(f"Accuracy by {groups.attribute}: {shown or 'every group is too small'} (`--group-by`).")
         sentences.append("Results by other attributes of people were not measured.")

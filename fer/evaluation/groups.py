@@ -54,7 +54,7 @@ class Groups:
     @property
     def largest_gap(self) -> Gap | None:
         """Between groups that are not small; None with fewer than two of them."""
-        large = [(name, report) for name, report in self.reports.items() if name not in self.small]
+        large = [(name, report) for name, report in self.reports.items() if report.n_images >= SMALL]
         pairs = comb(len(large), 2)
         if not pairs:
             return None
@@ -71,7 +71,7 @@ class Groups:
         for name, report in self.reports.items():
             low, high = report.accuracy_ci95
             recalls = ["-" if recall is None else f"{recall:.3f}" for recall in _recalls(report).values()]
-            shown = f"{name} *" if name in self.small else name
+            shown = f"{name} *" if report.n_images < SMALL else name
             interval = f"{low:.1%} to {high:.1%}"
             scores = (f"{report.n_images:,}", f"{report.accuracy:.1%}", interval, f"{report.macro_f1:.3f}")
             table.append([shown, *scores, *recalls])
@@ -106,7 +106,7 @@ class Groups:
             "groups": {
                 name: {
                     "images": report.n_images,
-                    "small": name in self.small,
+                    "small": report.n_images < SMALL,
                     "accuracy": report.accuracy,
                     "accuracy_ci95": list(report.accuracy_ci95),
                     "macro_f1": report.macro_f1,

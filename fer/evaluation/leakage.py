@@ -8,7 +8,7 @@ import numpy as np
 
 from fer.core.images import InputSpec
 from fer.core.text import aligned
-from fer.data import duplicates, loading, places
+from fer.data import coding, duplicates, loading, places
 from fer.data.dataset import Dataset
 from fer.evaluation.metrics import Report
 from fer.evaluation.predictions import Predictions
@@ -67,7 +67,8 @@ def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequen
     """The training images to compare with: the train split, or all images where the data are not divided.
 
     Where they are the evaluated data itself, undivided, they are what the validation split left. A keep list, or votes
-    that leave images out, hide no duplicate unless every model was trained with them.
+    that leave images out, hide no duplicate unless every model was trained with them. What the options say of the form
+    and the labels of the evaluated data does not count for other data.
 
     Args:
         source: the training data.
@@ -77,7 +78,8 @@ def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequen
         options: as `loading.load` takes them, those of the evaluated data.
     """
     if not places.same(places.local(source), places.local(evaluated)):
-        options |= {"validation_fraction": None, "votes": None, "keep_list": None}
+        options |= {"validation_fraction": None, "votes": None, "keep_list": None, "labels": coding.OWN}
+        options |= {"labels_csv": None, "format": None, "group": None, "drop_labels": ()}
     else:
         keep_list = options.get("keep_list") and Path(options["keep_list"]).name
         if any(one.get("keep_list") != keep_list for one in metadata):

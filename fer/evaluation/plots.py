@@ -227,5 +227,5 @@ def robustness(scores: Robustness, path: str | Path, *, title: str = "") -> None
 
 
 def _named(scores: Groups, name: str) -> str:
-    star = " *" if name in scores.small else ""
-    return f"{name}{star}\n{scores.reports[name].n_images:,} images"
+    n_images = scores.reports[name].n_images
+    return f"{name}{' *' if n_images < SMALL else ''}\n{n_images:,} images"

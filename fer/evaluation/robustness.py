@@ -66,9 +66,10 @@ def measure_robustness(
         classifiers, data, tta: as `predictions.predict` takes them.
         progress: wraps the iteration over kinds and strengths.
     """
+    whole = {spec: np.asarray(part.images) for spec, part in data.items()}  # decoded once, where they are on demand
 
     def accuracy(change: Callable[[np.ndarray], np.ndarray]) -> float:
-        changed = {spec: replace(part, images=change(np.asarray(part.images))) for spec, part in data.items()}
+        changed = {spec: replace(part, images=change(whole[spec])) for spec, part in data.items()}
         return predict(classifiers, changed, tta=tta).report().accuracy
 
     clean = accuracy(lambda images: images)

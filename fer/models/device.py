@@ -1,5 +1,6 @@
 """The device that Keras uses, and the dtype policy that suits it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -22,22 +23,21 @@ def has_gpu() -> bool:
         import torch
 
         return torch.cuda.is_available() or torch.backends.mps.is_available()
-    return bool(keras.distribution.list_devices("gpu")) if _knows_gpu() else False
-
-
-def _knows_gpu():
     try:
-        keras.distribution.list_devices("gpu")
+        return bool(keras.distribution.list_devices("gpu"))
     except RuntimeError:  # JAX has no GPU
         return False
-    return True
 
 
 def nvidia_card() -> str | None:
     """Name of the first NVIDIA card of this machine, usable by the backend or not; None without one."""
+    return _ask_nvidia("name")
+
+
+def _ask_nvidia(field: str) -> str | None:
     if not shutil.which("nvidia-smi"):
         return None
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    query = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"]
     result = subprocess.run(query, capture_output=True, text=True, check=False)
     return result.stdout.splitlines()[0].strip() if result.returncode == 0 and result.stdout.strip() else None
 
@@ -66,14 +66,15 @@ def dtype_policy(precision: str) -> str:
     """The Keras dtype policy for `--precision`.
 
     Args:
-        precision: "float32", "bfloat16", "float16", or "auto": bfloat16 on a GPU and on a CPU with bfloat16
+        precision: "float32", "bfloat16", "float16", or "auto": bfloat16 on a GPU or a CPU with bfloat16
             instructions, else float32.
 
     Raises:
         FerError: an unknown precision.
     """
     if precision == "auto":
-        precision = "bfloat16" if has_gpu() or _cpu_has_bfloat16() else "float32"
+        fast = _gpu_has_bfloat16() if has_gpu() else _cpu_has_bfloat16()
+        precision = "bfloat16" if fast else "float32"
     if precision not in PRECISIONS:
         raise FerError(f"precision must be auto, {', '.join(PRECISIONS)}, not {precision!r}")
     return PRECISIONS[precision]
@@ -89,6 +90,12 @@ def _cpu_name() -> str:
     import os
 
     return f"{_cpu_info('model name') or 'unnamed'}, {os.cpu_count()} cores"
+
+
+def _gpu_has_bfloat16() -> bool:
+    """NVIDIA's cards have it from compute capability 8.0 (Ampere) on; of other cards it is assumed."""
+    capability = re.match(r"(\d+)\.", _ask_nvidia("compute_cap") or "")
+    return capability is None or int(capability[1]) >= 8
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -32,7 +32,8 @@ def load(path: str | Path, weights: str | Path | None = None) -> "tuple[keras.Mo
         weights: the .h5 file that belongs to a model.json.
 
     Returns:
-        (the Keras model, arguments that Keras 3 does not support and that were dropped, such as "norm: renorm=True").
+        (the Keras model, arguments that Keras 3 does not support and that were dropped, such as
+        "norm: virtual_batch_size=8").
 
     Raises:
         FerError: a format that cannot be read, code in the file, a layer or operation that Keras 3 does not have,

@@ -186,7 +186,7 @@ def _arguments(kind: str, old: dict, dropped: list[str]) -> tuple[dict, Callable
                 value, after = "linear", operation
         if key in accepted and not key.endswith(TRAINING_ARGUMENTS):
             arguments[key] = value
-        elif value not in EMPTY and not key.endswith(TRAINING_ARGUMENTS) and old_key not in NEEDLESS:
+        elif (value is True or value not in EMPTY) and not key.endswith(TRAINING_ARGUMENTS) and old_key not in NEEDLESS:
             dropped.append(f"{name}: {old_key}={old_value}")
     if "name" in arguments:
         arguments["name"] = str(arguments["name"]).replace("/", "_")  # not allowed in Keras 3

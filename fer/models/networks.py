@@ -169,8 +169,10 @@ def build(
         x = keras.layers.Dense(len(labels), name="logits", dtype="float32")(x)
         probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(x)
     except ValueError as error:
-        if any_size:  # dense layers need a fixed number of inputs
+        if any_size and "defined" in str(error):  # dense layers need a fixed number of inputs
             raise FerError(f"the network {name!r} takes images of one size only") from error
+        if "`filters`" in str(error):
+            raise FerError(f"a width of {width} is too small for the network {name!r}") from error
         if "negative dimension" in str(error).lower() or "computed output size" in str(error).lower():
             raise FerError(f"an image of {crop or spec.size} pixels is too small for the network {name!r}") from error
         raise
@@ -203,11 +205,14 @@ def recast(model: keras.Model, dtype: str) -> keras.Model:
     As in `build`, the scaling, the logits and the last layer stay in float32.
     """
     exact = {keras.layers.InputLayer, keras.layers.CenterCrop, keras.layers.Rescaling}
+    last = model
+    while isinstance(last, keras.Model):  # an imported network may hold another one
+        last = last.layers[-1]
 
     def clone(layer):
         if not isinstance(layer, keras.Layer):  # an operation of keras.ops has no weights and no policy
             return layer
-        policy = "float32" if type(layer) in exact or layer.name == "logits" or layer is model.layers[-1] else dtype
+        policy = "float32" if type(layer) in exact or layer.name == "logits" or layer is last else dtype
         return layer.__class__.from_config(layer.get_config() | {"dtype": policy})
 
     copy = keras.models.clone_model(model, clone_function=clone, recursive=True)

@@ -84,7 +84,8 @@ class TrainingConfig:
             if place and places.is_path(place):
                 path = str(Path(place))
                 object.__setattr__(self, name, f"./{path}" if path == places.DEMO else path)
-        object.__setattr__(self, "teacher", tuple(str(Path(path)) for path in self.teacher))
+        teachers = tuple(str(Path(path) if places.is_path(path) else path) for path in self.teacher)
+        object.__setattr__(self, "teacher", teachers)
         if Path(self.output).suffix != ".keras":
             raise FerError(f"--output must end in .keras, not {self.output}")
         if not 0 <= self.seed < 2**32:

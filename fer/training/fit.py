@@ -1,5 +1,6 @@
 """One training from loaded data sets to a model file: network, callbacks and `fit`, resumable after any epoch."""
 
+import dataclasses
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +88,8 @@ def fit(
     if not resume:  # once all is checked, and before anything takes long
         networks.check_rates(network, dropout=recipe.dropout, dense_dropout=recipe.dense_dropout)
         distillation.columns(teachers, train.labels)
+        if any(teacher.spec.channels != recipe.channels for teacher in teachers):
+            raise FerError(f"the teachers take {teachers[0].spec.channels} channels, the recipe {recipe.channels}")
         if recipe.teacher_once and any(teacher.spec != recipe.spec for teacher in teachers):
             raise FerError(f"teacher_once: the teachers must take the images of the recipe, {recipe.spec.shape}")
         workers.part(min(recipe.batch_size, len(train)))  # refuses a batch that the devices cannot share
@@ -154,6 +157,8 @@ def _check(train: Dataset, validation: Dataset, recipe: Recipe) -> None:
         if dataset.images.shape[1:] != recipe.spec.shape:
             found = dataset.images.shape[1:]
             raise FerError(f"the recipe takes images of {recipe.spec.shape}, the data set holds {found}")
+    if recipe.progressive_sizes:  # a network of any size would pool the smallest images away, and find only NaN
+        build(dataclasses.replace(recipe, size=min(recipe.progressive_sizes), progressive_sizes=()), train.labels)
 
 
 def _keras_callbacks(config: TrainingConfig, tensorboard: bool) -> list[keras.callbacks.Callback]:

@@ -243,6 +243,9 @@ def run(
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
         if not resume:
+            if config.recipe.teacher_once and not teachers:
+                text = "warning: the recipe %s distils a --teacher; without one it learns from the labels alone"
+                logger.warning(text, config.recipe.name)
             known = [one.metadata for one in (init, *teachers) if one]
             options = {name: getattr(config, name) for name in ("validation_fraction", "group", "drop_labels")}
             options |= {"seed": config.split_seed, "strict": False}

@@ -163,6 +163,14 @@ class TestLeakageAgainst:
         assert report["comparison"]["images"] == 120
         assert report["comparison_without_duplicates"]["images"] <= 90
 
+    def test_flags_for_the_evaluated_data_do_not_count_for_other_data(self, evaluated, faces, tmp_path):
+        names = [Path(name) for name in loading.load(faces, SPEC, splits=("validation",))["validation"].names]
+        rows = [f"{Path(*name.parts[1:])},{name.parts[1]}" for name in names]  # without the folder of the split
+        (tmp_path / "mine.csv").write_text("\n".join(["name,label", *rows]))
+        flags = ("--labels-csv", tmp_path / "mine.csv", "--group", "none", "--split", "all", "--leakage-against", faces)
+        _, report = evaluated(*flags, data=faces / "validation")
+        assert sizes(report) == (90, 30)
+
     def test_data_without_splits_are_all_training(self, evaluated, faces):
         _, report = evaluated("--leakage-against", faces / "train")
         assert report["leakage"]["training_images"] == 90

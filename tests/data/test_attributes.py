@@ -108,7 +108,7 @@ class TestATableOfNames:
             ("name,gender\nb.png,f\nb.png,m\n", r"b\.png stands there twice, with different gender"),
             (
                 "picture,gender\nb.png,f\n",
-                r"expected a column name, file, path or source .* found \['picture', 'gender'\]",
+                r"expected a column of file names \(file, file_name, .* found \['picture', 'gender'\]",
             ),
             ("name,age\nb.png,3\n", r"it has no column 'gender'; found \['name', 'age'\]"),
             (

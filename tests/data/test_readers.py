@@ -305,6 +305,19 @@ class TestClasses:
     def test_some_classes_may_be_dropped(self, tmp_path):
         root = layouts.folders(tmp_path, ["happy", "sad", "other"])
         assert load(root, drop_labels=("other",))["all"].labels == ("happy", "sad")
+        assert load(root, drop_labels="other")["all"].labels == ("happy", "sad")  # one name is no list of letters
+
+    def test_a_class_that_nobody_has_cannot_be_dropped(self, tmp_path):
+        root = layouts.folders(tmp_path, ["happy", "sad", "contempt"])
+        assert "no label 'contmpt' to leave out; there are: contempt, happy, sad" in refused(
+            root, drop_labels="contmpt"
+        )
+
+    def test_a_known_coding_is_not_filled_up_from_another(self, tmp_path):
+        """RAF-DB's codes from 0 where those from 1 are named: 0 would be FER2013's "angry"."""
+        root = layouts.folders(tmp_path, ["train/0", "train/1", "train/2"])
+        said = refused(root, labels="raf-db")
+        assert "class names that are not emotions: 0" in said
 
 
 class TestSplits:

@@ -13,8 +13,8 @@ from fer.models import device
 def machine(monkeypatch):
     """machine(card=..., gpu=..., flags=...): another machine than this one."""
 
-    def pretend(card=None, gpu=False, flags=""):
-        monkeypatch.setattr(device, "nvidia_card", lambda: card)
+    def pretend(card=None, gpu=False, flags="", capability=None):
+        monkeypatch.setattr(device, "_ask_nvidia", {"name": card, "compute_cap": capability}.get)
         monkeypatch.setattr(device, "has_gpu", lambda: gpu)
         monkeypatch.setattr(device, "_cpu_info", lambda key: {"flags": flags, "model name": "Slow CPU"}[key])
 
@@ -22,18 +22,22 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("gpu", "flags", "expected"),
+    ("gpu", "flags", "capability", "expected"),
     [
-        (False, "fpu sse avx2 avx512f", "float32"),
-        (False, "", "float32"),
-        (False, "avx512f avx512_bf16 fma", "mixed_bfloat16"),
-        (False, "amx_bf16 amx_tile", "mixed_bfloat16"),
-        (False, "avx512_bf16x", "float32"),
-        (True, "", "mixed_bfloat16"),
+        (False, "fpu sse avx2 avx512f", None, "float32"),
+        (False, "", None, "float32"),
+        (False, "avx512f avx512_bf16 fma", None, "mixed_bfloat16"),
+        (False, "amx_bf16 amx_tile", "7.5", "mixed_bfloat16"),
+        (False, "avx512_bf16x", None, "float32"),
+        (True, "", None, "mixed_bfloat16"),  # a GPU that is not NVIDIA's
+        (True, "", "8.6", "mixed_bfloat16"),
+        (True, "", "12.0", "mixed_bfloat16"),
+        (True, "avx512_bf16", "7.5", "float32"),  # a T4 only imitates it
+        (True, "", "[N/A]", "mixed_bfloat16"),
     ],
 )
-def test_auto_takes_bfloat16_where_it_is_fast(machine, gpu, flags, expected):
-    machine(gpu=gpu, flags=flags)
+def test_auto_takes_bfloat16_where_it_is_fast(machine, gpu, flags, capability, expected):
+    machine(gpu=gpu, flags=flags, capability=capability)
     assert device.dtype_policy("auto") == expected
 
 

@@ -69,6 +69,21 @@ def test_teachers_compute_under_the_policy_of_the_training(monkeypatch):
     assert np.abs(np.asarray(found) - expected).max() > 0  # or nothing was computed in less
 
 
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_probabilities_of_an_imported_teacher_stay_in_float32(kind):
+    """import_model.py puts the old network into another one, which scales the pixels."""
+    layers = [keras.Input((tiny.SIZE, tiny.SIZE, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+    inner = keras.Sequential(layers)
+    if kind == "functional":
+        inner = keras.Model(inner.inputs, inner.outputs)
+    pixels = keras.Input((tiny.SIZE, tiny.SIZE, 1))
+    found = inner(keras.layers.Rescaling(1 / 255)(pixels))
+    one = Classifier(keras.Model(pixels, found), tiny.LABELS, InputSpec(tiny.SIZE))
+    train = tiny.data(20)
+    softened = distillation.with_teacher_targets(train, [one], 0.6, dtype="mixed_bfloat16")
+    np.testing.assert_allclose(softened.targets.sum(axis=1), 1, atol=1e-6)
+
+
 def test_an_imported_teacher_with_operations_in_its_graph_can_teach():
     """import_model.py turns colours and outputs by keras.ops, which have no policy."""
     pixels = keras.Input((tiny.SIZE, tiny.SIZE, 1))

@@ -11,6 +11,7 @@ import pytest
 from support import tiny
 
 from fer import FerError
+from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
 from fer.models.classifier import Classifier
 from fer.training import fit
@@ -130,6 +131,22 @@ def test_a_colour_network_with_two_labels_and_less_than_a_batch(tmp_path):
 def test_training_and_validation_must_share_labels(tmp_path):
     with pytest.raises(FerError, match=r"training labels .* and validation labels .* differ"):
         tiny.fit(tmp_path, data_sets=(tiny.data(), tiny.data(labels=("angry", "sad", "happy"))))
+
+
+def test_teachers_of_other_channels_are_refused_before_the_run_begins(tmp_path):
+    data_sets = [tiny.data(10, seed, size=16, channels=3) for seed in (0, 1)]
+    teacher = Classifier(tiny.build(), tiny.LABELS, InputSpec(tiny.SIZE))
+    with pytest.raises(FerError, match="the teachers take 1 channels, the recipe 3"):
+        tiny.fit(tmp_path / "run", data_sets=data_sets, size=16, channels=3, epochs=1, teachers=[teacher])
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_that_the_network_pools_away_are_refused_before_the_run_begins(tmp_path):
+    data_sets = [tiny.data(10, seed, size=16) for seed in (0, 1)]
+    options = {"network": "vgg", "width": 4, "size": 16, "progressive_sizes": (11,), "epochs": 2}
+    with pytest.raises(FerError, match="an image of 11 pixels is too small for the network 'vgg'"):
+        tiny.fit(tmp_path / "run", data_sets=data_sets, **options)
+    assert not (tmp_path / "run").exists()
 
 
 # --- stop and plateau: what should have happened follows from the logged values

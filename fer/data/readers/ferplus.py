@@ -44,7 +44,8 @@ class FerPlusFolders(Reader):
             raise FerError(f"{tree.root}: {text}; --vote-mode shares takes the votes alone")
         listing = Listing(tree.root, order=tuple(map(canonical, EMOTIONS)))
         index, rows, used = FileIndex(tree.images), [], set()
-        for path in self._tables(tree):
+        tables = self._tables(tree)
+        for path in tables:
             folder = path.rpartition("/")[0]
             split = split_of(PurePosixPath(folder).name) or ""
             table = csv.read_csv(tree.root / path, header=False)
@@ -64,7 +65,7 @@ class FerPlusFolders(Reader):
         shares = shares_of(np.array(rows, np.float32))
         listing.shares = shares if options.vote_mode == "shares" else majority(shares)
         listing.unused([path for path in tree.images if path not in used], "no row names them")
-        listing.unused(path for path in tree.others if path not in self._tables(tree))
+        listing.unused(path for path in tree.others if path not in tables)
         return listing
 
 

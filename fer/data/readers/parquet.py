@@ -34,10 +34,10 @@ class Parquet(Reader):
         for path in options.progress(paths, len(paths), "parquet"):
             file = tree.root / path
             try:
-                table = parquet.read_table(file)
+                columns = _choose(parquet.read_schema(file).names, file)
+                table = parquet.read_table(file, columns=list(columns))
             except (OSError, ValueError) as error:
                 raise FerError(f"{file}: not a parquet file ({' '.join(str(error).split())})") from error
-            columns = _choose(table.column_names, file)
             names = class_names(table.schema.metadata or {}, columns[1])
             rows = zip(*(table.column(column).to_pylist() for column in columns), strict=True)
             split = split_of(re.sub(r"-\d+-of-\d+.*$", "", PurePosixPath(path).stem)) or split_above(path)

@@ -16,8 +16,8 @@ from fer.data.listing import ALL, Listing, Options, Reader
 from fer.data.splits import split_above, split_of
 from fer.data.walk import Tree
 
-_PATHS = ("path", "image", "file_name", "filename", "file", "pth", "name", "image_path", "img", "image_name")
-NAMES = (*_PATHS, "image_id", "id")
+PATHS = ("path", "image", "file_name", "filename", "file", "pth", "name", "image_path", "img", "image_name")
+NAMES = (*PATHS, "image_id", "id")
 LABELS = ("label", "emotion", "expression", "class", "emotions", "labels")
 SPLITS = ("split", "usage", "set", "subset", "partition")
 BESIDE = ("metadata.csv", "metadata.jsonl")  # tables that lie beside the images they name, as of Hugging Face
