@@ -102,6 +102,8 @@ def main(args: argparse.Namespace) -> int:
     paths = [path for path in (args.model, args.compare_model) if path]
     below = [read_info(path).metadata.get("uncertain_below") for path in paths]  # a bad file shows at once
     cameras = dict(map(parse_camera, args.camera))
+    if len(cameras) < len(args.camera):
+        raise FerError("two cameras have one name: give each --camera a name of its own")
     limits = limits_from(args)
     token = read_token(args)
     check_certificate(args.certificate, args.key)

@@ -127,7 +127,11 @@ def find_camera() -> str:
 
     camera = capture.open_camera(0)
     try:
-        frame = capture.read(camera)
+        for _ in range(10):  # cheap cameras drop a frame now and then
+            frame = capture.read(camera)
+            if frame is not None:
+                break
+            time.sleep(0.03)
     finally:
         camera.release()
     if frame is None:

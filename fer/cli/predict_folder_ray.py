@@ -99,7 +99,9 @@ def examine(args: argparse.Namespace, info: ModelInfo) -> tuple[Cropped, int]:
     sample = list(islice((file for file in inputs.find_files(args.inputs) if not file.video), 0, None, every))
     roots = {file.name: file.root for file in sample}
     # Only searches, so it needs no network, whose loading takes seconds.
-    recognizer = Recognizer(cast(Classifier, info), [create_detector(args.detector) for _ in range(cores())])
+    recognizer = Recognizer(
+        cast(Classifier, info), [create_detector(args.detector, args.detector_model) for _ in range(cores())]
+    )
     read = lambda name: inputs.read_image(roots[name], name)  # noqa: E731
     square = batch.mostly_square_faces(list(roots), recognizer, read=read)
     return "square" if square else "auto", kinds.total()

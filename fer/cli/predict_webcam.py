@@ -11,6 +11,8 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
@@ -73,6 +75,10 @@ def main(args: argparse.Namespace) -> int:
         recorder = args.record and stack.enter_context(writer.VideoWriter(args.record, longest_still=longest_still))
         screen = screen and stack.enter_context(screen)
         stopped = stack.enter_context(stoppable())
+        for faces in (
+            (1, 2) if source.live else ()
+        ):  # Keras prepares itself for each number of faces: not while a person waits for a label
+            model.predict(np.zeros((faces, *model.spec.shape), np.uint8))
         for frame in source if source.live else terminal.progress(source, source.total or 0, "frames"):
             if frame:  # None while a camera has nothing new
                 predictions = session.process(frame)
@@ -82,6 +88,8 @@ def main(args: argparse.Namespace) -> int:
                     recorder.write(drawing.draw(frame.image, predictions), frame.seconds)
                 if screen:
                     screen.show(frame, predictions, f"{session.fps:.0f} fps")
+            elif screen and lost_camera(source):
+                screen.caption("camera lost")  # what is seen is no longer what the camera sees
             over = session.history.frames == args.max_frames
             if over or stopped() or (screen and not screen.attend(stopped)):
                 break
@@ -117,6 +125,12 @@ def check(args: argparse.Namespace) -> None:
         if os.path.exists(path) and not args.overwrite:
             raise FerError(f"{path} exists: replace it with --overwrite, or choose another name")
         files.check_writable(path)
+
+
+def lost_camera(source: "FrameSource") -> bool:
+    from fer.video.camera import Connection, LiveCamera
+
+    return isinstance(source, LiveCamera) and source.state.connection is Connection.LOST
 
 
 def open_screen(source: "FrameSource") -> "Screen":

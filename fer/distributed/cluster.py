@@ -7,7 +7,7 @@ import re
 import secrets
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from itertools import chain
 from pathlib import Path
@@ -149,6 +149,15 @@ def label(
         crew.dismiss()
 
 
+def _needs(machines: Iterable[Mapping[str, float]]) -> dict[str, int]:
+    """What a worker takes: a GPU with its share of the cores, or a core where no machine has a GPU.
+
+    The cores of machines without a GPU do not count: a worker lies on one machine.
+    """
+    shares = [int(known.get("CPU", 0)) // int(known["GPU"]) for known in machines if known.get("GPU", 0) >= 1]
+    return {"num_gpus": 1, "num_cpus": max(1, min(shares))} if shares else {"num_cpus": 1}
+
+
 class _Crew:
     """The workers of a run, and what each of them does.
 
@@ -161,10 +170,8 @@ class _Crew:
     def __init__(self, run: Run, workers: int):
         import ray
 
-        known = ray.cluster_resources()
-        gpus = int(known.get("GPU", 0))
-        needs = {"num_gpus": 1, "num_cpus": max(1, known.get("CPU", 0) // gpus)} if gpus else {"num_cpus": 1}
-        self.kind, self.run = ray.remote(Labeller).options(**needs), run
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self.kind, self.run = ray.remote(Labeller).options(**_needs(machines)), run
         self.calls: dict[Any, tuple[Any, Unit | None]] = {}
         self.free, self.again = deque[Any](), deque[Unit]()
         self.deaths = Counter[Unit | None]()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 import fer
@@ -152,6 +153,7 @@ class Labeller:
         os.environ["KERAS_BACKEND"] = run.backend
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):  # read when TensorFlow starts
             os.environ[name] = str(cores())
+        cv2.setNumThreads(cores())  # OpenCV would take all cores of the machine for each worker
         recognizer = Recognizer.create(
             Classifier.load(model),
             # "auto" would look into the cache of this machine, which may differ.
@@ -193,7 +195,6 @@ class Labeller:
         from fer.video.video_file import VideoFile
 
         (name,) = unit.names
-        begun = False
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = inputs.download(unit.root, name, folder) if inputs.is_url(name) else None
@@ -201,12 +202,9 @@ class Labeller:
                     session = Session(self.recognizer, thorough=True)
                     for frame in frames:
                         session.process(frame)
-                        begun = True
                         yield from session.rows(frame)
                     yield from session.finish(frames)
-            except FerError as error:
-                if begun:
-                    raise
+            except FerError as error:  # it may come after frames that were labelled: they stay
                 notes.append(f"skipped {error}")
                 yield from results.rows(name, [], readable=False)
 

@@ -67,6 +67,11 @@ class Screen:
             cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
         cv2.imshow(self.title, drawn)
 
+    def caption(self, text: str) -> None:
+        """Shows the last frame again, without its faces, under another caption."""
+        if self.content and self.content[2] != text:
+            self.show(self.content[0], [], text)
+
     def attend(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Handles the window's events and keys, waiting where a file's frame is early or space was pressed.
 

@@ -85,7 +85,10 @@ class VideoWriter:
         scale = min(1.0, (self.max_width or width) / width)
         # The colours of H.264 have half the size: sides are even.
         self._size = (max(2, int(scale * width) // 2 * 2), max(2, int(scale * height) // 2 * 2))
-        options = {"movflags": "+faststart"} if self.path.suffix.lower() != ".mkv" else {}
+        # Players start before all is loaded. The recording of a camera may last for hours, of which a crash should take
+        # the last seconds only: it is written in parts, and joined at its end without being written again.
+        flags = "+faststart" if self.longest_still is None else "+hybrid_fragmented"
+        options = {"movflags": flags} if self.path.suffix.lower() != ".mkv" else {}
         with self._failing():  # FFmpeg takes the part before a colon for a protocol
             self._file = av.open(os.path.abspath(self.path), "w", options=options)
         # No steady rate is known: MP4 derives one from the times, Matroska takes this one for none.

@@ -148,17 +148,18 @@ class Camera:
 
     def _work(self) -> None:
         while True:
+            left = False  # by all viewers: no failure, also where one returns while the source is closed
             try:
                 with sources.open_source(self.address) as source:
-                    self._label(source, self.state.new_session())
+                    left = self._label(source, self.state.new_session())
             except FerError as error:
                 logger.warning("camera %s: %s", self.name, error)
             except Exception as error:  # one bad frame must not end the camera for as long as the server runs
                 logger.warning("camera %s: %s: %s", self.name, type(error).__name__, error)
-            if not self._unwatched():
+            if not left and not self._unwatched():
                 self._publish(None, {"notice": f"camera {self.name} gives no image at the moment, trying again"})
             end = time.monotonic() + self.limits.camera_retry_seconds
-            while time.monotonic() < end and not self._unwatched():
+            while not left and time.monotonic() < end and not self._unwatched():
                 time.sleep(0.1)
             with self.lock:
                 if self._unwatched():
@@ -166,11 +167,12 @@ class Camera:
                     self.thread, self.latest, self.notices = None, (0, None, {}), ()
                     return
 
-    def _label(self, source: VideoFile | LiveCamera, session: Session) -> None:
+    def _label(self, source: VideoFile | LiveCamera, session: Session) -> bool:
+        """Labels and publishes frames; True where it ended because nobody watched."""
         connection = Connection.LIVE
         for frame in source:
             if self._unwatched():
-                return
+                return True
             if isinstance(source, LiveCamera) and source.state.connection is not connection:
                 connection = source.state.connection
                 words = "is lost, trying again" if connection is Connection.LOST else "is back"
@@ -182,6 +184,7 @@ class Camera:
             predictions = process(session, moved, self.limits.history_frames)
             jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
             self._publish(jpeg, labelled(predictions, image))
+        return False
 
     def _unwatched(self) -> bool:
         left = time.monotonic() - self.last_left

@@ -7,18 +7,22 @@ import secrets
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
 import yaml
 from support import objects, portrait, tiny
+from support.session import FakeClassifier, FakeDetector
 
 from fer import FerError
 from fer.cli import predict_folder, predict_webcam
 from fer.distributed import cluster, inputs, parts
 from fer.distributed.inputs import Unit
-from fer.distributed.labeller import prepare_run
+from fer.distributed.labeller import Labeller, prepare_run
 from fer.inference import results
+from fer.inference.recognizer import Recognizer
+from fer.video.session import Session
 
 # Read when Ray is imported. Without a token, anyone in the network could run code on the nodes.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
@@ -42,6 +46,39 @@ def nodes():
             yield started
     finally:
         started.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("machines", "needs"),
+    [
+        ([{"CPU": 4.0}, {"CPU": 8.0}], {"num_cpus": 1}),
+        ([{"CPU": 16.0, "GPU": 4.0}], {"num_gpus": 1, "num_cpus": 4}),
+        ([{"CPU": 16.0}, {"CPU": 4.0, "GPU": 1.0}], {"num_gpus": 1, "num_cpus": 4}),  # 20 cores lie on no machine
+        ([{"CPU": 8.0, "GPU": 4.0}, {"CPU": 64.0, "GPU": 1.0}], {"num_gpus": 1, "num_cpus": 2}),
+        ([{"GPU": 1.0}], {"num_gpus": 1, "num_cpus": 1}),
+    ],
+)
+def test_worker_fits_on_the_smallest_machine_with_a_gpu(machines, needs):
+    assert cluster._needs(machines) == needs
+
+
+def test_video_that_ends_in_an_error_keeps_its_rows_and_the_run_goes_on(make_video, monkeypatch):
+    process = Session.process
+
+    def fail(session, frame):
+        if frame.index == 3:
+            raise FerError("film: 2500 x 100 pixels are no image")
+        return process(session, frame)
+
+    monkeypatch.setattr(Session, "process", fail)
+    path = make_video("film.avi", frames=6)
+    worker = SimpleNamespace(
+        run=SimpleNamespace(base=path.parent), recognizer=Recognizer(FakeClassifier(), FakeDetector())
+    )
+    notes = []
+    rows = list(Labeller._video_rows(worker, Unit(path.name, (path.name,), video=True), notes))
+    assert [row["status"] for row in rows] == ["no_face"] * 3 + ["unreadable"]
+    assert notes == ["skipped film: 2500 x 100 pixels are no image"]
 
 
 @pytest.fixture

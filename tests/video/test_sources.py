@@ -2,6 +2,7 @@
 
 import pytest
 
+from fer.cli import app
 from fer.cli.app import parse_camera
 from fer.core.errors import FerError
 from fer.video import sources
@@ -29,3 +30,9 @@ def test_number_beyond_the_last_camera_is_refused():
 def test_names_of_cameras(name):
     with pytest.raises(FerError, match="the name of letters"):
         parse_camera(f"{name}=0")
+
+
+def test_two_cameras_of_one_name_are_refused(refuse):
+    assert refuse(app, "--camera", "door=0", "--camera", "door=1") == (
+        "two cameras have one name: give each --camera a name of its own"
+    )

@@ -14,6 +14,7 @@ from support.mjpeg import Camera
 
 from fer import FerError
 from fer.video import window
+from fer.video.frames import Frame
 
 pytestmark = pytest.mark.gui
 
@@ -168,6 +169,21 @@ def test_a_window_outlives_its_camera(player):
     played.press("q")
     _, errors = played.end()
     assert "lost" in errors
+
+
+def test_last_frame_gets_another_caption_once(monkeypatch):
+    shown = []
+    monkeypatch.setattr(window, "_has_display", lambda: True)
+    monkeypatch.setattr(cv2, "imshow", lambda title, image: shown.append(image))
+    monkeypatch.setattr(cv2, "resizeWindow", lambda *_: None)
+    screen = window.Screen("camera", paced=False)
+    screen.caption("camera lost")  # before any frame
+    assert shown == []
+    screen.show(Frame(np.zeros((120, 160, 3), np.uint8), "camera", 0, 0.0), [], "25 fps")
+    for _ in range(3):
+        screen.caption("camera lost")
+    assert len(shown) == 2
+    assert (shown[0] != shown[1]).any()
 
 
 def test_a_window_that_is_closed_ends_the_loop(display):

@@ -1,6 +1,7 @@
 """Recorded videos: H.264 for browsers, each frame at its own time, whatever the rate of the source."""
 
 import os
+import shutil
 from pathlib import Path
 
 import av
@@ -54,6 +55,18 @@ def test_an_outage_of_a_camera_is_shortened(tmp_path):
     times = [0, 0.1, 3600.1, 3600.2, 3601.2, 7201.2]
     path = written(tmp_path / "out.mp4", times, longest_still=writer.LONGEST_STILL)
     assert next(iter(read(path))) == pytest.approx([0, 0.1, 2.1, 2.2, 3.2, 5.2], abs=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_the_recording_of_a_camera_survives_a_crash(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    with VideoWriter(path, longest_still=writer.LONGEST_STILL) as video:
+        for i in range(600):
+            video.write(np.random.default_rng(i).integers(0, 256, (120, 160, 3), np.uint8), i / 25)
+        shutil.copy(path, tmp_path / f"crash{suffix}")  # what is on the disk so far
+    assert len(next(read(path))) == 600
+    times, _ = read(tmp_path / f"crash{suffix}")
+    assert 250 < len(times) < 600
 
 
 def test_frames_that_share_a_moment_are_all_there(tmp_path):

@@ -178,6 +178,23 @@ class TestConnection:
             browsing.until(page, f"sockets.length === 2 && !document.querySelector('#{tab} .status').textContent")
             labelled(page, tab)
 
+    def test_silent_server_hides_the_boxes_and_is_connected_anew(self, site):
+        clock = "const now = performance.now.bind(performance); window.skew = 0; performance.now = () => now() + skew;"
+        with site.visit("webcam", before=SOCKETS + clock, permissions=["camera"]) as page:
+            page.click("#webcam .start")
+            page.wait_for_selector("#webcam .face")
+            assert labelled(page, "webcam")["title"].startswith("Face 1:")
+            page.evaluate("sockets[0].send = () => {}")  # a network that swallows everything, and says nothing
+            page.wait_for_timeout(500)  # for the answers on their way
+            page.evaluate("skew = 3000")
+            browsing.status(page, "webcam", "The server does not answer", problem=True)
+            assert browsing.bars(page, "webcam") == []
+            assert browsing.drawn(page, "#webcam canvas") == [1, 1, 0, 0]
+            page.evaluate("skew = 11000")
+            browsing.status(page, "webcam", "The connection to the server is lost, trying again in 1 s", problem=True)
+            browsing.until(page, "sockets.length === 2 && !document.querySelector('#webcam .status').textContent")
+            assert labelled(page, "webcam")["title"].startswith("Face 2:")  # the server counts from 1 again
+
 
 class TestCamera:
     def test_camera_is_shown_without_its_address(self, site, camera):

@@ -2,6 +2,8 @@
 
 import json
 import threading
+import time
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -66,6 +68,26 @@ def test_camera_is_shared_and_closes_without_viewers(camera, caplog):
         wait(lambda: not [thread for thread in threading.enumerate() if thread.name == "camera door"])
         assert camera.sent < sent + 100
     assert "secret" not in caplog.text
+
+
+def test_viewer_who_returns_while_the_camera_closes_sees_it_at_once(camera, monkeypatch):
+    closing, opened = threading.Event(), cameras.sources.open_source
+
+    @contextmanager
+    def slow(address):
+        with opened(address) as source:
+            yield source
+        closing.set()
+        time.sleep(0.7)
+
+    monkeypatch.setattr(cameras.sources, "open_source", slow)
+    patience = {"camera_linger_seconds": 0.2, "camera_retry_seconds": 60.0}
+    with connect(cameras={"door": camera.address()}, **patience) as client:
+        with client.websocket_connect(DOOR) as socket:
+            frames(socket, 1)
+        assert closing.wait(20)
+        with client.websocket_connect(DOOR) as socket:
+            assert frames(socket, 1)[1] == []  # no notice that it gives no image
 
 
 def test_only_named_cameras_are_opened(camera):

@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import httpx2
 import numpy as np
@@ -14,9 +14,12 @@ from support import tiny
 
 pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
+import uvicorn
 from support.web import encode, wait
 
 from fer.cli import app
+from fer.web import server
+from fer.web.limits import Limits
 
 SLOW_SERVER = """
 import time
@@ -60,26 +63,16 @@ def test_running_requests_end_and_new_ones_get_503(light_model, tmp_path):
     assert "Traceback" not in errors
 
 
-def test_second_signal_ends_at_once(light_model, tmp_path):
-    script = tmp_path / "slow.py"
-    script.write_text(SLOW_SERVER)
-    process = tiny.start(
-        "--model",
-        light_model,
-        "--port",
-        "0",
-        "--shutdown-seconds",
-        "30",
-        script=script,
-        PYTHONUNBUFFERED="1",
-        PYTHONPATH=str(tiny.ROOT),
-    )
-    address = next(line.strip().rstrip("/") for line in process.stdout if line.startswith("http"))
-    assert httpx2.get(address + "/health").status_code == 200
-    process.send_signal(signal.SIGINT)
-    begun = time.monotonic()
-    process.communicate(timeout=20)
-    assert time.monotonic() - begun < 15
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_waits_for_no_request(sign):
+    guarded = SimpleNamespace(stopping=False, running=1)
+    page = server.PageServer(uvicorn.Config(guarded), guarded, Limits(shutdown_seconds=60))
+    page.handle_exit(sign, None)
+    assert guarded.stopping
+    assert not page.should_exit
+    page.handle_exit(sign, None)
+    assert page.should_exit
+    assert page.force_exit  # else uvicorn waits for the connections
 
 
 def test_lines_of_decoders_stay_off_the_terminal(capfd):

@@ -23,7 +23,20 @@ export class Session {
 
   begin() {
     Object.assign(this, { rows: new Rows(this.about), begun: performance.now(), index: 0, drawn: 0, tracks: new Map() });
+    [this.before, this.highest] = [0, 0];
     this.running(true);
+  }
+
+  // A server counts the faces of each connection from 1: those of the next connection are other rows of the table.
+  reconnected() {
+    this.before = this.highest;
+  }
+
+  number(answer) {
+    for (const face of answer.faces) {
+      face.track += this.before;
+      this.highest = Math.max(this.highest, face.track);
+    }
   }
 
   running(on) {

@@ -23,12 +23,21 @@ export class Line {
       if (words?.error) this.end(words.error);
       else this.heard(words, data);
     };
-    socket.onclose = () => {
-      if (this.closed) return;
-      const pause = PAUSES[Math.min(this.tries++, PAUSES.length - 1)];
-      this.told(text("connection_lost", { seconds: pause }), false);
-      this.timer = setTimeout(() => this.open(), 1000 * pause);
-    };
+    socket.onclose = () => this.lost();
+  }
+
+  lost() {
+    if (this.closed) return;
+    const pause = PAUSES[Math.min(this.tries++, PAUSES.length - 1)];
+    this.told(text("connection_lost", { seconds: pause }), false);
+    this.timer = setTimeout(() => this.open(), 1000 * pause);
+  }
+
+  // Gives up a connection on which nothing comes: where the network is gone, a browser notices it after minutes.
+  drop() {
+    Object.assign(this.socket, { onopen: null, onmessage: null, onclose: null });
+    this.socket.close();
+    this.lost();
   }
 
   get ready() {

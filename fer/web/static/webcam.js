@@ -10,6 +10,8 @@ const LONGEST = 640; // pixels: the longer side of an image that is sent
 const QUALITY = 0.8;
 const KEEP = 20_000; // milliseconds
 const IN_FLIGHT = 2; // images on their way at once: one travels while the other is labelled
+const SILENT = 2000; // milliseconds without an answer, after which boxes would lie about the video
+const RECONNECT = 10_000; // milliseconds without an answer, after which the connection is given up
 const FACINGS = { user: "front_camera", environment: "back_camera" }; // of getUserMedia
 // What is said of the errors of getUserMedia.
 const REFUSALS = {
@@ -66,16 +68,23 @@ export class Webcam {
     [this.inFlight, this.rate] = [0, new Rate()];
     say(this.panel, text("connecting"));
     this.line = new Line("/live", {
-      opened: () => ((this.inFlight = 0), say(this.panel, text("connected"))), // until the first answer
+      opened: () => this.opened(),
       heard: (answer) => this.hear(answer),
       told: (words, final) => (final ? this.end(words) : (this.clear(), say(this.panel, words, true))),
     });
     this.next(turn);
   }
 
+  opened() {
+    this.inFlight = 0;
+    this.session.reconnected();
+    say(this.panel, text("connected")); // until the first answer
+  }
+
   // Sends the newest frame once the one before is answered.
   next(turn) {
     if (this.turn !== turn) return;
+    this.check();
     const due = !this.session.paused && this.line.ready && this.inFlight < IN_FLIGHT && this.video.videoWidth;
     if (due) this.send();
     const again = () => this.next(turn);
@@ -83,7 +92,20 @@ export class Webcam {
     else requestAnimationFrame(again);
   }
 
+  // Hides the boxes where the server is silent, and in the end connects anew.
+  check() {
+    if (!this.inFlight || !this.line.ready) return;
+    const silent = performance.now() - this.asked;
+    if (silent > RECONNECT) this.line.drop();
+    else if (silent > SILENT && !this.silent) {
+      this.silent = true;
+      this.clear();
+      say(this.panel, text("server_silent"), true);
+    }
+  }
+
   send() {
+    if (!this.inFlight) this.asked = performance.now();
     const scale = Math.min(1, LONGEST / Math.max(this.video.videoWidth, this.video.videoHeight));
     this.capture.width = Math.round(this.video.videoWidth * scale);
     this.capture.height = Math.round(this.video.videoHeight * scale);
@@ -95,7 +117,9 @@ export class Webcam {
 
   hear(answer) {
     this.inFlight = Math.max(0, this.inFlight - 1);
+    [this.asked, this.silent] = [performance.now(), false]; // what is still in flight is waited for from now on
     if (this.session.paused) return;
+    this.session.number(answer);
     const ratio = Math.min(2, devicePixelRatio);
     this.overlay.width = this.video.clientWidth * ratio;
     this.overlay.height = this.video.clientHeight * ratio;
