@@ -14,6 +14,7 @@ from pathlib import Path
 from fer.core.errors import FerError
 
 SUFFIXES = (".keras", ".tflite", ".onnx")  # in the order of preference
+ANSWER = 10.0  # seconds for the Hub to answer, before the cache is asked
 _HF = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<file>[^@]+))?")
 _KAGGLE = re.compile(r"kaggle:(?P<name>[\w-]+/[\w-]+/[\w-]+/[\w.-]+(/\d+)?)(/(?P<file>[^/]+\.\w+))?")
 
@@ -95,7 +96,9 @@ def _download_hf(address: str, name: str, revision: str | None, file: str | None
 def _list_hf(hub, name: str, revision: str | None) -> list[str]:
     """The files of a repository, by the Hub; or where it cannot be reached, those in the cache."""
     try:
-        return hub.HfApi().list_repo_files(name, revision=revision)
+        # Not `list_repo_files`, which tries for 23 seconds to reach the Hub.
+        siblings = hub.HfApi().model_info(name, revision=revision, timeout=ANSWER).siblings
+        return [file.rfilename for file in siblings or ()]
     except hub.errors.HfHubHTTPError:
         raise  # the Hub has answered
     except Exception as unreachable:  # the exceptions of an HTTP library

@@ -40,8 +40,8 @@ class Hub(BaseHTTPRequestHandler):
             files = self.server.files.get("/".join(parts[2:4]))
             if files is None:
                 return self._answer_json({"error": "Repository not found"}, 404)
-            tree = [{"type": "file", "path": n, "size": len(c), "oid": COMMIT} for n, c in files.items()]
-            return self._answer_json(tree if "tree" in parts else {"id": "/".join(parts[2:4])})
+            siblings = [{"rfilename": file} for file in files]
+            return self._answer_json({"id": "/".join(parts[2:4]), "siblings": siblings})
         files, name = self.server.files.get("/".join(parts[:2]), {}), "/".join(parts[4:])
         if name not in files:
             return self._answer_json({"error": "Entry not found"}, 404)
