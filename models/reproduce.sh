@@ -3,10 +3,10 @@
 # class folders in fer2013/, fer2013.csv and the FER+ votes in fer2013new.csv. Started again, it goes on where it stopped;
 # without runs/NAME and reproduced/NAME.keras, it trains NAME again.
 #
-#   sh models/reproduce.sh            one command for each model, into reproduced/: about thirteen hours of two CPU cores by
+#   sh models/reproduce.sh            one command for each model, into reproduced/: about ten hours of two CPU cores by
 #                                     the cards; close to the shipped files, not identical
-#   sh models/reproduce.sh chain      the earlier fer2013, which was the teacher of the shipped fer2013-fast: eleven
-#                                     commands, eight hours. first.keras was stopped by hand after 65 of 84 epochs, and the
+#   sh models/reproduce.sh chain      an earlier fer2013, step by step (docs/experiments.md): eleven commands, eight hours.
+#                                     first.keras was stopped by hand after 65 of 84 epochs, and the
 #                                     batch-norm statistics of third.keras were re-estimated; training does so by itself now.
 #   sh models/reproduce.sh reference  the other classroom networks
 #   sh models/reproduce.sh gpu        the plan for a GPU; it has not been run
@@ -28,7 +28,6 @@ train() {
     python train.py $way "$@"
 }
 
-# The teacher of the shipped file was eighth.keras of the chain.
 fast() {
     train $votes --recipe fer2013-fast --teacher $out/default.keras --output $out/one.keras
 }

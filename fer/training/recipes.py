@@ -160,8 +160,11 @@ RECIPES: dict[str, Recipe] = {
             NARROW,
             name="fer2013-fast",
             summary="a fast model from scratch in one command: give --votes and --teacher fer2013",
-            teacher_once=True,
+            teacher_once=True,  # the teacher sees the clean images
             teacher_flip=True,
+            blur=0.0125,
+            darkness=0.3,
+            noise=0.03,
         ),
         replace(
             NARROW,
