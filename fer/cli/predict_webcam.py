@@ -75,10 +75,9 @@ def main(args: argparse.Namespace) -> int:
         recorder = args.record and stack.enter_context(writer.VideoWriter(args.record, longest_still=longest_still))
         screen = screen and stack.enter_context(screen)
         stopped = stack.enter_context(stoppable())
-        for faces in (
-            (1, 2) if source.live else ()
-        ):  # Keras prepares itself for each number of faces: not while a person waits for a label
-            model.predict(np.zeros((faces, *model.spec.shape), np.uint8))
+        if source.live:  # Keras prepares itself for each number of faces: not while a person waits for a label
+            for faces in (1, 2):
+                model.predict(np.zeros((faces, *model.spec.shape), np.uint8))
         for frame in source if source.live else terminal.progress(source, source.total or 0, "frames"):
             if frame:  # None while a camera has nothing new
                 predictions = session.process(frame)

@@ -169,7 +169,7 @@ def compose(image: np.ndarray, alpha: np.ndarray, *, opaque: float = 1.0, multip
     if (alpha == opaque).all():
         return np.ascontiguousarray(image)
     composed = np.empty(image.shape, np.uint8)
-    for top in range(0, len(image), BAND):  # floats of the whole image would take forty times its bytes
+    for top in range(0, len(image), BAND):  # floats of the whole image would take many times its bytes
         rows = slice(top, top + BAND)
         share = (alpha[rows] / opaque).astype(np.float32)[..., None]
         colours = image[rows] if multiplied else share * image[rows]

@@ -210,7 +210,7 @@ def uvicorn_config(
         h11_max_incomplete_event_size=limits.header_bytes,
         ws_max_size=limits.message_bytes,
         timeout_keep_alive=limits.keep_alive_seconds,
-        timeout_graceful_shutdown=1,  # `PageServer` has waited by then
+        timeout_graceful_shutdown=1,  # `PageServer` has waited by then, or a second signal wants the end
         proxy_headers=bool(proxies),
         forwarded_allow_ips=[str(network) for network in proxies],
         server_header=False,
@@ -232,9 +232,7 @@ class PageServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        if self.app.stopping:
-            self.should_exit = self.force_exit = True
-        else:
+        if not self.app.stopping:
             self.should_exit = False  # until `on_tick` finds nothing running
             self.app.stopping = True
             self._end = time.monotonic() + self.limits.shutdown_seconds

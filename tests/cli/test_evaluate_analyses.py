@@ -1,67 +1,21 @@
 """The analyses of evaluate.py beyond the report: printed text, files and model metadata."""
 
-import json
-import shutil
-import zipfile
 from pathlib import Path
-from unittest import mock
 
 import cv2
-import keras
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 from support import tiny
+from support.scored import SPEC, predictions
 from support.tiny import script
 
-from fer.cli import evaluate, predict_folder
-from fer.core.images import InputSpec
+from fer.cli import evaluate
 from fer.core.labels import FER2013
 from fer.data import duplicates, loading
-from fer.inference import results
 from fer.models.classifier import Classifier
-from fer.models.ensemble import average
-from fer.models.model_file import read_info
 
 pytestmark = pytest.mark.slow
-
-SPEC = InputSpec(tiny.SIZE)
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    """120 validation images in groups: class folders hold women/ and men/; 30 of them are in train too."""
-    root = tiny.folders(tmp_path_factory.mktemp("data") / "faces", train=60, validation=120)
-    paths = sorted((root / "validation").glob("*/*.png"))
-    for i, path in enumerate(paths):
-        if i % 4 == 0:
-            shutil.copy(path, root / "train" / path.parent.name / f"duplicate{i}.png")
-        group = path.parent / ("women" if i % 3 else "men")
-        group.mkdir(exist_ok=True)
-        path.rename(group / path.name)
-    return root
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Three untrained models; the last has its labels in another order."""
-    place, paths = tmp_path_factory.mktemp("models"), []
-    for seed, labels in ((2, tiny.LABELS), (3, tiny.LABELS), (4, ("sad", "angry", "happy"))):
-        keras.utils.set_random_seed(seed)
-        model = tiny.build(labels)
-        model.get_layer("logits").set_weights([array * 3 for array in model.get_layer("logits").get_weights()])
-        paths.append(place / f"m{seed}.keras")
-        Classifier(model, labels, SPEC, {"data": "tiny"}).save(paths[-1])
-    return paths
-
-
-def predictions(models, faces, split="validation"):
-    """(data, probabilities) as the library gives them, labels in the order of tiny.LABELS."""
-    data = loading.load(faces, SPEC, splits=(split,))[split].align(tiny.LABELS)
-    loaded = [Classifier.load(path) for path in models]
-    probabilities = average(loaded, [data.images] * len(loaded))
-    order = [loaded[0].labels.index(label) for label in tiny.LABELS]
-    return data, probabilities[:, order]
 
 
 def correlations(images, others):
@@ -85,18 +39,6 @@ def sizes(report):
 def marks(models, faces):
     data, probabilities = predictions(models, faces)
     return probabilities.argmax(axis=1) == data.targets.argmax(axis=1)
-
-
-@pytest.fixture
-def evaluated(faces, models, tmp_path, capsys):
-    """evaluated(*flags): what is printed, and the report."""
-
-    def run(*flags, model=models[:1], data=faces):
-        path = tmp_path / "r.json"
-        assert script(evaluate, "--model", *model, "--data", data, "--report", path, *flags) == 0, capsys.readouterr()
-        return capsys.readouterr().out, json.loads(path.read_text())
-
-    return run
 
 
 class TestLeakageAgainst:
@@ -249,107 +191,6 @@ class TestGroupBy:
         printed, report = evaluated("--group-by", "gender", model=[seven], data=table)
         assert {name: group["images"] for name, group in report["groups"]["groups"].items()} == {"f": 12, "m": 6}
         assert "too few for conclusions" in printed
-
-
-class TestThreshold:
-    @pytest.fixture
-    def model(self, models, tmp_path):
-        return shutil.copy(models[0], tmp_path / "mine.keras")
-
-    def wanted(self, model, faces):
-        """An accuracy between that of all images and that of the most confident ones."""
-        data, probabilities = predictions([model], faces)
-        right = probabilities.argmax(axis=1) == data.targets.argmax(axis=1)
-        order = np.argsort(-probabilities.max(axis=1))
-        best = max(right[order[:n]].mean() for n in range(40, 120))
-        return round((right.mean() + best) / 2, 4), probabilities.max(axis=1), right
-
-    def test_it_is_stored_in_the_model_and_nothing_else_changes(self, evaluated, faces, model, tmp_path):
-        accuracy, confidence, right = self.wanted(model, faces)
-        before, weights = read_info(model), stored(model)
-        flags = ("--fit-threshold", accuracy, "--risk-coverage", tmp_path / "rc.png")
-        printed, report = evaluated(*flags, model=[model])
-        below = read_info(model).metadata["uncertain_below"]
-        assert right[confidence >= below].mean() >= accuracy > right.mean()
-        assert report["threshold"]["uncertain_below"] == below
-        assert f'confidence below {below:.4f} is "uncertain"' in printed
-        assert (tmp_path / "rc.png").read_bytes().startswith(b"\x89PNG")
-        after = read_info(model)
-        how = after.metadata.pop("uncertain_chosen_on")
-        assert (how["data"], how["images"], how["asked"]) == ("faces", 120, accuracy)
-        assert after.metadata.pop("uncertain_below") == below
-        assert after == before
-        assert stored(model) == weights
-        assert keras.saving.load_model(model, compile=False).count_params() > 0
-
-    def test_a_failure_leaves_the_old_file(self, faces, model, capsys):
-        data = model.read_bytes()
-        assert script(evaluate, "--model", model, "--data", faces, "--fit-threshold", "0.9999") == 2
-        assert "no threshold keeps 30 or more images" in capsys.readouterr().err
-        with mock.patch("zipfile.ZipFile.writestr", side_effect=OSError(28, "No space left on device")):
-            assert script(evaluate, "--model", model, "--data", faces, "--fit-threshold", "0.1") == 2
-        assert "cannot be written" in capsys.readouterr().err
-        assert model.read_bytes() == data
-        assert [path.name for path in model.parent.iterdir()] == [model.name]
-
-    @pytest.mark.parametrize(
-        "flags", [("--split", "train"), ("--split", "test"), ("--split", "all"), ("--tta", "flip")]
-    )
-    def test_only_validation_images_are_used(self, faces, model, capsys, flags):
-        data = model.read_bytes()
-        assert script(evaluate, "--model", model, "--data", faces, "--fit-threshold", "0.5", *flags) == 2
-        assert "--fit-threshold goes with --split validation" in capsys.readouterr().err
-        assert model.read_bytes() == data
-
-    def test_not_of_an_average(self, faces, models, capsys):
-        assert script(evaluate, "--model", *models, "--data", faces, "--fit-threshold", "0.5") == 2
-        assert "a single --model" in capsys.readouterr().err
-
-    def test_not_into_an_exported_file(self, faces, tmp_path, capsys):
-        assert script(evaluate, "--model", tmp_path / "m.onnx", "--data", faces, "--fit-threshold", "0.5") == 2
-        assert "--fit-threshold writes into a .keras file" in capsys.readouterr().err
-
-    @pytest.mark.parametrize("text", ["0", "1", "80", "nan", "x"])
-    def test_an_accuracy_lies_between_0_and_1(self, text, capsys):
-        with pytest.raises(SystemExit):
-            evaluate.parse_args(["--model", "m", "--data", "d", "--fit-threshold", text])
-        assert "--fit-threshold" in capsys.readouterr().err
-
-    def test_the_folder_shows_uncertain_and_keeps_the_label(self, evaluated, faces, model, tmp_path, capsys):
-        accuracy, *_ = self.wanted(model, faces)
-        evaluated("--fit-threshold", accuracy, model=[model])
-        below = read_info(model).metadata["uncertain_below"]
-        plain, marked = tmp_path / "plain.csv", tmp_path / "marked.csv"
-        for path, flags in ((plain, ()), (marked, ("--uncertain",))):
-            flags = ("--model", model, "--detector", "none", "--output", path, *flags)
-            assert script(predict_folder, faces / "validation", *flags) == 0
-        rows, doubted = list(results.read(plain)), list(results.read(marked))
-        assert list(doubted[0]) == [*results.COLUMNS, "uncertain", *tiny.LABELS]
-        assert "uncertain" not in rows[0]  # off by default
-        assert [row | {"uncertain": None} for row in doubted] == [row | {"uncertain": None} for row in rows]
-        for row in doubted:
-            assert row["label"] in tiny.LABELS
-            if abs(float(row["confidence"]) - below) > 1e-4:
-                assert (row["uncertain"] == "True") == (float(row["confidence"]) < below)
-        assert {row["uncertain"] for row in doubted} == {"True", "False"}
-        first, second = capsys.readouterr().out.split("plain.csv: ")
-        assert "uncertain" not in first
-        head = next(line for line in second.splitlines() if line.startswith("folder \\ predicted"))
-        assert head.split()[3:] == [*[label for label in tiny.LABELS if label in head], "uncertain"]
-
-    def test_without_a_threshold_uncertain_is_refused(self, faces, model, tmp_path, capsys):
-        arguments = ("--model", model, "--output", tmp_path / "x.csv", "--uncertain")
-        assert script(predict_folder, faces / "validation", *arguments) == 2
-        error = capsys.readouterr().err
-        assert "it has no confidence threshold" in error
-        assert f"evaluate.py --model {model} --data DATA --fit-threshold 0.8" in error
-        assert not (tmp_path / "x.csv").exists()
-
-
-def stored(path):
-    """CRC of the weights in a model file."""
-    with zipfile.ZipFile(path) as archive:
-        return archive.getinfo("model.weights.h5").CRC
 
 
 def test_the_table_of_risks_is_printed_when_asked_for(evaluated, tmp_path):

@@ -14,7 +14,6 @@ from support import tiny
 
 pytest.importorskip("support.web", reason="requirements-app.txt is not installed")
 
-import uvicorn
 from support.web import encode, wait
 
 from fer.cli import app
@@ -66,13 +65,14 @@ def test_running_requests_end_and_new_ones_get_503(light_model, tmp_path):
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_second_signal_waits_for_no_request(sign):
     guarded = SimpleNamespace(stopping=False, running=1)
-    page = server.PageServer(uvicorn.Config(guarded), guarded, Limits(shutdown_seconds=60))
+    page = server.PageServer(server.uvicorn_config(guarded, Limits()), guarded, Limits(shutdown_seconds=60))
     page.handle_exit(sign, None)
     assert guarded.stopping
     assert not page.should_exit
     page.handle_exit(sign, None)
     assert page.should_exit
-    assert page.force_exit  # else uvicorn waits for the connections
+    assert page.config.timeout_graceful_shutdown == 1  # for connections, not 60
+    assert not page.force_exit  # uvicorn would leave out the end of the application, which deletes the private folder
 
 
 def test_lines_of_decoders_stay_off_the_terminal(capfd):
