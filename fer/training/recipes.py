@@ -207,6 +207,15 @@ RECIPES: dict[str, Recipe] = {
     )
 }
 
+# The models that a recipe's numbers count on: with fresh weights a fine-tuning would train too few epochs.
+COUNTS_ON = {
+    "vgg-finetune": ("init",),
+    "vgg-cooldown": ("init",),
+    "vgg-distill": ("init", "teacher"),
+    "vgg-robust": ("init", "teacher"),
+    "fer2013-fast": ("teacher",),
+}
+
 
 def find(name: str) -> Recipe:
     """The recipe of that name; names of earlier versions are understood.

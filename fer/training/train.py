@@ -19,7 +19,7 @@ from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 from fer.training.config import RECIPE_SETTINGS, TrainingConfig, check_loaded, configure, settle
 from fer.training.recipe import Recipe
-from fer.training.recipes import RECIPES
+from fer.training.recipes import COUNTS_ON, RECIPES
 
 logger = logging.getLogger(__name__)
 
@@ -243,9 +243,9 @@ def run(
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
         if not resume:
-            if config.recipe.teacher_once and not teachers:
-                text = "warning: the recipe %s distils a --teacher; without one it learns from the labels alone"
-                logger.warning(text, config.recipe.name)
+            if missing := [name for name in COUNTS_ON.get(config.recipe.name, ()) if not getattr(config, name)]:
+                flags = " and ".join(f"--{name}" for name in missing)
+                logger.warning("warning: the recipe %s counts on %s: expect a weaker model", config.recipe.name, flags)
             known = [one.metadata for one in (init, *teachers) if one]
             options = {name: getattr(config, name) for name in ("validation_fraction", "group", "drop_labels")}
             options |= {"seed": config.split_seed, "strict": False}

@@ -10,7 +10,7 @@ from fer.core import renamed
 from fer.models import networks
 from fer.training import recipes
 from fer.training.recipe import AUGMENTATION, DEGRADATIONS, Recipe
-from fer.training.recipes import RECIPES
+from fer.training.recipes import COUNTS_ON, RECIPES
 
 PUBLISHED = {
     "plain": {
@@ -146,6 +146,14 @@ def test_every_recipe_names_itself_and_a_network_that_exists():
 )
 def test_a_recipe_that_trains_on_has_the_same_network(further, first):
     assert (RECIPES[further].network, RECIPES[further].width) == (RECIPES[first].network, RECIPES[first].width)
+
+
+def test_the_recipes_whose_summary_names_a_model_count_on_it():
+    named = {
+        recipe.name: tuple(model for model in ("init", "teacher") if f"--{model}" in recipe.summary)
+        for recipe in RECIPES.values()
+    }
+    assert {name: models for name, models in named.items() if models and name != "se-resnet"} == COUNTS_ON
 
 
 def test_the_recipe_for_robustness_degrades_images():

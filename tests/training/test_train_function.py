@@ -150,6 +150,18 @@ def test_a_start_from_a_model_that_may_have_seen_the_validation_images_is_warned
     assert "a model was trained with split_seed 42, these are split otherwise" in caplog.text
 
 
+def test_a_recipe_without_the_models_that_it_counts_on_is_warned_about(tmp_path, learnt, caplog):
+    options = SETTINGS | {"epochs": 1, "dropout": 0.1, "width": 0}
+    fer.train(data(), "vgg-distill", run_dir=tmp_path / "a", **options)
+    assert "the recipe vgg-distill counts on --init and --teacher: expect a weaker model" in caplog.text
+    caplog.clear()
+    fer.train(data(), "vgg-distill", run_dir=tmp_path / "b", init=learnt, **options)
+    assert "counts on --teacher:" in caplog.text
+    caplog.clear()
+    fer.train(data(), "vgg-distill", run_dir=tmp_path / "c", init=learnt, teacher=learnt, **options)
+    assert "counts on" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
