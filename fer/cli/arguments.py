@@ -4,13 +4,15 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fer.cli import terminal
 from fer.core.errors import FerError
-from fer.core.images import InputSpec
 from fer.data import places
 from fer.models import bundled
+
+if TYPE_CHECKING:  # it needs OpenCV, whose absence `fer doctor` reports
+    from fer.core.images import InputSpec
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,7 +110,7 @@ def dataset_options(args: argparse.Namespace) -> dict:
     return given | {"votes": args.votes, "keep_list": args.keep_list, "progress": terminal.progress}
 
 
-def load_data(args: argparse.Namespace, spec: InputSpec, splits: tuple[str, ...], **votes) -> dict:
+def load_data(args: argparse.Namespace, spec: "InputSpec", splits: tuple[str, ...], **votes) -> dict:
     """Loads the data that the arguments of `add_data_arguments` name; see `loading.load`."""
     from fer.data import loading
 

@@ -19,11 +19,13 @@ from fer.core.errors import FerError
 from fer.core.files import file_sha256
 from fer.models.bundled import BEST, FAST
 
-REINSTALL = "pip install -r requirements.txt"
-EXPORT = "pip install -r requirements-export.txt"
-WEB = "pip install -r requirements-app.txt"
+# Nothing here imports a package that may be missing: the checks do.
+REINSTALL = "in the folder of this project, pip install -r requirements.txt -c constraints.txt"
+EXPORT = "in the folder of this project, pip install -r requirements-export.txt"
+WEB = "in the folder of this project, pip install -r requirements-app.txt"
 RAY = 'pip install ".[ray]"'
 PACKAGES = ("numpy", "scipy", "pandas", "sklearn", "matplotlib", "PIL", "tqdm")
+FAILED = "FAILED"
 NOT_FOUND = (ImportError, OSError)  # OSError: a shared library that a package needs
 
 
@@ -45,7 +47,29 @@ class Check:
 
 
 class Missing(Exception):
-    """Why a check failed."""
+    """Why a check failed.
+
+    Args:
+        text: what was found instead.
+        remedy: another one than the check's own.
+    """
+
+    def __init__(self, text: str, remedy: str | None = None):
+        super().__init__(text)
+        self.remedy = remedy
+
+
+class Unneeded(Missing):
+    """What is missing on purpose: no failure, though the check is a required one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a check: the mark and the text of its line, and the remedy where the thing does not work."""
+
+    mark: str
+    text: str
+    remedy: str = ""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -55,26 +79,32 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     failed = 0
     for check in CHECKS:
-        ok, text = run(check)
-        mark = "ok" if ok else "FAILED" if check.required else "-"
-        first, *more = text.splitlines()
-        print(f"{mark:<7} {check.name:<13} {first}", *(f"{'':<21} {line}" for line in more), sep="\n", flush=True)
-        if not ok:
-            print(f"{'':<21} remedy: {terminal.as_called(check.remedy)}")
-            failed += check.required
+        found = run(check)
+        first, *more = found.text.splitlines()
+        print(f"{found.mark:<7} {check.name:<13} {first}", *(f"{'':<21} {line}" for line in more), sep="\n", flush=True)
+        if found.remedy:
+            print(f"{'':<21} remedy: {terminal.as_called(found.remedy)}")
+        failed += found.mark == FAILED
     print(f"\n{failed} of the required parts do not work" if failed else "\nall required parts work")
     return 1 if failed else 0
 
 
-def run(check: Check) -> tuple[bool, str]:
-    """Whether the thing works, and what was found or why not, in one line."""
+def run(check: Check) -> Outcome:
+    """What a check found, or in one line why not."""
+    mark, remedy = FAILED if check.required else "-", check.remedy
     try:
         with terminal.quiet():
-            return True, check.find()
-    except (Missing, FerError, *NOT_FOUND) as error:
-        return False, " ".join(str(error).split()) or type(error).__name__
+            return Outcome("ok", check.find())
+    except Missing as error:
+        return Outcome("-" if isinstance(error, Unneeded) else mark, one_line(error), error.remedy or remedy)
+    except (FerError, *NOT_FOUND) as error:
+        return Outcome(mark, one_line(error) or type(error).__name__, remedy)
     except Exception as error:  # a broken installation raises anything; the other checks go on
-        return False, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Outcome(mark, f"{type(error).__name__}: {one_line(error)}", remedy)
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def find_python() -> str:
@@ -115,7 +145,11 @@ def find_window() -> str:
 
     from fer.video.window import Screen
 
-    Screen("fer doctor", paced=False)
+    try:
+        Screen("fer doctor", paced=False)
+    except FerError as error:  # over SSH, in a container: another OpenCV would not help
+        remedy = "work at the machine itself, connect with ssh -X, or use predict_webcam.py --headless"
+        raise Missing("there is no display", remedy) from error
     line = next((line for line in cv2.getBuildInformation().splitlines() if line.strip().startswith("GUI:")), "")
     if "NONE" in line:
         raise Missing("this OpenCV has no windows (a headless build)")
@@ -150,7 +184,10 @@ def find_ffmpeg() -> str:
 
 
 def find_litert() -> str:
-    return f"{versions(('ai_edge_litert',))}; {label_synthetic_face(f'{FAST}.tflite')}"
+    from fer.models.bundled import find_model
+
+    found, model = versions(("ai_edge_litert",)), f"{FAST}.tflite"
+    return f"{found}; {label_synthetic_face(model)}" if find_model(model).is_file() else found
 
 
 def find_web() -> str:
@@ -162,7 +199,7 @@ def find_models() -> str:
 
     shipped, found, lines = checksums(), bundled_models(), []
     if not found:
-        raise Missing("no bundled model was found")
+        raise Unneeded("none; name your own with --model")
     for whole in found.values():
         exported = whole.with_suffix(".tflite")
         if exported.name in shipped and not exported.is_file():
@@ -196,8 +233,11 @@ def label_synthetic_face(model: str = BEST) -> str:
 
     from fer.data import synthetic_faces
     from fer.inference.recognizer import Recognizer
+    from fer.models.bundled import bundled_models
     from fer.models.classifier import Classifier
 
+    if not bundled_models():
+        raise Unneeded("not run: there is no bundled model")
     drawn, codes = synthetic_faces.faces(**synthetic_faces.SAMPLES)
     face = drawn[[synthetic_faces.LABELS[code] for code in codes].index("happy")]
     image = np.full((480, 640, 3), 127, np.uint8)

@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 from support.tiny import script
@@ -76,7 +78,40 @@ def copied(tmp_path, monkeypatch):
     return tmp_path
 
 
-(MODELS,) = (check for check in doctor.CHECKS if check.name == "models")
+MODELS, SELF_TEST, WINDOW, LITERT = (
+    next(check for check in doctor.CHECKS if check.name == name) for name in ("models", "self-test", "window", "LiteRT")
+)
+
+
+@pytest.mark.parametrize(("package", "line"), [("cv2", "OpenCV"), ("numpy", "packages"), ("keras", "Keras")])
+def test_examination_goes_on_where_a_package_cannot_be_imported(package, line):
+    code = f"import sys; sys.modules[{package!r}] = None; from fer.cli import main; main(['doctor'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER.parent, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (failed,) = (row for row in done.stdout.splitlines() if row.startswith(f"FAILED  {line} "))
+    assert package in failed
+    assert "ok      Python" in done.stdout
+    assert "of the required parts do not work" in done.stdout
+
+
+def test_window_without_a_display_is_no_fault_of_opencv(examine, monkeypatch):
+    monkeypatch.setattr("fer.video.window._has_display", lambda: False)
+    monkeypatch.setattr("sys.platform", "linux")
+    code, lines = examine(WINDOW)
+    assert code == 0
+    assert lines[0] == "-       window        there is no display"
+    assert "ssh -X" in lines[1]
+    assert "pip" not in lines[1]
+
+
+def test_models_of_others_alone_are_no_failure(tmp_path, examine, monkeypatch):
+    monkeypatch.setattr("fer.models.bundled.FOLDER", tmp_path)
+    code, lines = examine(MODELS, LITERT, SELF_TEST)
+    assert code == 0
+    assert lines[0] == "-       models        none; name your own with --model"
+    assert "-       self-test     not run: there is no bundled model" in lines
+    assert lines[-1] == "all required parts work"
 
 
 def test_models_are_named_with_hash_and_labels(copied, examine):
