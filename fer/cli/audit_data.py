@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     print(audit_report.summary(found))
     if args.report:
         asked = {"data": args.data, "votes": args.votes, "model": args.model}
-        text = json.dumps(asked | audit_report.to_dict(found), indent=1, ensure_ascii=False)
+        text = json.dumps(asked | audit_report.to_dict(found), indent=1)
         files.write_text(args.report, text)
     if args.sheets:
         print(f"{len(audit_report.write_sheets(found, args.sheets))} sheets in {args.sheets}")

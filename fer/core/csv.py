@@ -1,7 +1,8 @@
 """CSV files as tables of text: one way to read them, and every failure a `FerError`."""
 
+import csv
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from fer.core.errors import FerError
+from fer.core.files import replacing
 
+ESCAPED = "backslashreplace"
 # Every cell is text and stays as it stands. Stray spaces do no harm, and a comma at the end of every row does not shift
 # the columns.
 FORMAT: dict[str, Any] = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "index_col": False}
@@ -48,6 +51,23 @@ def read_header(path: str | Path) -> list[str]:
     """The names of the columns, as `read_csv` gives them."""
     with _as_fer_error(path):
         return list(_plain_names(pd.read_csv(path, nrows=0, **FORMAT)).columns)
+
+
+def write(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a CSV file; an existing one is replaced. Cells are written as `written` gives them.
+
+    Raises:
+        FerError: it cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=ESCAPED, newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def written(name: str) -> str:
+    """A file name as UTF-8 can hold it: bytes that are none become \\xNN."""
+    return name.encode(errors=ESCAPED).decode()
 
 
 def require(table: pd.DataFrame, names: tuple[str, ...], path: str | Path) -> None:

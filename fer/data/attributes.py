@@ -10,7 +10,6 @@ from fer.core import csv
 from fer.core.errors import FerError
 from fer.core.labels import canonical
 from fer.data.dataset import Dataset
-from fer.data.entry import Entry
 from fer.data.readers.table import PATHS
 
 FOLDER = "folder"  # the attribute that folders below the class folders hold
@@ -37,8 +36,7 @@ def read(attribute: str, data: Dataset, table: str | Path | None = None) -> np.n
     if all(entry.path == "" and entry.row is not None for entry in data.entries) and place.suffix.lower() == ".csv":
         return _column(place, attribute)[np.array([entry.row for entry in data.entries], np.int64)]
     if attribute == FOLDER and place.is_dir():
-        labels = [data.labels[code] for code in data.targets.argmax(axis=1)]
-        return np.array([_folder_below_class(*pair) for pair in zip(data.entries, labels, strict=True)])
+        return np.array(_folders_below_classes(data))
     if attribute == FOLDER:
         raise FerError(f"{place}: --group-by {FOLDER} is for class folders with folders inside them")
     raise FerError(
@@ -47,11 +45,23 @@ def read(attribute: str, data: Dataset, table: str | Path | None = None) -> np.n
     )
 
 
-def _folder_below_class(entry: Entry, label: str) -> str:
-    """GROUP of .../CLASS/GROUP/.../image.jpg; "" for an image in the class folder itself."""
-    folders = PurePath(entry.path).parts[:-1]
-    deeper = [folder for above, folder in pairwise(folders) if canonical(above) == label]
-    return deeper[0] if deeper else ""
+def _folders_below_classes(data: Dataset) -> list[str]:
+    """GROUP of .../CLASS/GROUP/.../image.jpg for each image; "" for an image in the class folder itself.
+
+    Where no folder is named like its label (1/ for happy, by --labels), the classes are the first level of folders of
+    which each has a single label.
+    """
+    labels = [data.labels[code] for code in data.targets.argmax(axis=1)]
+    folders = [PurePath(entry.path).parts[:-1] for entry in data.entries]
+    pairs = list(zip(folders, labels, strict=True))
+    if any(canonical(part) == label for parts, label in pairs for part in parts):
+        deeper = [[low for above, low in pairwise(parts) if canonical(above) == label] for parts, label in pairs]
+        return [found[0] if found else "" for found in deeper]
+    for level in range(max(map(len, folders), default=0)):
+        known = {(parts[level], label) for parts, label in pairs if level < len(parts)}
+        if len(known) == len({name for name, _ in known}) >= len(set(labels)):
+            return [parts[level + 1] if level + 1 < len(parts) else "" for parts in folders]
+    return [""] * len(data)
 
 
 def _column(path: Path, name: str) -> np.ndarray:

@@ -81,7 +81,8 @@ def normalized(labels: Mapping[Any, str]) -> dict[str, str]:
 
 
 def _pair(line: str, path: str) -> tuple[str, str]:
-    found = re.fullmatch(r"(.+?)\s*(?:=|,|;|:|\t|\s)\s*(\S.*)?", line)
+    sign = r"[=,;:\t]" if re.search(r"[=,;:\t]", line) else r"\s"  # "very happy=happy" has a blank in its name
+    found = re.fullmatch(rf"(.+?)\s*{sign}\s*(\S.*)?", line)
     if not found:
         raise FerError(f"{path}: expected lines such as 1=surprise; found {line!r}")
     return found[1], found[2] or ""

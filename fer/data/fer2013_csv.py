@@ -16,6 +16,8 @@ SIDE = 48  # pixels of a side of a FER2013 image
 USAGES = {"training": "train", "publictest": "validation", "privatetest": "test"}
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")  # columns of FER+
 OTHER_VOTES = ("unknown", "nf")  # not sure; not a face
+AGREEMENT = 0.4  # share of labels that are the majority of the votes: 0.67 in FER2013, 0.2 between other rows
+FEWEST = 50  # rows on which chance would show
 CHUNK = 2048  # rows parsed at a time: 20 MB of text, not 271
 
 
@@ -114,7 +116,7 @@ class Votes:
     labels: tuple[str, ...]
 
 
-def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
+def read_votes(path: Path, splits: np.ndarray | None, labels: np.ndarray | None = None) -> Votes:
     """Reads fer2013new.csv and applies the rules of Barsoum et al. 2016 (Training Deep Networks for Facial Expression
     Recognition with Crowd-Sourced Label Distribution).
 
@@ -124,6 +126,7 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
     Args:
         path: the votes.
         splits: of the rows of fer2013.csv, in its order: row i of one file belongs to row i of the other.
+        labels: of these rows, str (n), to see whether the votes agree with them more than by chance.
 
     Raises:
         FerError: other columns, other rows, or a row of another Usage than its partner.
@@ -140,7 +143,21 @@ def read_votes(path: Path, splits: np.ndarray | None) -> Votes:
         row = int(wrong[0])
         raise FerError(f"{csv.at_row(path, row)}: Usage {table['usage'].iloc[row]} beside an image of {splits[row]}")
     counts = vote_counts(table[[*EMOTIONS, *OTHER_VOTES]], path)
-    return Votes(counts, shares_of(counts), tuple(canonical(name) for name in EMOTIONS))
+    votes = Votes(counts, shares_of(counts), tuple(canonical(name) for name in EMOTIONS))
+    if labels is not None:
+        _check_agreement(votes, labels, path)
+    return votes
+
+
+def _check_agreement(votes: Votes, labels: np.ndarray, path: Path) -> None:
+    """Refuses votes for other rows: those of a CSV that was filtered or sorted have the right number and Usage."""
+    counted = votes.shares.any(axis=1)
+    agree = np.array(votes.labels)[votes.shares.argmax(axis=1)] == labels
+    if counted.sum() >= FEWEST and (share := agree[counted].mean()) < AGREEMENT:
+        raise FerError(
+            f"{path}: the votes agree with {share:.0%} of the labels, as by chance: they belong to other rows. Keep "
+            "the rows of fer2013.csv as they are; --keep-list leaves images out"
+        )
 
 
 def vote_counts(table: pd.DataFrame, path: str | Path, *, header: bool = True) -> np.ndarray:

@@ -8,11 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pandas as pd
-
 from fer.core import csv
 from fer.core.errors import FerError
-from fer.core.files import replacing
 from fer.data.entry import Entry
 
 SKIPPED = "not in the keep list"
@@ -50,7 +47,7 @@ class KeepList:
         """Raises FerError where the list names what the data (all splits) do not hold."""
         if self.names is None:
             return
-        unknown = self.names - set(map(str, entries))
+        unknown = self.names - {csv.written(str(entry)) for entry in entries}
         if unknown:
             first = min(unknown)
             count = f"{len(unknown):,} of {len(self.names):,} names are"
@@ -60,13 +57,11 @@ class KeepList:
         """Rows to keep, and (name, reason) of the others."""
         if self.names is None:
             return list(range(len(entries))), ()
-        kept = [str(entry) in self.names for entry in entries]
+        kept = [csv.written(str(entry)) in self.names for entry in entries]
         rows = [row for row, keep in enumerate(kept) if keep]
         return rows, tuple((str(entry), SKIPPED) for entry, keep in zip(entries, kept, strict=True) if not keep)
 
 
 def write(path: str | Path, names: Iterable[str], splits: Iterable[str], labels: Iterable[str]) -> None:
     """Writes a list: names, and for the reader their splits and labels."""
-    table = pd.DataFrame({"name": list(names), "split": list(splits), "label": list(labels)})
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+    csv.write(path, ("name", "split", "label"), zip(names, splits, labels, strict=True))

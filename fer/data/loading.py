@@ -95,6 +95,8 @@ def load(
         listing, same_classes = _list(Path(source), options, given, format)
     if votes is not None and listing.shares is None:
         raise FerError(f"votes belong to the rows of a fer2013.csv (docs/data.md); {source} is none")
+    if not listing.entries:
+        raise FerError(f"{source}: no image with a label ({len(listing.skipped):,} skipped)")
     listing.groups = resolve.groups(listing, group)
     kept = KeepList.read(keep_list, source) if keep_list else KeepList()
     kept.check(listing.entries)

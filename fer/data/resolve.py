@@ -91,6 +91,8 @@ def targets(
         order = tuple(label for label in listing.order if label not in dropped)
     else:
         order = tuple(sorted(found))
+    if not order:
+        raise FerError(f"{source}: {'every label is left out' if drop else 'no image has a label'}")
     if same_classes:
         _check_same_classes(listing, source, rows, decoded)
     left_out = [row for row in wanted if decoded.get(listing.names[row]) == LEFT_OUT]

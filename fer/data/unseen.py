@@ -59,6 +59,8 @@ def validation_split(
     named = {"validation_fraction": ("validation_fraction", fraction), "seed": ("split_seed", seed)}
     for name, (key, given) in (named | {"group": ("group", group)}).items():
         trained = [one for one in metadata if "split" in one and "fold" not in one["split"]]
+        own = [one for one in trained if is_of(one, source)]
+        trained = own or trained  # how other data were divided counts only where nobody knows these
         if name == "group":  # a pattern for the paths of other data would fit nothing
             trained = [one for one in trained if one.get("data") == places.name_of(source)]
         values = {one["split"].get(key) for one in trained} if given is None else {given}

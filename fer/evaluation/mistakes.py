@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from fer.core import figures, files
+from fer.core import csv, figures
 from fer.evaluation.predictions import Predictions
 
 SHOWN = 64  # images on the contact sheet
@@ -25,13 +24,10 @@ def write_mistakes(path: Path, predictions: Predictions, title: str) -> None:
     y_true, y_pred, confidence = predictions.y_true, predictions.y_pred, predictions.confidence
     wrong = np.flatnonzero(y_true != y_pred)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    names = np.array(predictions.labels)
-    table = pd.DataFrame({"name": np.array(predictions.data.names)[wrong], "true": names[y_true[wrong]]})
-    table["predicted"], table["confidence"] = names[y_pred[wrong]], confidence[wrong].round(4)
-    with files.replacing(path) as temporary:
-        table.to_csv(temporary, index=False, errors="backslashreplace")
-    shown = table[:SHOWN]
-    captions = [f"true {row.true}\npredicted {row.predicted} {row.confidence:.0%}" for row in shown.itertuples()]
+    names, labels = predictions.data.names, predictions.labels
+    rows = [(names[i], labels[y_true[i]], labels[y_pred[i]], round(float(confidence[i]), 4)) for i in wrong]
+    csv.write(path, ("name", "true", "predicted", "confidence"), rows)
+    captions = [f"true {true}\npredicted {predicted} {share:.0%}" for _, true, predicted, share in rows[:SHOWN]]
     sheet = path.with_suffix(".png")
     images = predictions.data.images[wrong[:SHOWN]]
     figures.contact_sheet(images, captions, sheet, title=f"most confident mistakes: {title}")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fer.core.csv import written
 from fer.core.errors import FerError
 from fer.core.files import check_writable
 from fer.inference.recognizer import UNCERTAIN, Prediction
@@ -52,7 +53,7 @@ def rows(
 
 def visible(name: str) -> str:
     """A file name as one line of UTF-8: line breaks, other control characters and stray bytes become escapes."""
-    text = name.encode(errors="backslashreplace").decode()
+    text = written(name)
     controls = {char for char in text if unicodedata.category(char) in ("Cc", "Zl", "Zp")}
     return "".join(char.encode("unicode_escape").decode() if char in controls else char for char in text)
 

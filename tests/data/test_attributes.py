@@ -63,6 +63,12 @@ class TestFolders:
         groups = attributes.read("folder", pictures)
         assert sorted(groups.tolist()) == ["men", "men", "women", "women", "women", "women"]
 
+    def test_classes_that_a_mapping_names(self, class_folders):
+        root = class_folders({"1/women": 1, "1/men": 1, "2/men": 1, "2": ["x.png"]})
+        pictures = loading.load(root, SPEC, splits="all", labels={"1": "happy", "2": "sad"})["all"]
+        found = dict(zip(pictures.names, attributes.read("folder", pictures).tolist(), strict=True))
+        assert found == {"1/women/000.png": "women", "1/men/000.png": "men", "2/men/000.png": "men", "2/x.png": ""}
+
     def test_drawn_faces_have_no_folders(self):
         targets = np.eye(2, dtype=np.float32)
         entries = Entry("demo 0"), Entry("demo 1")

@@ -245,6 +245,19 @@ class TestReadVotes:
         with pytest.raises(FerError, match="cannot be opened"):
             read_votes(tmp_path, np.array(["train"]))
 
+    @pytest.mark.parametrize(("shift", "refused"), [(0, False), (1, True)])
+    def test_votes_of_other_rows_agree_by_chance(self, votes, shift, refused):
+        labels = np.array([("angry", "happy", "sad", "fear")[i % 4] for i in range(80)])
+        words = dict(zip(("angry", "happy", "sad", "fear"), ("anger", "happiness", "sadness", "fear"), strict=True))
+        path = votes([("Training", {words[labels[(i + shift) % 80]]: 10}) for i in range(80)])
+        splits = np.array(["train"] * 80)
+        if refused:
+            with pytest.raises(FerError, match="the votes agree with 0% of the labels, as by chance"):
+                read_votes(path, splits, labels)
+            assert len(read_votes(path, splits[:40], labels[:40]).shares) == 40  # too few to say
+        else:
+            assert len(read_votes(path, splits, labels).shares) == 80
+
     def test_a_csv_without_usage_cannot_be_matched(self, votes):
         with pytest.raises(FerError, match="no Usage column"):
             read_votes(votes([("Training", {"fear": 9})]), None)

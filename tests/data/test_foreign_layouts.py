@@ -194,6 +194,51 @@ class TestTables:
         assert counts(data) == {"train": 3, "validation": 4}
         assert [reason for _, reason in data["train"].skipped] == ["no such image"]
 
+    @pytest.mark.parametrize("flag", [False, True])
+    def test_a_missing_file_is_not_replaced_by_its_namesake_of_another_class(self, tmp_path, flag):
+        for name, numbers in (("happy", range(1, 5)), ("sad", range(4, 8))):
+            for number in numbers:
+                layouts.write(tmp_path / "set" / name / f"{number}.png")
+        root = "/content/set/" if flag else ""
+        rows = [f"{root}happy/{number}.png,happy" for number in range(1, 8)]
+        part = load(tmp_path / "set", labels_csv=layouts.text(tmp_path / "t.csv", "path,label", *rows))["all"]
+        assert labelled(part) == {(f"happy/{number}.png", "happy") for number in range(1, 5)}
+        assert [name for name, reason in part.skipped if reason == "no such image"] == [
+            f"{root}happy/{number}.png" for number in range(5, 8)
+        ]
+
+    def test_a_missing_person_is_not_replaced_by_another(self, tmp_path):
+        for number in range(3):
+            layouts.write(tmp_path / "S002" / f"{number}.png")
+        rows = [f"S00{person}/{number}.png,happy" for person in (1, 2) for number in range(3)]
+        part = load(tmp_path, labels_csv=layouts.text(tmp_path / "t.csv", "path,label", *rows))["all"]
+        assert part.names == tuple(f"S002/{number}.png" for number in range(3))
+
+    def test_folders_of_other_names_may_be_moved(self, tmp_path):
+        rows = ["path,label", *(f"pictures/{i}.jpg,{('happy', 'sad')[i % 2]}" for i in range(6))]
+        assert counts(load(tmp_path, labels_csv=sample(tmp_path, "t.csv", rows))) == {"all": 6}
+
+    def test_names_that_differ_in_case_alone_are_told_apart(self, tmp_path):
+        for name in ("x/a.png", "x/A.png"):
+            layouts.write(tmp_path / name)
+        if len(list((tmp_path / "x").iterdir())) < 2:
+            pytest.skip("this file system ignores case")
+        rows = ["path,label", "x/a.png,happy", "A.png,sad"]
+        part = load(tmp_path, labels_csv=layouts.text(tmp_path / "t.csv", *rows))["all"]
+        assert labelled(part) == {("x/a.png", "happy"), ("x/A.png", "sad")}
+
+    @pytest.mark.parametrize(("column", "cells"), [("split", ("train", "test")), ("subject", ("p1", "p2"))])
+    def test_an_image_of_two_splits_or_persons_is_refused(self, tmp_path, column, cells):
+        rows = [f"path,label,{column}", *(f"0.jpg,happy,{cell}" for cell in cells)]
+        said = refused(tmp_path, labels_csv=sample(tmp_path, "t.csv", rows))
+        assert f"images/0.jpg stands there twice, as {cells[0]!r} and {cells[1]!r}" in said
+
+    def test_blanks_around_cells_do_not_count(self, tmp_path):
+        rows = ["path,label,subject", "0.jpg , happy ,S01", "1.jpg,happy,S01 ", "2.jpg,sad , S02"]
+        part = load(tmp_path, labels_csv=sample(tmp_path, "t.csv", rows))["all"]
+        assert sorted(set(part.groups)) == ["S01", "S02"]
+        assert part.counts == {"happy": 2, "sad": 1}
+
     def test_two_columns_of_labels(self, tmp_path):
         rows = ["image,label,emotion", *(f"{i}.jpg,{i % 2},{('happy', 'sad')[i % 2]}" for i in range(6))]
         assert load(tmp_path, labels_csv=sample(tmp_path, "t.csv", rows))["all"].counts == {"happy": 3, "sad": 3}
@@ -266,6 +311,19 @@ class TestSplits:
         data = load(layouts.folders(tmp_path, names))
         assert counts(data) == {"train": 2, "validation": 2}
         assert data["train"].skipped == (("images/images", "not in a class folder"),)
+
+    def test_a_person_named_like_a_split_is_no_split(self, tmp_path):
+        names = [f"{person}/{label}" for person in ("Asha", "Dev", "Meena", "Ravi") for label in ("happy", "sad")]
+        said = refused(layouts.folders(tmp_path, names))
+        assert "Dev/ would be the validation split, but 4 of 16 images lie in folders of splits; rename it" in said
+
+    @pytest.mark.parametrize("labels", ["raf-db", {"1": "happy", "2": "sad", "3": "fear"}])
+    def test_numbers_of_folds_above_numbered_classes_are_refused(self, tmp_path, labels):
+        names = [f"{fold}/{code}" for fold in (1, 2, 3) for code in (1, 2, 3)]
+        said = refused(layouts.folders(tmp_path, names), labels=labels)
+        assert "1/ and 1/ inside it both name a class; rename the folders that do not" in said
+        named = layouts.folders(tmp_path / "named", [f"fold{fold}/{code}" for fold in (1, 2, 3) for code in (1, 2, 3)])
+        assert sum(counts(load(named, labels=labels, group="none")).values()) == 18
 
     def test_contradicting_folders_are_refused(self, tmp_path):
         said = refused(layouts.folders(tmp_path, ["dev/train/happy", "dev/test/happy"]))

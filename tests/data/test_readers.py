@@ -11,7 +11,7 @@ from support.loading import counts, labelled, load, refused
 
 from fer import FerError
 from fer.core.labels import FER2013, canonical
-from fer.data import readers
+from fer.data import coding, readers
 from fer.data.dataset import Dataset
 from fer.data.splits import SPLITS
 from fer.data.splitting import folds, split_off
@@ -139,6 +139,11 @@ class TestAffectNet:
         data = load(layouts.yolo(tmp_path))
         assert counts(data) == {"train": 8, "validation": 8, "test": 8}
         assert ("valid/images/a5.png", "neutral") in labelled(data["validation"])
+
+    def test_yolo_without_its_description(self, tmp_path):
+        root = layouts.yolo(tmp_path)
+        (root / "data.yaml").unlink()
+        assert "there is no data.yaml, which names the classes" in refused(root, format="yolo")
 
     def test_eight_labels_for_a_model_of_seven(self, tmp_path, caplog):
         caplog.set_level("INFO")
@@ -297,6 +302,16 @@ class TestClasses:
     @pytest.mark.parametrize("labels", ["imagenet", "1=angry,1=sad", "none.txt"])
     def test_labels_that_are_none(self, tmp_path, labels):
         assert "labels" in refused(layouts.folders(tmp_path, ["1", "2"]), labels=labels)
+
+    def test_names_with_blanks_in_a_file(self, tmp_path):
+        lines = ["very happy=happy", "0 angry;angry", "2 sad", "3\tfear", "8="]
+        found = coding.read_coding(str(layouts.text(tmp_path / "map.txt", *lines)))
+        expected = {"very happy": "happy", "0 angry": "angry", "2": "sad", "3": "fear", "8": coding.LEFT_OUT}
+        assert found == {coding.plain(name): label for name, label in expected.items()}
+
+    def test_every_label_left_out(self, tmp_path):
+        root = layouts.folders(tmp_path, ["happy"])
+        assert "every label is left out" in refused(root, drop_labels="happy")
 
     def test_typos_and_numbers_before_a_word(self, tmp_path):
         root = layouts.folders(tmp_path, ["0_angry", "1 - suprise", "HAPPINESS ", "3.sadness"])

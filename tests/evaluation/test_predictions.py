@@ -79,6 +79,8 @@ def test_models_of_different_splits_need_a_choice():
         unseen.validation_split(metadata)
     assert unseen.validation_split(metadata, seed=3) == {"validation_fraction": 0.1, "seed": 3}
     assert unseen.validation_split([{}]) == {}
+    of_others = [one | {"data": name} for one, name in zip(metadata, ("faces", "others"), strict=True)]
+    assert unseen.validation_split(of_others, source="/a/faces")["seed"] == 1  # those of the other data do not count
 
 
 def test_the_persons_of_the_training_are_those_of_the_evaluation_of_the_same_data():

@@ -108,7 +108,9 @@ class Yolo(Reader):
         return bool(tree.images) and bool(tree.named("data.yaml", "data.yml"))
 
     def read(self, tree: Tree, options: Options) -> Listing:
-        (description, *_) = tree.named("data.yaml", "data.yml")
+        if not (described := tree.named("data.yaml", "data.yml")):
+            raise FerError(f"{tree.root}: there is no data.yaml, which names the classes")
+        description = described[0]
         names = _yolo_names(tree.root / description)
         listing = Listing(tree.root)
         labels = {_key(path, ""): path for path in tree.named("*.txt")}

@@ -34,7 +34,13 @@ class ClassFolders(Reader):
             split = split_of(parts[at_split]) if at_split is not None and at_split < len(parts) else None
             if split or at_split is None:
                 splits[path] = split or ALL
-        at_class = self._class_level({path: folders[path] for path in splits}, at_split)
+        if len(splits) < len(folders) / 2:  # one of several persons, Dev, is no validation split
+            named = "/".join(folders[next(iter(splits))][: (at_split or 0) + 1])
+            raise FerError(
+                f"{tree.root}: {named}/ would be the {splits[next(iter(splits))]} split, but {len(splits):,} of "
+                f"{len(folders):,} images lie in folders of splits; rename it"
+            )
+        at_class = self._class_level(tree, {path: folders[path] for path in splits}, at_split)
         listing = Listing(tree.root)
         inside, used = set(), []  # class folders; the folders of each image
         for path, split in splits.items():
@@ -57,12 +63,13 @@ class ClassFolders(Reader):
         _divide_mixed_test(listing)
         return listing
 
-    def _class_level(self, folders: dict, at_split: int | None) -> int | None:
+    def _class_level(self, tree: Tree, folders: dict, at_split: int | None) -> int | None:
         """The level of the class folders: where most images lie in a folder named like a class; else, for the message
         that names them, the first level where folders differ."""
         parts = [tuple("" if i == at_split else part for i, part in enumerate(parts)) for parts in folders.values()]
         known = _level(parts, self.is_class)
         if known is not None:
+            self._check_numbers(tree, parts, known)
             return known
         depth = max(map(len, parts), default=0)
         at_least = 0 if at_split is None else at_split + 1
@@ -71,6 +78,16 @@ class ClassFolders(Reader):
             if len(names) > 1 or (names and level + 1 == depth):
                 return level
         return None
+
+    def _check_numbers(self, tree: Tree, folders: list[tuple[str, ...]], at_class: int) -> None:
+        """Refuses numbers that mean classes on two levels: one of them may count persons or folds."""
+        for level in range(at_class + 1, max(map(len, folders), default=0)):
+            both = [(parts[at_class], parts[level]) for parts in folders if level < len(parts)]
+            fitting = [pair for pair in both if all(map(self.is_class, pair)) and not all(map(is_emotion, pair))]
+            if len(fitting) > len(folders) / 2:
+                outer, inner = fitting[0]
+                text = f"{outer}/ and {inner}/ inside it both name a class; rename the folders that do not"
+                raise FerError(f"{tree.root}: {text}")
 
     def _check_spelling(self, tree: Tree, listing: Listing, at_class: int | None) -> None:
         """Refuses two folders for one label in the same place: one of them may be a mistake."""

@@ -13,13 +13,17 @@ from fer.data.listing import Listing, Options, Reader
 from fer.data.readers.pixel_tables import majority
 from fer.data.readers.table import FileIndex
 from fer.data.splits import split_of
-from fer.data.walk import Tree
+from fer.data.walk import Tree, walk
 
 
 def has_votes(source: str | Path) -> bool:
     """True where folders such as FER2013Train/ hold votes of their own; no image is opened."""
-    paths = Path(source).rglob("label.csv") if Path(source).is_dir() else ()
-    return FerPlusFolders.marked([path.relative_to(source).as_posix() for path in paths])
+    if not Path(source).is_dir():
+        return False
+    found = (path for path, is_folder in walk(Path(source), lambda *_: None) if not is_folder)
+    return FerPlusFolders.marked(
+        path.relative_to(source).as_posix() for path in found if path.name.lower() == "label.csv"
+    )
 
 
 class FerPlusFolders(Reader):

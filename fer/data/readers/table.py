@@ -47,15 +47,24 @@ class Rows:
 
 
 class FileIndex:
-    """Finds the file of a tree that a table means: by its whole path, or by as much of its end as the table gives."""
+    """Finds the file of a tree that a table means: by its whole path, or by as much of its end as the two share.
 
-    def __init__(self, paths: Iterable[str]):
+    Args:
+        paths: the files.
+        names: all names of the table. A folder that both the files and the table have is never taken for another one:
+            happy/7.png of the table is not sad/7.png.
+    """
+
+    def __init__(self, paths: Iterable[str], names: Iterable[str] = ()):
         self.by_name: dict[str, list[str]] = {}
         self.by_stem: dict[str, list[str]] = {}  # some tables leave the suffix out
+        self.folders: set[str] = set()
         for path in paths:
-            name = path.rpartition("/")[2].lower()
+            *above, name = path.lower().split("/")
             self.by_name.setdefault(name, []).append(path)
             self.by_stem.setdefault(name.rpartition(".")[0], []).append(path)
+            self.folders.update(above)
+        self.named = {part.lower() for name in set(names) for part in _parts(name)[:-1]}
 
     def find(self, name: str, below: str = "", *, elsewhere: bool = True) -> str | None:
         """The file, or None. A name in the folder of a split never means a file of another split.
@@ -68,7 +77,7 @@ class FileIndex:
         Raises:
             FerError: the name fits several files.
         """
-        parts = [part for part in PurePosixPath(name.strip().replace("\\", "/")).parts if part not in ("/", ".", "..")]
+        parts = _parts(name)
         if not parts:
             return None
         found = {path: path.lower() for path in self.by_name.get(parts[-1].lower(), [])}
@@ -79,16 +88,38 @@ class FileIndex:
             split = next(filter(None, map(split_of, reversed(parts[:start]))), None)  # of the nearest folder left out
             if split and not split_above(end):
                 fits = [path for path in fits if split_above(path) in (None, split)]
+            if start:
+                fits = [
+                    path for path in fits if self._may_be(parts[start - 1], _folder_before(path, len(parts) - start))
+                ]
             near = [path for path in fits if path.startswith(f"{below}/")] if below else fits
             fits = fits if elsewhere else near
             if len(near or fits) > 1:
+                written = "/".join(parts[start:])
                 exact = [path for path in near or fits if found[path] in (end, f"{below}/{end}".lower())]
+                exact = [path for path in exact or near or fits if f"/{path}".endswith(f"/{written}")] or exact
                 if len(exact) != 1:
                     raise FerError(f"{name} may mean {fits[0]} and {fits[1]}; give more of their paths")
                 return exact[0]
             if near or fits:
                 return (near or fits)[0]
         return None
+
+    def _may_be(self, named: str, there: str) -> bool:
+        """Whether a folder that the table names may be another folder of the tree; "" is the tree itself."""
+        moved = named.lower() not in self.folders and there.lower() not in self.named
+        return not there or moved or (split_of(named) is not None and split_of(named) == split_of(there))
+
+
+def _parts(name: str) -> list[str]:
+    parts = PurePosixPath(name.strip().replace("\\", "/")).parts
+    return [part for part in parts if part not in ("/", ".", "..")]
+
+
+def _folder_before(path: str, count: int) -> str:
+    """The folder above the last `count` parts of a path, "" where there is none."""
+    above = path.split("/")[:-count]
+    return above[-1] if above else ""
 
 
 def join(
@@ -103,10 +134,12 @@ def join(
         beside: a table means files below its own folder, if there are images.
 
     Raises:
-        FerError: no name is a file, a name fits several, or a file stands there twice with different labels.
+        FerError: no name is a file, a name fits several, or a file stands there twice with another label, split or
+            person.
     """
     listing = Listing(tree.root) if listing is None else listing
-    index, seen = FileIndex(tree.images), dict[str, str]()
+    index = FileIndex(tree.images, [name for _, rows in tables for name in rows.names])
+    seen: dict[str, tuple[str, str, str]] = {}
     kept: list[tuple[Rows, int]] = []
     for table, rows in tables:
         below = table.rpartition("/")[0]
@@ -119,13 +152,15 @@ def join(
             if path is None:
                 listing.skipped.append((rows.splits[row], name, "no such image"))
                 continue
+            told = (rows.labels[row], rows.splits[row], rows.groups[row] if rows.groups else "")
             if path in seen:
-                if seen[path] != rows.labels[row]:
-                    both = f"{seen[path]!r} and {rows.labels[row]!r}"
-                    raise FerError(f"{tree.root / table}: {path} stands there twice, as {both}")
+                for one, other in zip(seen[path], told, strict=True):
+                    if one != other:
+                        text = f"{path} stands there twice, as {one!r} and {other!r}"
+                        raise FerError(f"{tree.root / table}: {text}")
                 continue
-            seen[path] = rows.labels[row]
-            listing.add_file(tree, path, rows.labels[row], rows.splits[row], rows.groups[row] if rows.groups else "")
+            seen[path] = told
+            listing.add_file(tree, path, *told)
             kept.append((rows, row))
     if not listing.entries:
         first = next((rows.names[0] for _, rows in tables if rows.names), "none")
@@ -163,6 +198,7 @@ def read_rows(path: Path, split: str | None = None) -> Rows:
         FerError: it is no such table.
     """
     table = _read_lines_of_json(path) if path.suffix.lower() == ".jsonl" else csv.read_csv(path)
+    table = table.map(str.strip)  # "S01 " would be another person than "S01"
     name, label = _column(table, NAMES), _label_column(table, path)
     if name is None or label is None:
         raise FerError(
