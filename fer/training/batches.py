@@ -6,6 +6,7 @@ import cv2
 import keras
 import numpy as np
 
+from fer.core.errors import FerError
 from fer.data.dataset import Dataset
 from fer.data.image_array import ImageArray
 from fer.training.distribute import Workers
@@ -15,7 +16,26 @@ AHEAD = 3  # batches decoded ahead of the training step
 ALONE = Workers()
 
 
-class Batches(keras.utils.PyDataset):
+class Source(keras.utils.PyDataset):
+    """Batches that keep the reason where one cannot be made: TensorFlow raises an error of its own instead.
+
+    Subclasses say in `batch` what the batch of an index is.
+    """
+
+    failure: FerError | None = None
+
+    def batch(self, index: int) -> tuple:
+        raise NotImplementedError
+
+    def __getitem__(self, index):
+        try:
+            return self.batch(index)
+        except FerError as error:
+            self.failure = error
+            raise
+
+
+class Batches(Source):
     """Shuffled training batches; their order follows from the seed and the epoch alone, so that a run can resume.
 
     Several processes each take their part of every batch; together the parts are the batch of a single process.
@@ -88,7 +108,7 @@ class Batches(keras.utils.PyDataset):
     def _chosen(self, index):
         return self.order[index * self.batch_size : (index + 1) * self.batch_size]
 
-    def __getitem__(self, index):
+    def batch(self, index: int) -> tuple:
         batch = self._chosen(index)
         images, partner_images = self._decoded(index)
         arrays = [self.targets] if self.weights is None else [self.targets, self.weights]
@@ -102,7 +122,7 @@ class Batches(keras.utils.PyDataset):
         return (images, *numbers)
 
 
-class ValidationBatches(keras.utils.PyDataset):
+class ValidationBatches(Source):
     """Images that are not in memory, in their order: (images, targets)."""
 
     def __init__(self, dataset: Dataset, batch_size: int):
@@ -112,12 +132,12 @@ class ValidationBatches(keras.utils.PyDataset):
     def __len__(self):
         return -(-len(self.dataset) // self.batch_size)
 
-    def __getitem__(self, index):
+    def batch(self, index: int) -> tuple:
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
         return self.dataset.images[rows], self.dataset.targets[rows]
 
 
-class SharedValidationBatches(keras.utils.PyDataset):
+class SharedValidationBatches(Source):
     """A process's parts of the validation batches: each image exactly once, the last batch padded with zero weight.
 
     Yields (images, targets, weights). Padding has no target either, so that `Accuracy` leaves it out. The weights of
@@ -134,7 +154,7 @@ class SharedValidationBatches(keras.utils.PyDataset):
     def __len__(self):
         return -(-len(self.dataset) // self.batch_size)
 
-    def __getitem__(self, index):
+    def batch(self, index: int) -> tuple:
         rows = np.arange(index * self.batch_size, (index + 1) * self.batch_size)[self.part]
         real = rows < len(self.dataset)
         rows = np.minimum(rows, len(self.dataset) - 1)

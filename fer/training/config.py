@@ -102,6 +102,11 @@ class TrainingConfig:
             return True
         return self.format is None and self.labels_csv is None and places.is_path(self.data) and has_votes(self.data)
 
+    def lacks(self, names: Iterable[str]) -> list[str]:
+        """Those of "init", "teacher" and "votes" that this training goes without; data in memory may hold votes."""
+        soft = self.has_votes or self.data == places.IN_MEMORY
+        return [name for name in names if not (soft if name == "votes" else getattr(self, name))]
+
     @property
     def path(self) -> Path:
         """run.json in the run folder."""

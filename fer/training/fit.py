@@ -2,7 +2,8 @@
 
 import dataclasses
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -16,7 +17,7 @@ from fer.models.device import JIT_COMPILE, dtype_policy
 from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
 from fer.training.batch_norm import fused
-from fer.training.batches import ALONE, Accuracy, Batches, validation_data
+from fer.training.batches import ALONE, Accuracy, Batches, Source, validation_data
 from fer.training.callbacks import AveragedWeights, Interrupt, Phases, Reseed
 from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
@@ -87,26 +88,13 @@ def fit(
         weight_transfer.transfer(init, network, train.labels)
     if not resume:  # once all is checked, and before anything takes long
         networks.check_rates(network, dropout=recipe.dropout, dense_dropout=recipe.dense_dropout)
-        distillation.columns(teachers, train.labels)
-        if any(teacher.spec.channels != recipe.channels for teacher in teachers):
-            raise FerError(f"the teachers take {teachers[0].spec.channels} channels, the recipe {recipe.channels}")
-        if recipe.teacher_once and any(teacher.spec != recipe.spec for teacher in teachers):
-            raise FerError(f"teacher_once: the teachers must take the images of the recipe, {recipe.spec.shape}")
+        _check_teachers(teachers, train.labels, recipe)
         workers.part(min(recipe.batch_size, len(train)))  # refuses a batch that the devices cannot share
         begin(config, workers, overwrite=overwrite)
-    softened, online = train, bool(teachers) and not recipe.teacher_once
-    if teachers and recipe.teacher_once:
-        share, flip = recipe.teacher_share, recipe.teacher_flip
-        softened = distillation.with_teacher_targets(train, teachers, share, dtype=dtype, flip=flip)
-    batches = Batches(softened, recipe, config.seed, workers)
+    once, online = (teachers, ()) if recipe.teacher_once else ((), teachers)
+    batches = Batches(_softened(train, once, recipe, dtype), recipe, config.seed, workers)
     augmentation = Augmentation.from_recipe(recipe, seed=config.seed)
-    layers = [keras.Input(recipe.spec.shape), augmentation, network]
-    if online:
-        predict = distillation.mean_prediction(teachers, train.labels, dtype=dtype, flip=recipe.teacher_flip)
-        options = {"share": recipe.teacher_share, "temperature": recipe.teacher_temperature}
-        model = distillation.Student(layers, predict, **options, name="training")
-    else:
-        model = keras.Sequential(layers, name="training")
+    model = _augmented(network, augmentation, online, train.labels, recipe, dtype)
     model.compile(
         optimizer=optimizer(recipe, steps=recipe.epochs * len(batches), dtype=dtype),
         loss=loss(recipe),
@@ -132,10 +120,11 @@ def fit(
     if not folder.finished:
         if resume and workers.is_first:
             config.write_precision()
-        with stoppable((signal.SIGINT,)) as asked:
+        validating = validation_data(validation, recipe.batch_size, workers)
+        with stoppable((signal.SIGINT,)) as asked, _told(batches, validating):
             model.fit(
                 batches,
-                validation_data=validation_data(validation, recipe.batch_size, workers),
+                validation_data=validating,
                 validation_batch_size=recipe.batch_size,
                 initial_epoch=len(folder.history),
                 epochs=recipe.epochs,
@@ -146,6 +135,18 @@ def fit(
             if asked():  # after the last step, before which nothing looked
                 raise KeyboardInterrupt
     return folder
+
+
+@contextmanager
+def _told(*sources: object) -> Iterator[None]:
+    """Raises the reason of batches that could not be made, for whatever error the backend has made of it."""
+    try:
+        yield
+    except Exception as error:
+        for source in sources:
+            if isinstance(source, Source) and source.failure:
+                raise source.failure from error
+        raise
 
 
 def _check(train: Dataset, validation: Dataset, recipe: Recipe) -> None:
@@ -159,6 +160,39 @@ def _check(train: Dataset, validation: Dataset, recipe: Recipe) -> None:
             raise FerError(f"the recipe takes images of {recipe.spec.shape}, the data set holds {found}")
     if recipe.progressive_sizes:  # a network of any size would pool the smallest images away, and find only NaN
         build(dataclasses.replace(recipe, size=min(recipe.progressive_sizes), progressive_sizes=()), train.labels)
+
+
+def _check_teachers(teachers: Sequence[Classifier], labels: tuple[str, ...], recipe: Recipe) -> None:
+    distillation.columns(teachers, labels)
+    if any(teacher.spec.channels != recipe.channels for teacher in teachers):
+        raise FerError(f"the teachers take {teachers[0].spec.channels} channels, the recipe {recipe.channels}")
+    if recipe.teacher_once and any(teacher.spec != recipe.spec for teacher in teachers):
+        raise FerError(f"teacher_once: the teachers must take the images of the recipe, {recipe.spec.shape}")
+
+
+def _softened(train: Dataset, teachers: Sequence[Classifier], recipe: Recipe, dtype: str) -> Dataset:
+    """The training images with the predictions of the teachers in their targets."""
+    if not teachers:
+        return train
+    share, flip = recipe.teacher_share, recipe.teacher_flip
+    return distillation.with_teacher_targets(train, teachers, share, dtype=dtype, flip=flip)
+
+
+def _augmented(
+    network: keras.Model,
+    augmentation: Augmentation,
+    teachers: Sequence[Classifier],
+    labels: tuple[str, ...],
+    recipe: Recipe,
+    dtype: str,
+) -> keras.Model:
+    """The network behind its augmentation; teachers, if there are any, see the augmented images too."""
+    layers = [keras.Input(recipe.spec.shape), augmentation, network]
+    if not teachers:
+        return keras.Sequential(layers, name="training")
+    predict = distillation.mean_prediction(teachers, labels, dtype=dtype, flip=recipe.teacher_flip)
+    options = {"share": recipe.teacher_share, "temperature": recipe.teacher_temperature}
+    return distillation.Student(layers, predict, **options, name="training")
 
 
 def _keras_callbacks(config: TrainingConfig, tensorboard: bool) -> list[keras.callbacks.Callback]:

@@ -243,7 +243,7 @@ def run(
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
         if not resume:
-            if missing := [name for name in COUNTS_ON.get(config.recipe.name, ()) if not getattr(config, name)]:
+            if missing := config.lacks(COUNTS_ON.get(config.recipe.name, ())):
                 flags = " and ".join(f"--{name}" for name in missing)
                 logger.warning("warning: the recipe %s counts on %s: expect a weaker model", config.recipe.name, flags)
             known = [one.metadata for one in (init, *teachers) if one]

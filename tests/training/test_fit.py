@@ -12,6 +12,7 @@ from support import tiny
 
 from fer import FerError
 from fer.core.images import InputSpec
+from fer.data import loading
 from fer.data.dataset import Dataset
 from fer.models.classifier import Classifier
 from fer.training import fit
@@ -331,3 +332,22 @@ def test_progressive_resizing_recompiles_the_step(tmp_path):
     assert sides == [(6, 6), (9, 9), (12, 12), (12, 12)]
     assert len(run.history) == 4
     assert Classifier.load(tmp_path / "model.keras").spec.size == tiny.SIZE
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_an_image_that_has_gone_meanwhile_is_named(split, tmp_path):
+    """TensorFlow turns what a generator raises into an error of its own, with a traceback in its text."""
+    root = tiny.folders(tmp_path / "faces")
+    parts = loading.load(root, InputSpec(tiny.SIZE), cache="none")
+    begin = fit.Reseed.on_epoch_begin
+
+    def lose(reseed, epoch, logs=None):
+        begin(reseed, epoch, logs)
+        for path in (root / split).rglob("*.png") if epoch == 1 else ():
+            path.unlink()
+
+    with mock.patch.object(fit.Reseed, "on_epoch_begin", lose), pytest.raises(FerError) as error:
+        tiny.fit(tmp_path / "run", data_sets=(parts["train"], parts["validation"]))
+    assert str(root / split) in str(error.value)
+    assert "cannot be opened" in str(error.value)
+    assert "\n" not in str(error.value)

@@ -7,8 +7,10 @@ import pytest
 
 from fer import FerError
 from fer.core import renamed
+from fer.data import places
 from fer.models import networks
 from fer.training import recipes
+from fer.training.config import configure
 from fer.training.recipe import AUGMENTATION, DEGRADATIONS, Recipe
 from fer.training.recipes import COUNTS_ON, RECIPES
 
@@ -148,12 +150,26 @@ def test_a_recipe_that_trains_on_has_the_same_network(further, first):
     assert (RECIPES[further].network, RECIPES[further].width) == (RECIPES[first].network, RECIPES[first].width)
 
 
-def test_the_recipes_whose_summary_names_a_model_count_on_it():
+def test_the_recipes_count_on_what_their_summaries_name():
     named = {
-        recipe.name: tuple(model for model in ("init", "teacher") if f"--{model}" in recipe.summary)
+        recipe.name: tuple(flag for flag in ("init", "votes", "teacher") if f"--{flag}" in recipe.summary)
         for recipe in RECIPES.values()
     }
-    assert {name: models for name, models in named.items() if models and name != "se-resnet"} == COUNTS_ON
+    del named["se-resnet"]  # a teacher itself
+    assert {name: flags for name, flags in named.items() if flags} == COUNTS_ON
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"data": "fer2013/"}, ["votes"]),
+        ({"data": "fer2013.csv", "votes": "fer2013new.csv"}, []),
+        ({"data": "anything", "format": "ferplus"}, []),
+        ({"data": places.IN_MEMORY}, []),
+    ],
+)
+def test_votes_are_missed_where_labels_would_be_hard(settings, missing):
+    assert configure("ferplus", **settings).lacks(COUNTS_ON["ferplus"]) == missing
 
 
 def test_the_recipe_for_robustness_degrades_images():

@@ -1,5 +1,6 @@
 """A run that was stopped goes on as if it had not been; a checkpoint that is damaged or of another run is refused."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -301,6 +302,21 @@ DATA_SETS = tiny.data(64), tiny.data(24, seed=1)
 )
 def test_a_checkpoint_of_another_training_is_refused(folder, options, difference):
     refused(folder, f"checkpoint.npz: the checkpoint is of another training: {difference}$", **options)
+
+
+def test_targets_that_another_processor_rounds_otherwise_are_the_same(folder):
+    nearly = [np.where(part.targets > 0, part.targets - 5e-7, part.targets + 3e-7) for part in DATA_SETS]
+    nearly = [dataclasses.replace(part, targets=own) for part, own in zip(DATA_SETS, nearly, strict=True)]
+    assert len(tiny.fit(folder, resume=True, data_sets=tuple(nearly)).history) == 3
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(folder):
+    with np.load(folder / "checkpoint.npz") as archive:
+        arrays = dict(archive)
+    state = json.loads(str(arrays["state"]))
+    state["identity"]["data"] = "0123"
+    np.savez(folder / "checkpoint.npz", **arrays | {"state": json.dumps(state)})
+    refused(folder, "it is of an earlier version")
 
 
 def test_a_run_without_its_best_model_is_refused(folder):
