@@ -94,10 +94,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"\n{CHOSEN}")
     analyses = analyse(args, ours, others, names)
     if args.robustness:
-        from fer.evaluation.robustness import measure_robustness
-
-        ensemble = [models[path] for path in args.model]
-        analyses["robustness"] = measure_robustness(ensemble, data, tta=args.tta, progress=terminal.progress)
+        analyses |= analyse_robustness(args, models, data)
     for name, analysis in analyses.items():
         if name != "risk_coverage" or args.risk_coverage or args.fit_threshold is not None:
             print(f"\n{analysis.summary()}")
@@ -109,6 +106,8 @@ def main(args: argparse.Namespace) -> int:
         plain |= {name: analysis.to_dict() for name, analysis in analyses.items()}
         files.write_text(args.report, json.dumps(plain, indent=1))
     draw(args, report, analyses, [ours, *others], title)
+    if threshold := analyses.get("threshold"):
+        update_metadata(args.model[0], threshold.metadata(places.name_of(args.data)))
     if args.card:
         write_card(args, models, data, report, analyses, drawn)
     if args.explain:
@@ -164,12 +163,15 @@ def check(args):
         )
     if Path(args.model[0]).suffix != ".keras":
         raise FerError(f"{args.model[0]}: --fit-threshold writes into a .keras file; export it again afterwards")
+    files.check_writable(args.model[0])
 
 
 def load(args):
     """The models of --model and --compare by path, and the data for the input of each; split as in their training."""
     infos = {path: read_info(path) for path in (*args.model, *(args.compare or ()))}  # bad files show at once
     metadata = [info.metadata for info in infos.values()]
+    if args.explain and "imported" in infos[args.model[0]].metadata:
+        raise FerError("--explain cannot reach the feature maps of an imported model: it is a single layer here")
     arguments.take_split(args, metadata)
 
     specs, options = [info.spec for info in infos.values()], arguments.dataset_options(args)
@@ -182,8 +184,12 @@ def predict(paths, models, data, tta):
     """The predictions of the models at these paths, averaged."""
     from fer.evaluation import predictions
 
-    name = " + ".join(Path(path).name for path in paths)
-    return predictions.predict([models[path] for path in paths], data, name=name, tta=tta)
+    return predictions.predict([models[path] for path in paths], data, name=joined(paths), tta=tta)
+
+
+def joined(paths):
+    """The name of a model, or of an ensemble."""
+    return " + ".join(Path(path).name for path in paths)
 
 
 def analyse(args, ours, others, names):
@@ -211,9 +217,25 @@ def analyse(args, ours, others, names):
         analyses["groups"] = groups.by_group(names, ours.probabilities, ours.data.targets, ours.labels, args.group_by)
     analyses["risk_coverage"] = curve = ours.risk_coverage()
     if args.fit_threshold is not None:
-        analyses["threshold"] = threshold = selective.fit_threshold(curve, args.fit_threshold)
-        update_metadata(args.model[0], threshold.metadata(places.name_of(args.data)))
+        analyses["threshold"] = selective.fit_threshold(curve, args.fit_threshold)
     return analyses
+
+
+def analyse_robustness(args, models, data):
+    """Accuracy under corruption of --model and --compare, and their difference, as `analyse` returns them."""
+    from fer.evaluation.robustness import measure_robustness
+
+    ours, *others = [
+        measure_robustness(
+            [models[path] for path in paths], data, name=joined(paths), tta=args.tta, progress=terminal.progress
+        )
+        for paths in (args.model, args.compare)
+        if paths
+    ]
+    found = {"robustness": ours}
+    for other in others:
+        found |= {"robustness_of_compared": other, "robustness_comparison": ours.compare(other)}
+    return found
 
 
 def draw(args, report, analyses, predictions, title):

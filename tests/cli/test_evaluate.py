@@ -264,8 +264,19 @@ def test_robustness_is_printed_drawn_and_reported(measured, tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["robustness"]["clean"] == report["accuracy"]
     assert len(report["robustness"]["accuracy"]) == 8
-    assert f"accuracy under corruption, {N} images; {report['accuracy']:.1%} without" in printed
+    assert f"model0.keras under corruption: accuracy on {N} images; {report['accuracy']:.1%} without" in printed
     assert (tmp_path / "r.png").read_bytes().startswith(PNG)
+
+
+def test_robustness_of_both_models_is_compared(measured, tmp_path):
+    faces, models, _ = measured
+    files = ("--robustness", tmp_path / "r.png", "--report", tmp_path / "r.json")
+    printed = tiny.printed(evaluate, "--model", models[0], "--compare", models[1], "--data", faces, *files)
+    report = json.loads((tmp_path / "r.json").read_text())
+    difference = report["robustness"]["mean"] - report["robustness_of_compared"]["mean"]
+    assert report["robustness_comparison"]["differences"]["mean"][0] == pytest.approx(difference)
+    for text in ("model1.keras under corruption: ", "model0.keras compared with model1.keras under corruption"):
+        assert text in printed
 
 
 def test_card_has_a_row_for_each_kind_of_tta(measured, tmp_path):

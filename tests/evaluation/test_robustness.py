@@ -1,5 +1,6 @@
 """Corruptions by what they must do to pixels; accuracy under them by predicting corrupted images one kind at a time."""
 
+import dataclasses
 import json
 
 import cv2
@@ -11,8 +12,9 @@ from fer import FerError
 from fer.core.images import InputSpec
 from fer.evaluation import plots
 from fer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from fer.evaluation.robustness import measure_robustness
+from fer.evaluation.robustness import ALIKE, Robustness, measure_robustness
 from fer.models.classifier import Classifier
+from fer.training.recipe import AUGMENTATION
 
 SPEC = InputSpec(tiny.SIZE)
 
@@ -64,7 +66,8 @@ def test_unknown_corruption_is_refused(kind, strength, message, faces):
 def test_accuracy_under_each_corruption(learnt, tmp_path):
     known, data = Classifier.load(learnt), tiny.data(60, seed=1)
     steps = []
-    found = measure_robustness([known], {SPEC: data}, progress=lambda items, total, text: steps.append(total) or items)
+    options = {"name": "tiny", "progress": lambda items, total, text: steps.append(total) or items}
+    found = measure_robustness([known], {SPEC: data}, **options)
     y_true = data.targets.argmax(axis=1)
     for kind in ("noise", "occlusion"):
         predicted = known.predict(corrupt(data.images, kind, 3)).argmax(axis=1)
@@ -75,9 +78,57 @@ def test_accuracy_under_each_corruption(learnt, tmp_path):
     assert found.mean == pytest.approx(np.mean([value for values in found.accuracy.values() for value in values]))
     text, plain = found.summary(), found.to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert f"60 images; {found.clean:.1%} without" in text
+    assert text.startswith(f"tiny under corruption: accuracy on 60 images; {found.clean:.1%} without\n")
     for kind, values in found.accuracy.items():
         line = next(line for line in text.splitlines() if line.startswith(kind))
         assert line.split()[-6:-1] == [f"{value:.1%}" for value in values]
     plots.robustness(found, tmp_path / "r.pdf", title="tiny")
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+
+
+def measured(shares, **more):
+    """Robustness of a model whose five copies of each image are right or wrong together, float (kinds, n)."""
+    shares = np.array(shares, float)
+    accuracy = {kind: (float(row.mean()),) * 5 for kind, row in zip(CORRUPTIONS, shares, strict=True)}
+    return Robustness(more.pop("name", "a"), shares.shape[1], 1.0, accuracy, shares, **more)
+
+
+def test_interval_of_the_mean_counts_images_not_copies():
+    right = np.tile([1.0] * 30 + [0.0] * 70, (8, 1))  # all copies of an image alike: 100 independent images, not 4,000
+    low, high = measured(right).mean_ci95
+    error = 1.96 * np.sqrt(0.3 * 0.7 / 99)
+    assert (low, high) == pytest.approx((0.3 - error, 0.3 + error))
+
+
+def test_kinds_that_training_imitated_are_marked(learnt):
+    known, data = Classifier.load(learnt), tiny.data(6)
+    recipe = known.metadata["recipe"] | dict.fromkeys(ALIKE.values(), 0.0)
+    for changes, expected in (({}, ()), ({"noise": 0.1, "erasing": 0.2}, ("noise", "occlusion"))):
+        model = dataclasses.replace(known, metadata=known.metadata | {"recipe": recipe | changes})
+        found = measure_robustness([model], {SPEC: data})
+        assert found.trained_on == expected
+        assert ("like way" in found.summary()) == bool(expected)
+        assert ("noise *" in found.summary()) == bool(expected)
+
+
+def test_every_imitated_kind_is_a_corruption_and_an_augmentation():
+    assert set(ALIKE) < set(CORRUPTIONS)
+    assert set(ALIKE.values()) < set(AUGMENTATION)
+
+
+def test_two_models_are_compared_image_by_image():
+    ones, half = np.ones((8, 100)), np.ones((8, 100))
+    half[1, :50] = 0.0  # the second kind of corruption alone
+    a, b = measured(ones), measured(half, name="b")
+    found = a.compare(b)
+    second = list(CORRUPTIONS)[1]
+    assert found.differences[second][0] == pytest.approx(0.5)
+    assert found.differences["mean"][0] == pytest.approx(0.5 / 8)
+    low, high = found.differences[second][1:]
+    assert (low + high) / 2 == pytest.approx(0.5)
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 99))
+    assert found.differences[next(iter(CORRUPTIONS))] == (0.0, 0.0, 0.0)
+    assert found.summary().startswith("a compared with b under corruption, the same 100 images\n")
+    assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
+    with pytest.raises(FerError, match="found 100 and 50"):
+        a.compare(measured(ones[:, :50]))
