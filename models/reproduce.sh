@@ -37,8 +37,8 @@ ferplus() {
 }
 
 gpu() {
-    # Four teachers, three students, and a small student: about two hours of an H100, by arithmetic. Each kind of training
-    # was tried for one epoch on 800 images or fewer, on a CPU.
+    # Four teachers, three students, and a small student: docs/install-gpu.md says how long, by arithmetic. Each kind of
+    # training was tried for one epoch on 800 images or fewer, on a CPU.
     export KERAS_BACKEND=jax
     python benchmarks/train_input.py --recipe se-resnet --peak 989 # of an H100 or H200, bfloat16, dense
     for seed in 1 2 3 4; do train $mixed --recipe se-resnet --seed $seed --output $out/teacher$seed.keras; done

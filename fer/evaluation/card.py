@@ -7,8 +7,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from fer.core import files
 from fer.core.errors import FerError
 from fer.data.unseen import CHOSEN, has_chosen, is_of
@@ -20,14 +18,10 @@ from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
 INTENDED_USE = (
-    "Research, teaching, and demonstrations on consenting people. Not for decisions about people: not in hiring, "
-    "policing, schooling, insurance or medicine. The network predicts which word annotators would choose for a face. "
-    "It does not measure what a person feels."
+    "Research, teaching, and demonstrations on consenting people; no decisions about people. The network predicts "
+    "which word annotators would choose for a face, not what a person feels."
 )
-LICENCE = (
-    "The licence of the suite covers its code, not these weights. What may be done with them also depends on the terms "
-    "of the images they were trained on."
-)
+LICENCE = "The licence of the suite covers its code, not these weights: the terms of the training images count too."
 FEW = 0.05  # share of the images below which a label counts as rare
 # What an author may say: these replace the first line, or follow what the card says there by itself.
 NOTES = ("summary", "training", "hardware", "speed", "data", "results", "limits", "licence")
@@ -223,12 +217,14 @@ def _results(
             f"{100 * clean.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f}, {clean.n_images:,} images)."
         )
     if robustness:
-        means = {kind: float(np.mean(values)) for kind, values in robustness.accuracy.items()}
-        by_kind = ", ".join(f"{kind} {100 * mean:.1f}" for kind, mean in sorted(means.items(), key=lambda one: -one[1]))
+        means = sorted(zip(robustness.accuracy, robustness.shares.mean(axis=1), strict=True), key=lambda one: -one[1])
+        by_kind = ", ".join(f"{kind} {100 * mean:.1f}{'*' * (kind in robustness.trained_on)}" for kind, mean in means)
+        low, high = robustness.mean_ci95
         lines[-1] += (
-            f" Mean accuracy under corruption in five strengths: {100 * robustness.mean:.1f} % "
-            f"({by_kind}; `--robustness`)."
+            f" Mean accuracy under corruption in five strengths (`--robustness`): {100 * robustness.mean:.1f} % "
+            f"({100 * low:.1f} to {100 * high:.1f}): {by_kind}."
         )
+        lines[-1] += " * The training images were changed in a like way." if robustness.trained_on else ""
     return "\n".join(lines)
 
 

@@ -32,11 +32,13 @@ def write_explanations(folder: str | Path, classifier: Classifier, predictions: 
     Raises:
         FerError: an exported model or a network without feature maps, or a file cannot be written.
     """
+    names = [re.sub(r"[^\w-]+", "_", label) for label in predictions.labels]
     paths = []
     for code, label in enumerate(predictions.labels):
         if not (predictions.y_true == code).any():
             continue
-        path = Path(folder, re.sub(r"[^\w-]+", "_", label) + ".png")
+        alone = names.count(names[code]) == 1  # "a b" and "a_b" would share a file
+        path = Path(folder, names[code] + (".png" if alone else f"_{code}.png"))
         images, captions = _tiles(classifier, predictions, code)
         figures.contact_sheet(images, captions, path, columns=COLUMNS, title=f"{label}: {title}")
         paths.append(path)

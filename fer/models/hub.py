@@ -15,8 +15,19 @@ from fer.core.errors import FerError
 
 SUFFIXES = (".keras", ".tflite", ".onnx")  # in the order of preference
 ANSWER = 10.0  # seconds for the Hub to answer, before the cache is asked
-_HF = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<file>[^@]+))?")
+_REVISION = r"refs/pr/\d+|refs/convert/[\w.-]+|[\w.-]+"  # a pull request, a converted branch, a branch, tag or commit
+_HF = re.compile(rf"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>{_REVISION}))?(/(?P<file>[^@]+))?")
 _KAGGLE = re.compile(r"kaggle:(?P<name>[\w-]+/[\w-]+/[\w-]+/[\w.-]+(/\d+)?)(/(?P<file>[^/]+\.\w+))?")
+
+# https://huggingface.co/docs/hub/model-cards
+_METADATA = """\
+---
+library_name: keras
+pipeline_tag: image-classification
+tags:
+- facial-expression-recognition
+---
+"""
 
 
 def is_address(model: str | Path) -> bool:
@@ -57,7 +68,7 @@ def check_upload(address: str) -> None:
 
 
 def upload(path: str | Path, address: str, card: str | Path | None = None) -> str:
-    """Uploads a model file to the Hub, and its card as the README of the repository.
+    """Uploads a model file to the Hub, and its card as the README of the repository (`as_readme`).
 
     The repository is created if need be. The token is that of `hf auth login` or of the variable HF_TOKEN.
 
@@ -77,12 +88,20 @@ def upload(path: str | Path, address: str, card: str | Path | None = None) -> st
     if not path.is_file():
         raise FerError(f"{path}: only a single file is uploaded")
     hub = _import_hub(address)
-    files = {path.name: path} | ({"README.md": card} if card else {})
-    added = [hub.CommitOperationAdd(place, str(file)) for place, file in files.items()]
+    added = [hub.CommitOperationAdd(path.name, str(path))]
+    if card:
+        text = Path(card).read_text(encoding="utf-8")
+        added.append(hub.CommitOperationAdd("README.md", as_readme(text).encode()))
     with _failures(address):
         page = hub.HfApi().create_repo(name, exist_ok=True)
         hub.HfApi().create_commit(name, added, commit_message=f"Upload {path.name}")
     return str(page)
+
+
+def as_readme(card: str) -> str:
+    """A card as the README of a repository: with the Hub's metadata, without links to files that it does not hold."""
+    text = re.sub(r"(?<!!)\[([^\]]+)\]\((?![a-z]+:|#)[^)]*\)", r"\1", card)
+    return text if text.startswith("---\n") else f"{_METADATA}\n{text}"
 
 
 def _download_hf(address: str, name: str, revision: str | None, file: str | None) -> Path:

@@ -49,7 +49,8 @@ def test_a_card_holds_the_metadata_and_the_figures(learnt, known, tmp_path):
         assert f"| {tta} | {100 * report.accuracy:.2f} % ({low} to {high}) |" in text
     clean = leakage.without_near_duplicate
     assert f"near-duplicate in training: {100 * clean.accuracy:.2f} % (" in text
-    assert f"corruption in five strengths: {100 * robustness.mean:.1f} %" in text
+    low, high = (f"{100 * end:.1f}" for end in robustness.mean_ci95)
+    assert f"five strengths (`--robustness`): {100 * robustness.mean:.1f} % ({low} to {high}): " in text
     assert CHOSEN in text
     assert "Duplicates between training and evaluation images were not searched" not in text
     assert len(text.splitlines()) <= 45

@@ -10,6 +10,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+import cv2
+import pandas as pd
 import pytest
 from support import tiny
 
@@ -136,6 +138,26 @@ def test_model_of_the_hub_is_loaded(address, client, server, model):
     assert client(READ.format(address)) == str(tiny.LABELS)
 
 
+def test_model_of_the_hub_is_what_a_program_and_a_command_label_with(client, server, model, tmp_path):
+    server.files["me/faces"] = {"mine.keras": model.read_bytes()}
+    known, image = Classifier.load(model), tiny.data(1).images[0]
+    label = known.labels[known.predict(image[None]).argmax()]
+    load = "import fer; print(fer.load('hf:me/faces', detector='none')({!r})[0].label)"
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "face.png"), image)
+    assert client(load.format(str(tmp_path / "photos" / "face.png"))) == label
+    arguments = [tmp_path / "photos", "--model", "hf:me/faces", "--detector", "none", "--output", tmp_path / "rows.csv"]
+    run = "from fer.cli import predict_folder as command; command.main(command.parse_args({!r}))"
+    client(run.format([str(argument) for argument in arguments]))
+    assert pd.read_csv(tmp_path / "rows.csv")["label"].tolist() == [label]
+
+
+@pytest.mark.parametrize("revision", ["refs/pr/1", "refs/convert/parquet", "v1.0", COMMIT])
+def test_revisions_may_be_those_of_pull_requests(revision):
+    found = hub._HF.fullmatch(f"hf:me/faces@{revision}/mine.keras")
+    assert (found["name"], found["revision"], found["file"]) == ("me/faces", revision, "mine.keras")
+
+
 def test_model_of_the_hub_comes_from_the_cache_without_a_network(client, server, model):
     server.files["me/faces"] = {"mine.keras": model.read_bytes()}
     addresses = ["hf:me/faces", "hf:me/faces@main", "hf:me/faces/mine.keras"]
@@ -193,11 +215,17 @@ def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
         f"uploaded {output} with no card: http://127.0.0.1:{server.server_port}/me/new"
     )
     for place in (source, output):  # that of the output counts more
-        place.with_suffix(".md").write_text(f"# {place.stem}\n")
+        place.with_suffix(".md").write_text(
+            f"# {place.stem}\n\nSee [others](others.md) and [Keras](https://keras.io).\n"
+        )
         said = client(PUSH.format([*arguments, "--overwrite"]))
         assert f"with the card {place.with_suffix('.md')}: " in said
         found = server.files["me/new"]
-        assert found == {"small.keras": output.read_bytes(), "README.md": place.with_suffix(".md").read_bytes()}
+        assert found.keys() == {"small.keras", "README.md"}
+        assert found["small.keras"] == output.read_bytes()
+        _, metadata, text = found["README.md"].decode().split("---\n")
+        assert "library_name: keras\n" in metadata
+        assert text == f"\n# {place.stem}\n\nSee others and [Keras](https://keras.io).\n"
     server.shutdown()
     server.server_close()
     said = client(PUSH.format([*arguments, "--overwrite"]))
@@ -218,6 +246,11 @@ def test_push_is_refused_before_the_export(address, model, tmp_path, refuse):
 def test_malformed_address_is_refused(address):
     with pytest.raises(FerError, match="expected hf:OWNER/NAME"):
         hub.download(address)
+
+
+def test_metadata_that_a_card_brings_is_kept():
+    card = "---\nlicense: mit\n---\n# mine, ![a picture](https://example.org/a.png), [below](#results)\n"
+    assert hub.as_readme(card) == card
 
 
 def test_upload_needs_a_repository():
