@@ -16,7 +16,7 @@ from fer.core.text import aligned
 from fer.data.dataset import Dataset
 from fer.data.places import IN_MEMORY
 from fer.data.splitting import folds
-from fer.data.unseen import is_of, validation_decides
+from fer.data.unseen import decided_by_validation, is_of
 from fer.evaluation import metrics
 from fer.evaluation.metrics import Report
 from fer.models.bundled import find_model
@@ -157,7 +157,7 @@ def run(config: TrainingConfig, data: Dataset, k: int, *, verbose: int = 0) -> C
     """
     recipe, found = dataclasses.replace(config.recipe, unseen_validation=False), None  # every image is scored
     config = dataclasses.replace(config, recipe=recipe)
-    chosen = validation_decides(dataclasses.asdict(recipe))
+    chosen = bool(decided_by_validation(dataclasses.asdict(recipe)))
     reports: list[Report] = []
     results: list[train.TrainingResult] = []
     n_training: list[int] = []

@@ -32,12 +32,48 @@ def test_path_array_and_pil_image_give_the_same_prediction(recognizer):
     assert all(other == first for other in others)
 
 
+def test_grey_arrays_are_images_too(recognizer):
+    grey = cv2.imread(str(SAMPLES / "happy.png"), cv2.IMREAD_GRAYSCALE)
+    first, *others = [recognizer(image)[0].probabilities for image in (SAMPLES / "happy.png", grey, grey[..., None])]
+    assert all(other == first for other in others)
+    with pytest.raises(fer.FerError, match="takes an image uint8"):
+        recognizer(grey / 255.0)
+
+
+def test_objects_say_in_a_line_what_they_are(recognizer):
+    data = fer.Dataset.from_arrays(tiny.data(3).images, ["happy", "sad", "sad"])
+    assert repr(data) == "Dataset(3 images of 12 x 12 x 1, 2 labels: happy, sad)"
+    assert repr(recognizer.classifier).startswith("Classifier(")
+    assert repr(recognizer).startswith("Recognizer(Classifier(")
+    assert "\n" not in repr(recognizer)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda images: fer.train((images, [0, 1]), "plain"), "data must be a path, a Dataset or a dict of two"),
+        (lambda images: fer.Dataset.from_arrays(images, [0, 1, 2]), r"labels are names, .*, not int \(0\)"),
+        (lambda images: fer.Dataset.from_arrays(images, ["happy", "sad"]), "3 images, but 2 labels"),
+        (lambda images: fer.evaluate("fer2013", {"train": None}), "there is no validation split among train"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_in_a_line(call, said):
+    with pytest.raises(fer.FerError, match=said):
+        call(tiny.data(3).images)
+
+
+def test_classifier_asks_for_images_not_a_data_set(recognizer):
+    with pytest.raises(fer.FerError, match="received Dataset"):
+        recognizer.classifier.predict(tiny.data(3))
+
+
 def test_prediction_has_label_confidence_and_box(recognizer):
     (prediction,) = recognizer(SAMPLES / "sad.png")
     height, width = cv2.imread(str(SAMPLES / "sad.png")).shape[:2]
     assert prediction.label in tiny.LABELS
     assert prediction.confidence == max(prediction.probabilities.values())
     assert prediction.box == fer.Box(0, 0, width, height)
+    assert tuple(prediction.box) == (0, 0, width, height)
 
 
 def test_bundled_model_is_loaded_by_name():

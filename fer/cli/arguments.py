@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from fer.cli import terminal
 from fer.core.errors import FerError
-from fer.data import places
+from fer.data import coding, places
 from fer.models import bundled
 
 if TYPE_CHECKING:  # it needs OpenCV, whose absence `fer doctor` reports
@@ -61,7 +61,7 @@ def add_data_arguments(
 ) -> None:
     """Adds --data, --votes, --keep-list, --validation-fraction, --split-seed and those of `add_form_arguments`."""
     group = parser.add_argument_group("data")
-    text = "a folder or table (docs/data.md lists the forms), synthetic faces, or a set of Kaggle or Hugging Face"
+    text = "a folder or table (docs/data.md lists the formats), synthetic faces, or a Kaggle or Hugging Face data set"
     text += "" if required else " (demo)"
     group.add_argument("--data", required=required, metavar=places.PLACES, help=text)
     add_form_arguments(group, format_flag=format_flag)
@@ -75,17 +75,26 @@ def add_data_arguments(
 def add_form_arguments(group: argparse._ActionsContainer, *, format_flag: str = "--format") -> None:
     """Adds what tells the form of the data where they do not show it: --labels, --format, --group and others."""
     text = "what class names mean: 1=surprise,2=fear,...; a coding such as raf-db; or 'own': accept them as they are"
-    group.add_argument("--labels", metavar="NAME=LABEL,...|CODING|own", help=text)
-    group.add_argument("--codes", dest="labels", metavar="CODING", help="the same: raf-db, affectnet, ...")
-    group.add_argument("--label-map", dest="labels", metavar="FILE", help="the same, from a file of lines 1=surprise")
+    one = group.add_mutually_exclusive_group()
+    one.add_argument("--labels", metavar="NAME=LABEL,...|CODING|own", help=text)
+    text = f"the same: {', '.join(coding.CODINGS)}"
+    one.add_argument("--codes", dest="labels", choices=coding.CODINGS, metavar="CODING", help=text)
+    text = "the same, from a file of lines 1=surprise"
+    one.add_argument("--label-map", dest="labels", type=_file, metavar="FILE", help=text)
     group.add_argument("--drop-labels", type=_names, metavar="LABEL,...", help="leave these labels out")
     text = "a table of file names and labels for the images of --data; or several, a split each: train.csv,test.csv"
     group.add_argument("--labels-csv", metavar="CSV[,CSV...]", help=text)
-    group.add_argument(format_flag, metavar="NAME", help="the form of the data (docs/data.md)")
+    group.add_argument(format_flag, metavar="NAME", help="the format of the data (docs/data.md)")
     text = "persons, each kept in a single split: a column, a regular expression for paths, or 'none'"
     group.add_argument("--group", metavar="COLUMN|REGEX|none", help=text)
     text = "where the decoded images are kept: auto holds them in memory where they fit, else decodes them again (auto)"
     group.add_argument("--cache", choices=("auto", "memory", "disk", "none"), help=text)
+
+
+def _file(text: str) -> str:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text}: there is no such file")
+    return text
 
 
 def _names(text: str) -> tuple[str, ...]:

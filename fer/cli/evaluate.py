@@ -19,7 +19,7 @@ from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.data import attributes, loading, places
 from fer.data.splits import SPLITS
-from fer.data.unseen import CHOSEN, has_chosen
+from fer.data.unseen import optimism
 from fer.models import bundled, runtimes, tta
 from fer.models.classifier import Classifier
 from fer.models.model_file import original, read_info, update_metadata
@@ -90,8 +90,8 @@ def main(args: argparse.Namespace) -> int:
     report, title = ours.report(), f"{ours.name} on {places.name_of(args.data)} {args.split}, {CROPS[args.tta]}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
-    if any(has_chosen(models[path].metadata, args.data, args.split) for path in args.model):
-        print(f"\n{CHOSEN}")
+    for chosen in {optimism(models[path].metadata, args.data, args.split) for path in args.model} - {""}:
+        print(f"\n{chosen}")
     analyses = analyse(args, ours, others, names)
     if args.robustness:
         analyses |= analyse_robustness(args, models, data)
@@ -115,7 +115,21 @@ def main(args: argparse.Namespace) -> int:
 
         sheets = write_explanations(args.explain, models[args.model[0]], ours, title)
         print(f"\n{len(sheets)} sheets in {args.explain}")
+    if written := outputs(args):
+        print(f"\nwrote {', '.join(map(str, written))}")
     return 0
+
+
+def figures(args):
+    """The figures that the arguments ask for, without contact sheets."""
+    given = (args.confusion, args.reliability, args.risk_coverage, args.groups, args.robustness)
+    return [Path(path) for path in given if path]
+
+
+def outputs(args):
+    """The files that the arguments ask for, without the sheets of --explain."""
+    sheet = args.mistakes and Path(args.mistakes).with_suffix(".png")
+    return [Path(path) for path in (args.report, *figures(args), args.mistakes, sheet, args.card) if path]
 
 
 def check(args):
@@ -124,13 +138,10 @@ def check(args):
 
     if args.mistakes and Path(args.mistakes).suffix.lower() != ".csv":
         raise FerError(f"{args.mistakes}: --mistakes writes a .csv, and a contact sheet as .png beside it")
-    sheet = args.mistakes and str(Path(args.mistakes).with_suffix(".png"))
-    figures = [args.confusion, args.reliability, args.risk_coverage, args.groups, args.robustness]
-    figures = [path for path in figures if path]
-    paths = [Path(path) for path in (args.report, *figures, args.mistakes, sheet, args.card) if path]
+    paths = outputs(args)
     if len(set(paths)) < len(paths):
         raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
-    for path in figures:
+    for path in figures(args):
         check_format(path)
     for path in paths:
         files.check_writable(path)

@@ -17,7 +17,8 @@ def print_notes(counts: Counter[str], others: Counter[str], cropped: str) -> Non
         print(f"{number:,} square images without a face; if they are cropped faces, use --detector none")
     if others:
         kinds = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in others.most_common(5))
-        print(f"{others.total():,} files that are no images left out ({kinds}{', ...' * (len(others) > 5)})")
+        kinds += ", ..." * (len(others) > 5)
+        print(f"left out, because they are not images: {others.total():,} files ({kinds})")
 
 
 def print_table(table: str) -> None:

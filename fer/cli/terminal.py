@@ -8,9 +8,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from fer.cli import COMMANDS
 from fer.core.errors import FerError
+
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def run(main: Callable, parse_args: Callable) -> None:
@@ -23,7 +26,10 @@ def run(main: Callable, parse_args: Callable) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = main(parse_args())
+        args = parse_args()
+        if main.__module__ != "fer.cli.doctor":  # which reports it
+            check_backend()
+        code = main(args)
         sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:  # `| head` has read enough
@@ -35,6 +41,15 @@ def run(main: Callable, parse_args: Callable) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def check_backend() -> None:
+    """Raises FerError where KERAS_BACKEND names no backend, or one that is not installed: Keras ends in a traceback."""
+    name = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if name not in BACKENDS:
+        raise FerError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, not {name!r}")
+    if name != "tensorflow" and find_spec(name) is None:  # int8 files need no TensorFlow
+        raise FerError(f"KERAS_BACKEND={name}: {name} is not installed (docs/install-gpu.md)")
 
 
 def _show_log() -> None:

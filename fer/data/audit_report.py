@@ -88,7 +88,7 @@ def summary(found: Audit) -> str:
     for rows, what in (
         (np.flatnonzero(found.blank), "blank"),
         (np.flatnonzero(found.flat & ~found.blank), "near-constant"),
-        *([(found.odd, f"of another size than expected (most common: {usual})")] if found.sizes else []),
+        *([(found.odd, f"of an unusual size (most common: {usual})")] if found.sizes else []),
     ):
         lines += _some(what, [names[row] for row in rows])
     if found.data.groups:
@@ -137,7 +137,7 @@ def _doubts(found: Audit, names: Sequence[str]) -> list[str]:
     if found.probabilities is not None:
         lines.append(
             f"labels that the model disputes: {len(found.disputed):,} ({len(found.disputed) / max(n, 1):.1%}); "
-            "too few among images that it was trained on"
+            "an undercount where it was trained on these images"
         )
         for row in found.disputed[:MAX_NAMES]:
             predicted = "predicted {model} {confidence:.0%}, {given:.0%} for the label".format(**_dispute(found, row))

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -147,5 +148,8 @@ def _explain(unknown: list[str], known: Mapping[str, str]) -> str:
             text += ". They look like persons, ages or sequences"
     elif len(unknown) > 2 * len(EMOTIONS):
         text += ". They look like persons or sequences"
-    ways = f"--labels {sorted(unknown)[0]}=happy,..., --label-map FILE, --codes {'|'.join(CODINGS)}"
-    return f"{text}. Name them with {ways}; accept them with --labels own; leave some out with --drop-labels"
+    first = sorted(unknown)[0]
+    near = get_close_matches(canonical(first), EMOTIONS, n=1, cutoff=0.7)
+    question = f" Is {first} {near[0]}?" if near else ""
+    ways = f"--labels {first}={near[0] if near else 'LABEL'},..., --label-map FILE, --codes {'|'.join(CODINGS)}"
+    return f"{text}.{question} Name them with {ways}; accept them with --labels own; leave some out with --drop-labels"

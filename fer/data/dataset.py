@@ -56,6 +56,10 @@ class Dataset:
         if len(set(self.labels)) < k:
             raise FerError(f"a label is there twice: {', '.join(self.labels)}")
 
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.images.shape[1:]))
+        return f"Dataset({len(self):,} images of {size}, {len(self.labels)} labels: {', '.join(self.labels)})"
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -102,6 +106,10 @@ class Dataset:
         Raises:
             FerError: arrays of another shape or type, or a label that is not in `order`.
         """
+        if wrong := [label for label in labels if not isinstance(label, str)]:
+            raise FerError(f"labels are names, one for each image, not {type(wrong[0]).__name__} ({wrong[0]!r})")
+        if len(images) != len(labels):
+            raise FerError(f"{len(images)} images, but {len(labels)} labels")
         names = [canonical(label) for label in labels]
         order = tuple(map(canonical, order)) if order is not None else tuple(sorted(set(names)))
         if unknown := sorted(set(names) - set(order)):
@@ -129,7 +137,9 @@ class Dataset:
     def without_duplicates_in(self, training: "Dataset") -> "Dataset":
         """The images without a duplicate or near-duplicate in the training split; the others join `skipped`."""
         seen = duplicates_in(self.images, training.images, near=True)
-        dropped = tuple((self.names[i], "it has a duplicate in training") for i in np.flatnonzero(seen))
+        dropped = tuple(
+            (self.names[i], "it has a duplicate or near-duplicate in training") for i in np.flatnonzero(seen)
+        )
         return replace(self.select(~seen), skipped=(*self.skipped, *dropped))
 
     def kept_by(self, keep_list: KeepList) -> "Dataset":

@@ -12,8 +12,6 @@ from fer.data.splitting import RULE
 
 logger = logging.getLogger(__name__)
 
-CHOSEN = "The epoch or the temperature was chosen on this split, so the figures are slightly optimistic."
-
 
 def is_of(metadata: Mapping, source: str | Path) -> bool:
     """Whether a model was trained on data of this name: fer2013/ and fer2013.csv have one name."""
@@ -23,15 +21,28 @@ def is_of(metadata: Mapping, source: str | Path) -> bool:
     return bool({name, Path(name).stem} & {trained, Path(trained).stem})
 
 
-def has_chosen(metadata: Mapping, source: str | Path, split: str) -> bool:
-    """Whether a training chose something by this split of these data, as far as the model file tells."""
-    return split == "validation" and is_of(metadata, source) and validation_decides(metadata.get("recipe", {}))
+def optimism(metadata: Mapping, source: str | Path, split: str) -> str:
+    """A sentence that says what a training chose by this split of these data; "" for nothing that its file tells of."""
+    recipe = metadata.get("recipe", {})
+    chosen = decided_by_validation(recipe)
+    if split != "validation" or not is_of(metadata, source) or not chosen:
+        return ""
+    *most, last = [f"the {what}" for what in chosen]
+    what, verb = (f"{', '.join(most)} and {last}", "were") if most else (last, "was")
+    where = (
+        "the images of this split without a duplicate in training" if recipe.get("unseen_validation") else "this split"
+    )
+    return f"{what.capitalize()} {verb} chosen on {where}, so the figures are slightly optimistic."
 
 
-def validation_decides(recipe: Mapping) -> bool:
-    """Whether validation images decide about epoch, end, learning rate or temperature of such a training."""
-    chosen = recipe.get("keep_best") != "last" or recipe.get("patience") or recipe.get("calibrate")
-    return bool(chosen) or recipe.get("schedule") == "plateau"
+def decided_by_validation(recipe: Mapping) -> list[str]:
+    """What validation images decide about in such a training: epoch, learning rate, temperature."""
+    decided = {
+        "epoch": recipe.get("keep_best") != "last" or recipe.get("patience"),
+        "learning rate": recipe.get("schedule") == "plateau",
+        "temperature": recipe.get("calibrate"),
+    }
+    return [what for what, by_validation in decided.items() if by_validation]
 
 
 def validation_split(

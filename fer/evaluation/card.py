@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fer.core import files
 from fer.core.errors import FerError
-from fer.data.unseen import CHOSEN, has_chosen, is_of
+from fer.data.unseen import is_of, optimism
 from fer.evaluation.groups import Groups
 from fer.evaluation.leakage import Leakage
 from fer.evaluation.metrics import Report
@@ -236,8 +236,8 @@ def _limits(
         if split in ("train", "all"):
             text = "The network has seen images of this split in training: the figures say little about others."
             sentences.append(text)
-        if has_chosen(classifier.metadata, data, split):
-            sentences.append(CHOSEN)
+        if chosen := optimism(classifier.metadata, data, split):
+            sentences.append(chosen)
     occurring = {label: row for label, row in report.per_class.items() if row["support"]}
     rare = [label for label, row in occurring.items() if row["support"] < FEW * report.n_images]
     if rare:

@@ -207,8 +207,9 @@ class Report:
         rows[0].append("recall 95% CI")
         for (label, row), ends in zip(self.per_class.items(), self.recall_ci95.values(), strict=True):
             shown = f"{ends[0]:.3f}-{ends[1]:.3f}" if ends else "-"
-            cells = (*(str(row[name]) for name in counts), *(f"{row[name]:.3f}" for name in ratios))
-            rows.append([label, *cells, shown])
+            undefined = () if ends else ("recall", "f1")  # of a label without an image
+            values = ("-" if name in undefined else f"{row[name]:.3f}" for name in ratios)
+            rows.append([label, *(str(row[name]) for name in counts), *values, shown])
         rows.append([])
         for name, average in (("macro average", self.macro), ("weighted average", self.weighted)):
             means = (f"{average[ratio]:.3f}" for ratio in ratios)

@@ -98,7 +98,7 @@ def predict(
 
 def evaluate(
     model: Classifier | str | Path | Sequence[Classifier | str | Path],
-    data: Dataset | str | Path,
+    data: Dataset | Mapping[str, Dataset] | str | Path,
     *,
     split: str = "validation",
     tta: str = "none",
@@ -112,7 +112,7 @@ def evaluate(
     Args:
         model: a model file or a `Classifier`, or several of them, whose probabilities are averaged.
         data: a folder of class folders, a fer2013.csv, "demo", or whatever else `loading.load` takes; or a `Dataset`
-            that is loaded already, as the model needs it.
+            that is loaded already, as the model needs it, or several by the names of their splits.
         split: "train", "validation", "test" or "all"; without effect on a `Dataset`.
         tta: test-time augmentation: "none" (single crop), "flip" or "ten-crop".
         options: more arguments of `loading.load`, such as `votes`. `validation_fraction` and `seed` are by default
@@ -131,6 +131,10 @@ def evaluate(
         raise FerError("there is no model to evaluate")
     classifiers = [one if isinstance(one, Classifier) else Classifier.load(one) for one in given]
     specs = [classifier.spec for classifier in classifiers]
+    if isinstance(data, Mapping):
+        if split not in data:
+            raise FerError(f"there is no {split} split among {', '.join(data)}")
+        data = data[split]
     if isinstance(data, Dataset):
         if options:
             raise TypeError(f"without effect on a Dataset that is loaded already: {', '.join(options)}")

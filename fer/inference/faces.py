@@ -1,6 +1,7 @@
 """Faces in an image: the boxes a detector returns, and the crop that goes to the network."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +76,10 @@ class Box:
     y: int
     width: int
     height: int
+
+    def __iter__(self) -> Iterator[int]:
+        """x, y, width, height: a box can be unpacked."""
+        return iter((self.x, self.y, self.width, self.height))
 
     @classmethod
     def square(cls, centre: tuple[float, float], side: float, shape: tuple[int, ...]) -> "Box":

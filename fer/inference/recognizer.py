@@ -182,6 +182,9 @@ class Recognizer:
         made._create = partial(create_detector, detector, detector_model)
         return made
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.classifier!r}, {type(self.detectors[0]).__name__})"
+
     def new_detector(self) -> Detector:
         """A detector like its own, for a video; its first one where it was built from detector objects."""
         return self._create()
@@ -190,7 +193,7 @@ class Recognizer:
         """Labels the faces of one image.
 
         Args:
-            image: a path, a PIL image, or an array uint8 (H, W, 3) in BGR order.
+            image: a path, a PIL image, or an array uint8 (H, W, 3) in BGR order or (H, W) in grey.
 
         Returns:
             One prediction for each face, the largest face first.
@@ -254,9 +257,9 @@ def is_cropped_face(image: np.ndarray) -> bool:
 
 
 def load_image(source: Source) -> np.ndarray:
-    """An image as the suite takes it, uint8 (H, W, 3) BGR, from a path, a PIL image or such an array.
+    """An image as the suite takes it, uint8 (H, W, 3) BGR, from a path, a PIL image, such an array or a grey one.
 
-    An array comes back unchecked: `Recognizer.detect` refuses another type or shape.
+    Another array comes back unchecked: `Recognizer.detect` refuses another type or shape.
 
     Raises:
         FerError: the file cannot be read, or the source is nothing of that.
@@ -264,7 +267,8 @@ def load_image(source: Source) -> np.ndarray:
     if isinstance(source, (str, os.PathLike)):
         return images.read(os.fspath(source))
     if isinstance(source, np.ndarray):
-        return source
+        grey = source.ndim == 2 or (source.ndim == 3 and source.shape[2] == 1)
+        return cv2.cvtColor(source, cv2.COLOR_GRAY2BGR) if grey and source.dtype == np.uint8 else source
     from PIL import Image
 
     if isinstance(source, Image.Image):

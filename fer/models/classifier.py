@@ -53,6 +53,10 @@ class Classifier:
                 f"the network's input shape is {self.model.input_shape[1:]}, but its InputSpec says {self.spec.shape}"
             )
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.spec.shape))
+        return f"Classifier({shape}, {len(self.labels)} labels: {', '.join(self.labels)})"
+
     @property
     def info(self) -> ModelInfo:
         """What its file says about it."""
@@ -76,8 +80,10 @@ class Classifier:
         Raises:
             FerError: images of another shape or type than the network takes, or outputs that are NaN.
         """
+        expected = f"uint8 (n, {', '.join(map(str, self.spec.shape))})"
+        if not hasattr(images, "dtype"):
+            raise FerError(f"the network takes images {expected}, received {type(images).__name__}")
         if images.dtype != np.uint8 or images.shape[1:] != self.spec.shape:
-            expected = f"uint8 (n, {', '.join(map(str, self.spec.shape))})"
             raise FerError(f"the network takes images {expected}, received {images.dtype} {images.shape}")
         fitting = max(1, BATCH_BYTES // math.prod(self.spec.shape))
         size = min(BATCH_SIZE, 1 << (fitting.bit_length() - 1))

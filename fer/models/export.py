@@ -59,7 +59,7 @@ def check_output(path: str | Path, format: str, precision: str = "float32", *, o
         expected = f"end in {FORMATS[format]}" if FORMATS[format] else "be that of a folder, without a suffix,"
         raise FerError(f"{path}: the name must {expected} for --format {format}")
     if precision not in PRECISIONS[format]:
-        raise FerError(f"{format} supports {' or '.join(PRECISIONS[format])}, not {precision}")
+        raise FerError(f"{format} supports {', '.join(PRECISIONS[format])}, not {precision}")
     if path.exists() and not overwrite:
         raise FerError(f"{path} exists: replace it with --overwrite, or choose another name")
     if path.exists() and path.is_dir() != (format == "saved_model"):

@@ -185,6 +185,8 @@ def configure(recipe: str | Recipe = "four-block", *, augment: bool | None = Non
         chosen = dataclasses.replace(chosen, **AUGMENTATION)
     elif augment and not chosen.augments:
         chosen = dataclasses.replace(chosen, **STANDARD_AUGMENTATION)
+    if unknown := sorted(set(settings) - set(SETTINGS)):
+        raise TypeError(f"unknown settings: {', '.join(unknown)}; they are the fields of Recipe and TrainingConfig")
     numbers: dict[str, Any] = {name: settings.pop(name) for name in RECIPE_SETTINGS if name in settings}
     if "size" in numbers and "progressive_sizes" not in numbers:  # the sides keep their shares of the size
         shares = [side / chosen.size for side in chosen.progressive_sizes]

@@ -13,6 +13,7 @@ from fer.core.errors import FerError
 from fer.data import loading
 from fer.data.dataset import Dataset
 from fer.data.places import IN_MEMORY
+from fer.data.splitting import FRACTION, SEED, split_off
 from fer.data.unseen import check_unseen
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
@@ -52,7 +53,7 @@ class TrainingResult:
 
 
 def train(
-    data: str | Path | dict[str, Dataset] | None = None,
+    data: str | Path | Dataset | dict[str, Dataset] | None = None,
     recipe: str | Recipe | None = None,
     *,
     resume: bool = False,
@@ -68,8 +69,9 @@ def train(
         print(result.best_epoch, result.history[-1]["val_accuracy"])
 
     Args:
-        data: what `fer.data.loading.load` takes as its source; or loaded data sets {"train": ..., "validation": ...} of
-            the recipe's image size; by default "demo".
+        data: what `fer.data.loading.load` takes as its source; by default "demo". Or data in memory, of the recipe's
+            image size: {"train": ..., "validation": ...}, or a single data set, of which `validation_fraction` becomes
+            the validation split.
         recipe: a recipe or the name of one; by default "four-block".
         resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with; of these only
             `precision` may change, between "float32" and "bfloat16".
@@ -87,6 +89,11 @@ def train(
         FerError: unusable data or settings, a place that is taken, nothing to resume, or no finite validation score.
         TypeError: an unknown setting.
     """
+    if isinstance(data, Dataset):
+        chosen = settings.pop("validation_fraction", FRACTION), settings.pop("split_seed", SEED)
+        data = dict(zip(("train", "validation"), split_off(data, *chosen), strict=True))
+    if not isinstance(data, str | Path | dict | None):
+        raise FerError(f"data must be a path, a Dataset or a dict of two, not {type(data).__name__}")
     if isinstance(data, dict):
         _check_loaded(data, settings)
     settings |= {} if data is None else {"data": IN_MEMORY if isinstance(data, dict) else str(data)}
@@ -189,7 +196,9 @@ def clean(data: dict[str, Dataset], recipe: Recipe) -> dict[str, Dataset]:
     if recipe.unseen_validation:
         validation = validation.without_duplicates_in(train)
         if not len(validation):
-            raise FerError("every validation image has a duplicate in training; --no-unseen-validation uses them")
+            raise FerError(
+                "every validation image has a duplicate or near-duplicate in training; --no-unseen-validation uses them"
+            )
     if recipe.drop_blank:
         train = train.without_blank()
     if recipe.average_duplicates:

@@ -186,7 +186,7 @@ class History:
 
     def summary(self) -> str:
         """Frames, faces, and for each face followed the share of time of each expression."""
-        followed = f"{self.faces:,} faces, {len(self.tracks):,} followed"
+        followed = f"{self.faces:,} faces in {len(self.tracks):,} tracks"
         unreadable = f", {self.lost:,} more unreadable" if self.lost else ""
         lines = [f"{self.frames:,} frames, {self.empty:,} without a face{unreadable}; {followed}"]
         longest = sorted(self.shown, key=lambda track: -sum(self.shown[track].values()))[:MOST_TRACKS]

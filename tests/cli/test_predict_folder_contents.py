@@ -47,7 +47,7 @@ def test_images_are_known_by_their_content_and_the_rest_is_counted(tmp_path, mod
         **dict.fromkeys(["face", "face.jfif", "face.JPG", "face.txt", "face.gif", "face.avif"], "ok"),
         **dict.fromkeys(["stub.heic", "page.svg", "broken.jpg"], "unreadable"),
     }
-    assert "4 files that are no images left out (" in said.out
+    assert "left out, because they are not images: 4 files (" in said.out
     assert "no suffix 1" in said.out
     assert "pip install pillow-heif" in said.err or "cut short or damaged" in said.err
     assert "[ WARN" not in said.err

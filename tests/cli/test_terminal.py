@@ -46,6 +46,22 @@ def test_ctrl_c_is_one_word_and_code_130(capfd):
     assert ended(fail(KeyboardInterrupt()), capfd) == (130, "interrupted\n")
 
 
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("bogus", "must be one of tensorflow, jax, torch, not 'bogus'"),
+        ("torch", "KERAS_BACKEND=torch: torch is not inst"),
+    ],
+)
+def test_a_backend_that_is_not_there_is_one_line_and_code_2(backend, said, monkeypatch, capfd):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr(terminal, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        terminal.run(lambda args: 0, lambda: None)
+    assert ended.value.code == 2
+    assert said in capfd.readouterr().err
+
+
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError, match="a bug"):
         terminal.run(lambda args: fail(ZeroDivisionError("a bug"))(), lambda: None)

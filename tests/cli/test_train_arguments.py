@@ -268,6 +268,20 @@ def test_list_recipes_names_each_with_its_numbers(capsys):
     assert "ema" not in numbers["four-block"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--labels", "sadd=sad", "--codes", "raf-db"), "argument --codes: not allowed with argument --labels"),
+        (("--codes", "rafdb"), "argument --codes: invalid choice: 'rafdb'"),
+        (("--label-map", "no-such-file.txt"), "argument --label-map: no-such-file.txt: there is no such file"),
+    ],
+)
+def test_the_meaning_of_class_names_is_given_once(flags, said, capsys):
+    with pytest.raises(SystemExit):
+        train.parse_args(list(flags))
+    assert said in capsys.readouterr().err
+
+
 def test_help_shows_every_flag(capsys):
     with pytest.raises(SystemExit) as caught:
         train.parse_args(["--help"])

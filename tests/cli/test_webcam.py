@@ -106,7 +106,7 @@ def test_a_video_without_a_face(clip, model, tmp_path, capsys):
     log, chart = tmp_path / "log.csv", tmp_path / "time.png"
     run("--source", clip, "--model", model, "--log", log, "--timeline", chart)
     assert [row["status"] for row in results.read(log)] == ["no_face"] * 25
-    assert capsys.readouterr().out == "25 frames, 25 without a face; 0 faces, 0 followed\n"
+    assert capsys.readouterr().out == "25 frames, 25 without a face; 0 faces in 0 tracks\n"
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 

@@ -100,7 +100,7 @@ def test_the_summary_names_them(planted, found):
         "2 could not be used",
         "2 blank",
         "1 near-constant",
-        "1 of another size than expected (most common: 48x48 99, 60x60 1)",
+        "1 of an unusual size (most common: 48x48 99, 60x60 1)",
         "duplicates: 6 images in 3 groups; 1 groups with several labels",
         "duplicates or near-duplicates (r >= 0.95): 12 images in 6 groups; 2 groups with several labels",
         "validation images with a duplicate in train: 1 (3.0%), with a duplicate or near-duplicate: 2 (6.1%)",

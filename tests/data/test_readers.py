@@ -1,5 +1,6 @@
 """Every form of docs/data.md, imitated with synthetic faces: right labels, splits and persons, or one clear refusal."""
 
+import re
 from collections import Counter
 from pathlib import PurePosixPath
 
@@ -308,6 +309,12 @@ class TestClasses:
         found = coding.read_coding(str(layouts.text(tmp_path / "map.txt", *lines)))
         expected = {"very happy": "happy", "0 angry": "angry", "2": "sad", "3": "fear", "8": coding.LEFT_OUT}
         assert found == {coding.plain(name): label for name, label in expected.items()}
+
+    @pytest.mark.parametrize(
+        ("name", "way"), [("sadd", r"Is sadd sad\? .*--labels sadd=sad,"), ("xyz", "--labels xyz=LABEL,")]
+    )
+    def test_the_way_on_proposes_no_wrong_label(self, tmp_path, name, way):
+        assert re.search(way, refused(layouts.folders(tmp_path, ["happy", name])))
 
     def test_every_label_left_out(self, tmp_path):
         root = layouts.folders(tmp_path, ["happy"])

@@ -9,7 +9,7 @@ import fer
 from fer.core.images import InputSpec
 from fer.data import loading, unseen
 from fer.data.splitting import RULE
-from fer.evaluation import leakage
+from fer.evaluation import leakage, metrics
 from fer.evaluation.predictions import evaluate, predict
 from fer.models.classifier import Classifier
 from fer.training.config import configure
@@ -81,6 +81,37 @@ def test_models_of_different_splits_need_a_choice():
     assert unseen.validation_split([{}]) == {}
     of_others = [one | {"data": name} for one, name in zip(metadata, ("faces", "others"), strict=True)]
     assert unseen.validation_split(of_others, source="/a/faces")["seed"] == 1  # those of the other data do not count
+
+
+def test_recall_of_a_label_without_an_image_is_no_zero_in_the_table():
+    probabilities = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    targets = np.eye(3, dtype=np.float32)[[0, 1, 1, 0]]
+    report = metrics.compute_report(probabilities, targets, ("angry", "happy", "sad"))
+    (row,) = (line.split() for line in report.table().splitlines() if line.startswith("sad"))
+    assert row == ["sad", "0", "0", "0", "1", "3", "0.000", "-", "0.750", "-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({"keep_best": "val_accuracy", "calibrate": True}, "The epoch and the temperature were chosen on this split,"),
+        (
+            {"keep_best": "val_loss", "schedule": "plateau", "calibrate": True},
+            "The epoch, the learning rate and the temperature were chosen on this split,",
+        ),
+        ({"keep_best": "last", "calibrate": True}, "The temperature was chosen on this split,"),
+        (
+            {"keep_best": "val_loss", "unseen_validation": True},
+            "The epoch was chosen on the images of this split without a duplicate in training,",
+        ),
+        ({"keep_best": "last"}, ""),
+    ],
+)
+def test_what_validation_images_decided_is_said(recipe, said):
+    metadata = {"data": "faces", "recipe": recipe}
+    assert unseen.optimism(metadata, "/a/faces", "validation").partition(" so the")[0] == said
+    assert unseen.optimism(metadata, "/a/faces", "test") == ""
+    assert unseen.optimism(metadata, "/a/others", "validation") == ""
 
 
 def test_the_persons_of_the_training_are_those_of_the_evaluation_of_the_same_data():

@@ -238,7 +238,7 @@ def test_export_says_what_it_wrote_and_how_good_it_is(trained, faces, tmp_path, 
         (["--output", "x", "--precision", "float16"], "saved_model supports float32, not float16"),
         (
             ["--output", "x.onnx", "--precision", "int8-dynamic"],
-            "onnx supports float32 or float16 or int8, not int8-dynamic",
+            "onnx supports float32, float16, int8, not int8-dynamic",
         ),
         (["--output", "x.tflite", "--precision", "int8"], "int8 needs calibration images: give some with --data"),
         (["--output", "there.onnx"], "there.onnx exists: replace it with --overwrite"),

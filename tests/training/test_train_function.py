@@ -11,6 +11,7 @@ from support import tiny
 
 import fer
 from fer import FerError
+from fer.data.splitting import split_off
 from fer.models.classifier import Classifier
 from fer.training.config import configure
 
@@ -92,6 +93,15 @@ def test_an_earlier_run_is_resumed_or_replaced_only_on_request(tmp_path):
 def test_images_of_another_size_than_the_recipe_are_refused(tmp_path):
     with pytest.raises(FerError, match=r"the recipe takes images of \(24, 24, 1\), the data set holds \(12, 12, 1\)"):
         fer.train(data(), run_dir=tmp_path, **SETTINGS | {"size": 24})
+
+
+def test_a_single_data_set_is_divided(tmp_path):
+    whole = tiny.data(60)
+    result = fer.train(whole, "plain", run_dir=tmp_path, validation_fraction=0.25, split_seed=3, **SETTINGS)
+    train, validation = split_off(whole, 0.25, 3)
+    assert result.classifier.metadata["n_images"] == {"train": len(train), "validation": len(validation)}
+    expected = fer.evaluate(result.classifier, {"train": train, "validation": validation})
+    assert expected.n_images == len(validation)
 
 
 def test_an_unknown_setting_is_named():

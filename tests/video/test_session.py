@@ -329,7 +329,7 @@ class TestHistory:
         for i in range(11):
             history.add(i / 10, [prediction(1, 1.0 if i <= 8 else 0.0)])
         assert history.summary().splitlines() == [
-            "11 frames, 0 without a face; 11 faces, 1 followed",
+            "11 frames, 0 without a face; 11 faces in 1 tracks",
             "  face 1, 0.0 to 1.0 s: happy 80%, sad 20%",
         ]
 
@@ -349,7 +349,7 @@ class TestHistory:
         history = live.History(LABELS)
         history.add(0, [])
         history.add(1, [prediction(1, 1.0), prediction(2, 1.0)])
-        assert history.summary().startswith("2 frames, 1 without a face; 2 faces, 2 followed")
+        assert history.summary().startswith("2 frames, 1 without a face; 2 faces in 2 tracks")
 
     def test_many_faces_are_not_all_listed(self):
         history = live.History(LABELS)

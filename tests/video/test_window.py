@@ -156,7 +156,7 @@ def test_a_window_without_a_face_is_alive(player):
     played.press("q")
     output, _ = played.end()
     frames, _, empty = output.splitlines()[-1].partition(" frames, ")
-    assert empty == f"{frames} without a face; 0 faces, 0 followed"
+    assert empty == f"{frames} without a face; 0 faces in 0 tracks"
 
 
 def test_a_window_outlives_its_camera(player):
