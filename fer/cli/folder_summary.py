@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from fer.core.text import counted
 from fer.inference.results import STATUSES
 
 
@@ -18,7 +19,7 @@ def print_notes(counts: Counter[str], others: Counter[str], cropped: str) -> Non
     if others:
         kinds = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in others.most_common(5))
         kinds += ", ..." * (len(others) > 5)
-        print(f"left out, because they are not images: {others.total():,} files ({kinds})")
+        print(f"left out, because they are not images: {counted(others.total(), 'file')} ({kinds})")
 
 
 def print_table(table: str) -> None:

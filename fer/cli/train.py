@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 
 from fer.cli import arguments, terminal, train_arguments
+from fer.core.text import counted
 from fer.data.dataset import Dataset
 from fer.training.config import TrainingConfig
 from fer.training.recipe import Recipe
@@ -120,7 +121,7 @@ def print_result(result, validation: Dataset) -> None:
     from fer.training import curves
     from fer.training.run_folder import CURVES, LOG
 
-    print(f"\n{len(result.history)} epochs, {result.seconds:.0f} s; ", end="")
+    print(f"\n{counted(len(result.history), 'epoch')}, {result.seconds:.0f} s; ", end="")
     if "temperature" in result.classifier.metadata:
         print(f"temperature {result.classifier.metadata['temperature']:.2f}; ", end="")
     probabilities = result.classifier.predict(validation.images)

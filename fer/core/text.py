@@ -1,4 +1,4 @@
-"""Tables as plain text."""
+"""Tables and counts as plain text."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,11 @@ def aligned(rows: list[list[str]]) -> str:
             cells.append(padding + cell if i else cell + padding)
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def counted(n: int, word: str) -> str:
+    """A number and a noun: "1 track", "1,200 tracks"."""
+    return f"{n:,} {word}" + "s" * (n != 1)
 
 
 def _width(text: str) -> int:

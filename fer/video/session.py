@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fer.core.errors import FerError
+from fer.core.text import counted
 from fer.inference import results
 from fer.inference.faces import Detector
 from fer.inference.recognizer import Prediction, Recognizer, opencv_errors
@@ -186,7 +187,7 @@ class History:
 
     def summary(self) -> str:
         """Frames, faces, and for each face followed the share of time of each expression."""
-        followed = f"{self.faces:,} faces in {len(self.tracks):,} tracks"
+        followed = f"{counted(self.faces, 'face')} in {counted(len(self.tracks), 'track')}"
         unreadable = f", {self.lost:,} more unreadable" if self.lost else ""
         lines = [f"{self.frames:,} frames, {self.empty:,} without a face{unreadable}; {followed}"]
         longest = sorted(self.shown, key=lambda track: -sum(self.shown[track].values()))[:MOST_TRACKS]

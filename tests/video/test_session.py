@@ -329,7 +329,7 @@ class TestHistory:
         for i in range(11):
             history.add(i / 10, [prediction(1, 1.0 if i <= 8 else 0.0)])
         assert history.summary().splitlines() == [
-            "11 frames, 0 without a face; 11 faces in 1 tracks",
+            "11 frames, 0 without a face; 11 faces in 1 track",
             "  face 1, 0.0 to 1.0 s: happy 80%, sad 20%",
         ]
 
