@@ -90,8 +90,9 @@ def main(args: argparse.Namespace) -> int:
     report, title = ours.report(), f"{ours.name} on {places.name_of(args.data)} {args.split}, {CROPS[args.tta]}"
     confusion = "true (row) by predicted (column)\n" + report.confusion_table()
     print(f"\n{title}", report.table(), confusion, report.summary(), sep="\n\n")
-    for chosen in {optimism(models[path].metadata, args.data, args.split) for path in args.model} - {""}:
-        print(f"\n{chosen}")
+    chosen = (optimism(models[path].metadata, args.data, args.split) for path in args.model)
+    for sentence in dict.fromkeys(filter(None, chosen)):
+        print(f"\n{sentence}")
     analyses = analyse(args, ours, others, names)
     if args.robustness:
         analyses |= analyse_robustness(args, models, data)

@@ -123,7 +123,7 @@ def _header(path: Path) -> list[str]:
 
 def _apply_votes(path: Path, listing: Listing, table: fer2013_csv.Table, options: Options) -> None:
     """Gives the rows the targets of FER+."""
-    labels = np.array(FER2013)[table.codes]
+    labels = np.array((*FER2013, "contempt"))[table.codes]  # ckextended has eight
     votes = fer2013_csv.read_votes(Path(str(options.votes)), table.splits, labels)
     if options.vote_mode == "mixed":
         if table.splits is None or "validation" not in table.splits:
