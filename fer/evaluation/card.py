@@ -218,13 +218,13 @@ def _results(
         )
     if robustness:
         means = sorted(zip(robustness.accuracy, robustness.shares.mean(axis=1), strict=True), key=lambda one: -one[1])
-        by_kind = ", ".join(f"{kind} {100 * mean:.1f}{'*' * (kind in robustness.trained_on)}" for kind, mean in means)
+        by_kind = ", ".join(f"{kind} {100 * mean:.1f}{'†' * (kind in robustness.trained_on)}" for kind, mean in means)
         low, high = robustness.mean_ci95
         lines[-1] += (
             f" Mean accuracy under corruption in five strengths (`--robustness`): {100 * robustness.mean:.1f} % "
             f"({100 * low:.1f} to {100 * high:.1f}): {by_kind}."
         )
-        lines[-1] += " * The training images were changed in a like way." if robustness.trained_on else ""
+        lines[-1] += " † The training images were changed in a like way." if robustness.trained_on else ""
     return "\n".join(lines)
 
 
