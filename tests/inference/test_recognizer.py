@@ -91,7 +91,7 @@ def _saved(image):
     return file
 
 
-@pytest.mark.parametrize("wrong", [None, 3, b"bytes", np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3))])
+@pytest.mark.parametrize("wrong", [None, 3, b"bytes", np.zeros((5, 5)), np.zeros((5, 5, 3))])
 def test_other_values_are_refused(recognizer, wrong):
     with pytest.raises(FerError, match=r"path, a PIL image or an array|takes an image uint8"):
         recognizer(wrong)
