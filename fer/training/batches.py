@@ -1,6 +1,8 @@
 """Shuffled training batches, validation batches, and weights for rare classes."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import wraps
 
 import cv2
 import keras
@@ -16,26 +18,21 @@ AHEAD = 3  # batches decoded ahead of the training step
 ALONE = Workers()
 
 
-class Source(keras.utils.PyDataset):
-    """Batches that keep the reason where one cannot be made: TensorFlow raises an error of its own instead.
+def keeps_failure(get: Callable) -> Callable:
+    """Keeps the reason why a batch cannot be made, in `failure`: TensorFlow raises an error of its own instead."""
 
-    Subclasses say in `batch` what the batch of an index is.
-    """
-
-    failure: FerError | None = None
-
-    def batch(self, index: int) -> tuple:
-        raise NotImplementedError
-
-    def __getitem__(self, index):
+    @wraps(get)
+    def kept(batches, index):
         try:
-            return self.batch(index)
+            return get(batches, index)
         except FerError as error:
-            self.failure = error
+            batches.failure = error
             raise
 
+    return kept
 
-class Batches(Source):
+
+class Batches(keras.utils.PyDataset):
     """Shuffled training batches; their order follows from the seed and the epoch alone, so that a run can resume.
 
     Several processes each take their part of every batch; together the parts are the batch of a single process.
@@ -108,7 +105,8 @@ class Batches(Source):
     def _chosen(self, index):
         return self.order[index * self.batch_size : (index + 1) * self.batch_size]
 
-    def batch(self, index: int) -> tuple:
+    @keeps_failure
+    def __getitem__(self, index):
         batch = self._chosen(index)
         images, partner_images = self._decoded(index)
         arrays = [self.targets] if self.weights is None else [self.targets, self.weights]
@@ -122,7 +120,7 @@ class Batches(Source):
         return (images, *numbers)
 
 
-class ValidationBatches(Source):
+class ValidationBatches(keras.utils.PyDataset):
     """Images that are not in memory, in their order: (images, targets)."""
 
     def __init__(self, dataset: Dataset, batch_size: int):
@@ -132,12 +130,13 @@ class ValidationBatches(Source):
     def __len__(self):
         return -(-len(self.dataset) // self.batch_size)
 
-    def batch(self, index: int) -> tuple:
+    @keeps_failure
+    def __getitem__(self, index):
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
         return self.dataset.images[rows], self.dataset.targets[rows]
 
 
-class SharedValidationBatches(Source):
+class SharedValidationBatches(keras.utils.PyDataset):
     """A process's parts of the validation batches: each image exactly once, the last batch padded with zero weight.
 
     Yields (images, targets, weights). Padding has no target either, so that `Accuracy` leaves it out. The weights of
@@ -154,7 +153,8 @@ class SharedValidationBatches(Source):
     def __len__(self):
         return -(-len(self.dataset) // self.batch_size)
 
-    def batch(self, index: int) -> tuple:
+    @keeps_failure
+    def __getitem__(self, index):
         rows = np.arange(index * self.batch_size, (index + 1) * self.batch_size)[self.part]
         real = rows < len(self.dataset)
         rows = np.minimum(rows, len(self.dataset) - 1)

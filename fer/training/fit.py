@@ -17,7 +17,7 @@ from fer.models.device import JIT_COMPILE, dtype_policy
 from fer.training import distillation, weight_transfer
 from fer.training.augmentation import Augmentation
 from fer.training.batch_norm import fused
-from fer.training.batches import ALONE, Accuracy, Batches, Source, validation_data
+from fer.training.batches import ALONE, Accuracy, Batches, validation_data
 from fer.training.callbacks import AveragedWeights, Interrupt, Phases, Reseed
 from fer.training.compile import loss, optimizer
 from fer.training.config import TrainingConfig
@@ -144,8 +144,8 @@ def _told(*sources: object) -> Iterator[None]:
         yield
     except Exception as error:
         for source in sources:
-            if isinstance(source, Source) and source.failure:
-                raise source.failure from error
+            if failure := getattr(source, "failure", None):
+                raise failure from error
         raise
 
 
