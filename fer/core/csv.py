@@ -53,6 +53,14 @@ def read_header(path: str | Path) -> list[str]:
         return list(_plain_names(pd.read_csv(path, nrows=0, **FORMAT)).columns)
 
 
+def header_of(path: str | Path) -> list[str]:
+    """The same, and nothing where the file is no CSV file."""
+    try:
+        return read_header(path)
+    except FerError:
+        return []
+
+
 def write(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a CSV file; an existing one is replaced. Cells are written as `written` gives them.
 

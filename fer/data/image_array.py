@@ -25,7 +25,8 @@ SHARE = 0.5  # of the available memory that decoded images may take
 COPIED = 1 << 28  # bytes up to which a selection of rows is a copy, not a view
 CHUNK = 256  # images decoded ahead of whoever iterates over all
 KEPT_DAYS = 30  # files of the cache folder that were not used for so long are removed
-CACHE_FOLDER = Path(os.environ.get("FER_CACHE", Path.home() / ".cache" / "fer"))
+CACHE_FOLDER = Path(os.environ.get("FER_CACHE") or Path.home() / ".cache" / "fer")
+CACHED = "[0-9a-f]" * 32 + ".npy"  # the folder may hold other files of the user
 
 
 class ImageArray(ABC):
@@ -225,7 +226,8 @@ def decode_all(
         raise FerError(f"the cache must be one of {', '.join(CACHES)}, not {cache!r}")
     size = len(sources) * int(np.prod(spec.shape))
     if cache == "auto":
-        cache = "memory" if size <= SHARE * available_memory() else "none"
+        tasks = int(os.environ.get("SLURM_NTASKS_PER_NODE") or 1)  # which decode the same images at the same time
+        cache = "memory" if size <= SHARE / tasks * available_memory() else "none"
     if cache == "disk" and len(sources):
         return _from_disk(sources, spec, progress, text)
     failed: list[tuple[int, str]] = []
@@ -312,7 +314,7 @@ def _make_room(size: int) -> None:
     """Removes what was not used for long from the cache folder, and refuses more bytes than fit."""
     before = time.time() - KEPT_DAYS * 24 * 3600
     with suppress(OSError):  # another process may do the same
-        for path in CACHE_FOLDER.glob("*.npy"):
+        for path in [*CACHE_FOLDER.glob(CACHED), *CACHE_FOLDER.glob(f".*-{CACHED}")]:  # also of killed processes
             if path.stat().st_mtime < before:
                 path.with_suffix(".json").unlink(missing_ok=True)
                 path.unlink()

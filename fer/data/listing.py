@@ -26,10 +26,12 @@ class Crop(NamedTuple):
     Attributes:
         path: the file.
         box: left, top, right, bottom edge in pixels; right and bottom are excluded.
+        relative: the edges are shares of the image's width and height.
     """
 
     path: str
-    box: tuple[int, int, int, int]
+    box: tuple[float, float, float, float]
+    relative: bool = False
 
 
 Source = str | Crop | bytes | np.ndarray  # a file, a part of one, the bytes of one, or uint8 (H, W[, 3])
@@ -49,7 +51,8 @@ def load_image(source: Source) -> np.ndarray:
         return images.read(source)
     image = images.read(source.path)
     height, width = image.shape[:2]
-    left, top, right, bottom = source.box
+    scale = np.array([width, height] * 2 if source.relative else [1])
+    left, top, right, bottom = np.rint(source.box * scale).astype(int)
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     if left >= right or top >= bottom:
         raise FerError(f"the box {source.box} lies outside the image of {width} x {height} pixels")
@@ -95,11 +98,13 @@ class Listing:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def add_file(self, tree: Tree, path: str, name: str, split: str, group: str = "") -> None:
-        """Adds an image file of the tree."""
-        self.entries.append(Entry(path))
+    def add_file(
+        self, tree: Tree, path: str, name: str, split: str, group: str = "", *, crop: tuple[int, Crop] | None = None
+    ) -> None:
+        """Adds an image file of the tree, or one of the faces in it: its number and where it is."""
+        self.entries.append(Entry(path) if crop is None else Entry(path, crop[0]))
         assert isinstance(self.sources, list)
-        self.sources.append(str(tree.root / path))
+        self.sources.append(str(tree.root / path) if crop is None else crop[1])
         self.names.append(name)
         self.splits.append(split)
         self.groups.append(group)

@@ -83,6 +83,8 @@ def load(
     """
     splits = (splits,) if isinstance(splits, str) else tuple(splits)
     drop_labels = (drop_labels,) if isinstance(drop_labels, str) else tuple(drop_labels)
+    if unknown := sorted({*splits} - {*SPLITS, ALL, *AS_IS}):
+        raise FerError(f"the splits are {', '.join(SPLITS)} and {ALL}, not {unknown[0]!r}")
     source = places.local(source)
     options = Options(votes, vote_mode, vote_share, labels_csv, progress)
     given = coding.read_coding(labels) if isinstance(labels, str) else labels and coding.normalized(labels)

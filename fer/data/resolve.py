@@ -9,7 +9,7 @@ import numpy as np
 from fer.core.errors import FerError
 from fer.data import coding
 from fer.data.coding import LEFT_OUT
-from fer.data.listing import Listing
+from fer.data.listing import MOST, Listing
 from fer.data.readers.class_folders import NO_IMAGES
 from fer.data.readers.laboratory import persons_of
 
@@ -40,19 +40,33 @@ def groups(listing: Listing, group: str | None) -> list[str]:
     if group == NO_GROUPS:
         return []
     if group.lower() in listing.columns:
-        return listing.columns[group.lower()]
+        return _told(listing, listing.columns[group.lower()])
     try:
         pattern = re.compile(group)
     except re.error as error:
         raise FerError(f"--group {group!r}: not a regular expression ({error})") from error
     matches = [pattern.search(str(entry)) for entry in listing.entries]
+    if any(matches) and sum(map(bool, matches)) <= MOST * len(matches):
+        stray = listing.entries[matches.index(None)]
+        raise FerError(
+            f"--group {group!r}: fits {sum(map(bool, matches)):,} of {len(matches):,} images, and not {stray}, "
+            "which would be of no person"
+        )
     if not any(matches):
         columns = f" ({', '.join(listing.columns)})" if listing.columns else ""
         raise FerError(
             f"--group {group!r}: neither a column{columns} nor a pattern that fits {listing.entries[0]}; "
             f"'{NO_GROUPS}' keeps no persons apart"
         )
-    return [(match[1] if match.lastindex else match[0]) if match else "" for match in matches]
+    return _told(listing, [(match[1] if match.lastindex else match[0]) if match else "" for match in matches])
+
+
+def _told(listing: Listing, persons: list[str]) -> list[str]:
+    """The persons that the user chose, and a line about them."""
+    strays = [str(entry) for entry, person in zip(listing.entries, persons, strict=True) if not person]
+    listing.notes.append(f"{len(set(persons) - {''}):,} persons or sequences by --group")
+    listing.notes += [f"of no known person: {len(strays):,} images, such as {strays[0]}"] if strays else []
+    return persons
 
 
 def targets(

@@ -24,14 +24,15 @@ def is_of(metadata: Mapping, source: str | Path) -> bool:
 def optimism(metadata: Mapping, source: str | Path, split: str) -> str:
     """A sentence that says what a training chose by this split of these data; "" for nothing that its file tells of."""
     recipe = metadata.get("recipe", {})
-    chosen = decided_by_validation(recipe)
+    chosen, unseen = decided_by_validation(recipe), bool(recipe.get("unseen_validation"))
+    threshold = metadata.get("uncertain_chosen_on", {})
+    if threshold and is_of(threshold, source):
+        chosen, unseen = [*chosen, "confidence threshold"], unseen and bool(threshold.get("unseen"))
     if split != "validation" or not is_of(metadata, source) or not chosen:
         return ""
     *most, last = [f"the {what}" for what in chosen]
     what, verb = (f"{', '.join(most)} and {last}", "were") if most else (last, "was")
-    where = (
-        "the images of this split without a duplicate in training" if recipe.get("unseen_validation") else "this split"
-    )
+    where = "the images of this split without a duplicate in training" if unseen else "this split"
     return f"{what.capitalize()} {verb} chosen on {where}, so the figures are slightly optimistic."
 
 

@@ -13,6 +13,7 @@ from fer.core.images import is_image_file
 
 Problem = Callable[[str, str], None]  # takes a path and what is wrong with it
 
+OF_TOOLS = ("__MACOSX", "__pycache__")  # the first is what unzipping on a Mac leaves behind
 NOT_OPENED = frozenset({".txt", ".csv", ".npy", ".json", ".xml", ".parquet"})  # labels: AffectNet has a million of them
 
 
@@ -103,7 +104,7 @@ def walk(root: Path, problem: Problem) -> Iterator[tuple[Path, bool]]:
             # os.path.isdir, as it takes a link into a closed folder for a file, where others raise.
             if not os.path.isdir(entry):
                 yield path, False
-            elif entry.name.startswith((".", "__")):  # of tools, and what unzipping on a Mac leaves behind
+            elif entry.name.startswith(".") or entry.name in OF_TOOLS:
                 problem(entry.path, "a hidden folder")
             elif entry.is_symlink() and os.path.realpath(entry) in above:
                 problem(entry.path, "a link to a folder above it")

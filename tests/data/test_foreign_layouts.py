@@ -118,7 +118,7 @@ class TestTables:
         layouts.write(tmp_path / "more" / "9.jpg")
         layouts.text(table, *rows, "more/9.jpg,happy")
         said = refused(tmp_path, **options)
-        assert "more/9.jpg lies in no folder of a split, others do: add a column split to the table" in said
+        assert "more/9.jpg lies in no folder of a split, others do: move it, or add a column split to the table" in said
 
     def test_a_single_folder_named_like_a_split_is_none(self, tmp_path):
         rows = [f"{i}.jpg,{('happy', 'sad')[i % 2]}" for i in range(6)]

@@ -57,10 +57,18 @@ def test_numbers_without_names_are_not_guessed(tmp_path):
 def test_names_are_those_of_the_column_of_labels(tmp_path):
     path = write(tmp_path / "faces.parquet", [0, 1], NAMES, expression=[1, 0])
     table = parquet.read_table(path).select(["image", "expression", "label"])
-    features = {"expression": {"names": ["neutral", "sad"]}, "label": {"names": NAMES}}
+    features = {"expression": {"names": ["surprise", "angry"]}, "label": {"names": NAMES}}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     parquet.write_table(table.replace_schema_metadata(metadata), path)
     assert load(path)["all"].counts == {"angry": 1, "surprise": 1}
+
+
+def test_two_columns_of_emotions_that_differ_are_refused(tmp_path):
+    path = write(tmp_path / "faces.parquet", ["happy", "sad"], emotion=["happy", "fear"])
+    with pytest.raises(FerError, match="the columns label and emotion differ"):
+        load(path)
+    path = write(tmp_path / "faces.parquet", [3, 0], emotion=["happy", "fear"])  # numbers without names
+    assert load(path)["all"].counts == {"fear": 1, "happy": 1}
 
 
 def test_a_file_without_a_split_beside_files_with_one_is_refused(tmp_path):

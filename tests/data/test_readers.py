@@ -112,6 +112,24 @@ class TestRafDb:
         table.write_text(table.read_text().replace("test_00000_aligned.jpg,1", "test_00000_aligned.jpg,2"))
         assert "test_00000_aligned.jpg is 2 in the table" in refused(root)
 
+    @pytest.mark.parametrize("tables", [True, False])
+    def test_images_that_were_taken_out_for_validation_stay_out(self, tmp_path, tables):
+        root = layouts.raf_kaggle(tmp_path, tables)
+        moved = next(tree for tree in root.rglob("train") if tree.is_dir())
+        held_out = sorted(moved.glob("*/*.*"))[::2]
+        for path in held_out:
+            target = moved.with_name("val") / path.relative_to(moved)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+        if tables:
+            assert "is of the train split by its name or table" in refused(root)
+        else:
+            data = load(root)
+            assert counts(data) == {"train": 7, "validation": 7, "test": 14}
+            assert {PurePosixPath(entry.path).name for entry in data["validation"].entries} == {
+                path.name for path in held_out
+            }
+
     def test_numbered_from_zero_is_not_guessed(self, tmp_path):
         root = layouts.folders(tmp_path, [f"train/{code}" for code in range(7)])
         said = refused(root)
@@ -140,6 +158,40 @@ class TestAffectNet:
         data = load(layouts.yolo(tmp_path))
         assert counts(data) == {"train": 8, "validation": 8, "test": 8}
         assert ("valid/images/a5.png", "neutral") in labelled(data["validation"])
+
+    def test_yolo_with_the_splits_below(self, tmp_path):
+        root = layouts.yolo(tmp_path / "a")
+        for split in ("train", "valid", "test"):
+            for kind in ("images", "labels"):
+                (tmp_path / "b" / kind).mkdir(parents=True, exist_ok=True)
+                (root / split / kind).rename(tmp_path / "b" / kind / split)
+        (root / "data.yaml").rename(tmp_path / "b" / "data.yaml")
+        data = load(tmp_path / "b")
+        assert counts(data) == {"train": 8, "validation": 8, "test": 8}
+        assert ("images/valid/a5.png", "neutral") in labelled(data["validation"])
+
+    def test_faces_of_photographs_are_cut_out_by_their_boxes(self, tmp_path, caplog):
+        caplog.set_level("INFO")
+        root, shades = layouts.yolo(tmp_path), (40, 200)
+        for path in sorted(root.glob("*/images/*.png")):
+            photograph = np.full((60, 120), 128, np.uint8)
+            for left, shade in zip((12, 84), shades, strict=True):
+                photograph[30:54, left : left + 24] = shade
+            layouts.write(path, photograph)
+            boxes = ("4 0.2 0.7 0.2 0.4", "6 0.8 0.7 0.2 0.4")
+            layouts.text(path.parents[1] / "labels" / f"{path.stem}.txt", *boxes)
+        part = load(root)["train"]
+        assert part.counts == {"happy": 8, "sad": 8}
+        assert part.names[:2] == ("train/images/a0.png row 0", "train/images/a0.png row 1")
+        assert [set(np.unique(image)) for image in part.images[:2]] == [{shade} for shade in shades]
+        assert Counter(part.groups) == dict.fromkeys([f"train/images/a{i}.png" for i in range(8)], 2)
+        assert "the faces are cut out by their boxes" in caplog.text
+
+    @pytest.mark.parametrize("line", ["4 0.5 0.5 1", "4 0.5 0.5 1 wide", "4 0.1 0.1 0.2 0.1 0.2 0.2"])
+    def test_a_line_that_is_no_box_is_refused(self, tmp_path, line):
+        root = layouts.yolo(tmp_path)
+        layouts.text(root / "train" / "labels" / "a3.txt", line)
+        assert "a3.txt, line 1: expected class, centre x and y, width, height" in refused(root)
 
     def test_yolo_without_its_description(self, tmp_path):
         root = layouts.yolo(tmp_path)
@@ -183,6 +235,22 @@ class TestPersons:
         assert ("BF01/BF01AFS.JPG", "fear") in labelled(kdef)
         assert set(kdef.groups) == {"F01", "F02", "M01", "M02"}  # sessions A and B are one person
 
+    def test_jaffe_sorted_into_splits_and_classes(self, tmp_path):
+        for i, path in enumerate(sorted(layouts.jaffe(tmp_path / "a").iterdir())):
+            target = tmp_path / "b" / ("train", "validation", "test")[i % 3] / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+        data = load(tmp_path / "b")
+        assert counts(data) == {"train": 12, "validation": 12, "test": 11}
+        assert set(data["test"].groups) <= {"KA", "KL", "KM", "KR", "MK"}
+        for path in (tmp_path / "b").rglob("*.HA1.*"):
+            target = tmp_path / "c" / path.parent.name / "sad" / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+        assert readers.find_reader(Tree.of(tmp_path / "c")).name == "class-folders"  # the folder is the label
+        said = refused(tmp_path / "c", format="jaffe")
+        assert "its name says happy, and it lies in another folder" in said
+
     def test_oulu_folders_above_the_classes_are_persons(self, tmp_path):
         part = load(layouts.oulu(tmp_path))["all"]
         assert {PurePosixPath(group).name for group in part.groups} == {f"P{i:03}" for i in range(1, 6)}
@@ -194,13 +262,17 @@ class TestPersons:
         assert ("image/origin/photo_2.jpg row 1", FER2013[3]) in labelled(part)
         assert Counter(part.groups) == dict.fromkeys([f"image/origin/photo_{i}.jpg" for i in range(7)], 2)
 
-    def test_a_column_and_a_pattern(self, tmp_path):
+    def test_a_column_and_a_pattern(self, tmp_path, caplog):
+        caplog.set_level("INFO")
         root = layouts.table(tmp_path)
         table = root / "labels.csv"
         part = load(root / "pictures", labels_csv=table)["all"]
         assert set(part.groups) == {"p0", "p1", "p2", "p3"}
         part = load(root / "pictures", labels_csv=table, group=r"(\d)\.jpg")["all"]
         assert len(set(part.groups)) == 10
+        assert "10 persons or sequences by --group" in caplog.text
+        said = refused(root / "pictures", labels_csv=table, group=r"^(\d)\.jpg")
+        assert "fits 10 of 14 images, and not 10.jpg, which would be of no person" in said
         assert "neither a column (subject) nor a pattern" in refused(root / "pictures", labels_csv=table, group="xyz")
 
     def test_every_person_is_validated_once(self, tmp_path):
@@ -246,6 +318,25 @@ class TestTables:
         assert counts(data) == {"train": 8, "test": 8}
         assert ("test/1.jpg", "fear") in labelled(data["test"])
 
+    def test_a_table_that_relabels_images_says_so(self, tmp_path, caplog):
+        caplog.set_level("INFO")
+        root = layouts.folders(tmp_path / "set", ["happy", "sad"])
+        lines = [f"{name}/{name}-{i}.png,sad" for name in ("happy", "sad") for i in range(2)]
+        part = load(root, labels_csv=layouts.text(tmp_path / "clean.csv", "path,label", *lines))["all"]
+        assert part.counts == {"sad": 4}
+        assert "2 images have another label in the table than their folder: happy/happy-0.png ..." in caplog.text
+
+    def test_frames_of_many_videos_are_found_by_their_folders(self, tmp_path):
+        names = [f"v{video:03}/{frame}.png" for video in range(30) for frame in range(2)]
+        for name in names:
+            layouts.write(tmp_path / "set" / "frames" / name)
+        lines = [f"{name},{('happy', 'sad')[i % 3 == 0]}" for i, name in enumerate(names)]
+        part = load(tmp_path / "set", labels_csv=layouts.text(tmp_path / "t.csv", "path,label", *lines))["all"]
+        assert labelled(part) == {(f"frames/{line.split(',')[0]}", line.split(",")[1]) for line in lines}
+        lines[0] = "0.png,sad"
+        table = layouts.text(tmp_path / "t.csv", "path,label", *lines)
+        assert "0.png may mean" in refused(tmp_path / "set", labels_csv=table)
+
     def test_a_table_beside_class_folders_is_named_not_used(self, tmp_path):
         layouts.folders(tmp_path / "set", ["anger", "fear"])
         layouts.text(tmp_path / "set" / "labels.csv", ",pth,label", "0,anger/anger-0.png,fear")
@@ -260,6 +351,7 @@ class TestTables:
             (("name,label", "0.jpg,happy", "0.jpg,sad"), "0.jpg stands there twice, as 'happy' and 'sad'"),
             (("name,label,split", "0.jpg,happy,one"), "must say train, validation or test, not 'one'"),
             (("name,label", "0.jpg,3"), "Numbers mean different emotions"),
+            (("name,Label,label", "0.jpg,happy,sad"), "two columns have one name"),
         ],
     )
     def test_tables_that_are_refused(self, tmp_path, lines, said):

@@ -9,15 +9,20 @@ from fer.core import csv
 from fer.core.errors import FerError
 from fer.core.files import read_text
 from fer.data.coding import CODINGS
-from fer.data.listing import ALL, Listing, Options, Reader
+from fer.data.listing import ALL, Crop, Listing, Options, Reader
 from fer.data.readers.table import Rows, join
 from fer.data.splits import split_above, split_of
 from fer.data.walk import Tree
 
 CODES = CODINGS["affectnet"].keys()
+BESIDE_EACH_OTHER = ("images", "labels", "annotations")  # folders of images, and of what describes each of them
 PATH_COLUMN = "subdirectory_filepath"
 # Some copies of validation.csv lack the header: path, box of the face, landmarks, expression, valence, arousal.
 AT_PATH, AT_EXPRESSION, N_COLUMNS = 0, 6, 9
+
+
+WHOLE = 0.25  # of the image: where most boxes are smaller, the images of a YOLO layout are photographs
+Box = tuple[str, tuple[float, float, float, float]]  # class; left, top, right, bottom
 
 
 class AffectNetTables(Reader):
@@ -49,10 +54,7 @@ class AffectNetTables(Reader):
 
 def _has_columns(path: Path) -> bool:
     """True for a table of AffectNet, with or without a header: 1/x.jpg,134,134,899,899,...,6,-0.1,0.9."""
-    try:
-        first = csv.read_header(path)
-    except FerError:
-        return False
+    first = csv.header_of(path)
     if {PATH_COLUMN, "expression"} <= set(first):
         return True
     # pandas writes a second "6" as "6.1"
@@ -85,10 +87,12 @@ class AffectNetArrays(Reader):
         return listing
 
 
-def _key(path: str, ending: str) -> tuple[str, str]:
-    """The set's folder and the number of an image or of its annotation: train_set/annotations/7_exp.npy."""
+def _key(path: str, ending: str) -> tuple[tuple[str, ...], str]:
+    """What an image and its annotation share: the name, and the folders but for images/, labels/ or annotations/."""
     pure = PurePosixPath(path)
-    return str(pure.parent.parent), pure.stem.removesuffix(ending)
+    folders = pure.parts[:-1]
+    at = next((i for i in reversed(range(len(folders))) if folders[i].lower() in BESIDE_EACH_OTHER), len(folders))
+    return (*folders[:at], *folders[at + 1 :]), pure.stem.removesuffix(ending)
 
 
 def _read_number(path: Path) -> str:
@@ -114,7 +118,7 @@ class Yolo(Reader):
         names = _yolo_names(tree.root / description)
         listing = Listing(tree.root)
         labels = {_key(path, ""): path for path in tree.named("*.txt")}
-        used = {description}
+        used, boxes = {description}, dict[str, list[Box]]()
         for path in options.progress(tree.images, len(tree.images), "labels"):
             split = split_above(path) or ALL
             file = labels.get(_key(path, ""))
@@ -122,18 +126,41 @@ class Yolo(Reader):
                 listing.skipped.append((split, path, "no label file"))
                 continue
             used.add(file)
-            codes = {line.split()[0] for line in read_text(tree.root / file).splitlines() if line.strip()}
-            if len(codes) != 1:
-                listing.skipped.append((split, path, f"{len(codes)} different labels in {file}"))
-                continue
-            code = codes.pop()
-            if code not in names:
-                raise FerError(f"{tree.root / file}: class {code} is none of {description}'s {', '.join(names)}")
-            listing.add_file(tree, path, names[code], split)
-        if not listing.entries:
+            boxes[path] = _read_boxes(tree.root / file)
+            if unknown := sorted({code for code, _ in boxes[path]} - names.keys()):
+                raise FerError(f"{tree.root / file}: class {unknown[0]} is none of {description}'s {', '.join(names)}")
+        if not boxes:
             raise FerError(f"{tree.root}: no image has a label file of its name in labels/")
+        areas = [(right - left) * (bottom - top) for found in boxes.values() for _, (left, top, right, bottom) in found]
+        if cut := bool(areas) and float(np.median(areas)) < WHOLE:
+            listing.notes.append("these are photographs: the faces are cut out by their boxes")
+        for path, found in boxes.items():
+            split = split_above(path) or ALL
+            if cut:
+                for row, (code, box) in enumerate(found):
+                    face = row, Crop(str(tree.root / path), box, relative=True)
+                    listing.add_file(tree, path, names[code], split, path, crop=face)  # those of a photograph together
+            elif len(codes := {code for code, _ in found}) == 1:
+                listing.add_file(tree, path, names[codes.pop()], split)
+            else:
+                listing.skipped.append((split, path, f"{len(codes)} different labels in its label file"))
         listing.unused(path for path in tree.others if path not in used)
         return listing
+
+
+def _read_boxes(path: Path) -> list[Box]:
+    """The lines "class, centre x, centre y, width, height", in shares of the image, as class and edges."""
+    found = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            code, *numbers = line.split()
+            x, y, width, height = map(float, numbers)
+        except ValueError as error:
+            raise FerError(f"{path}, line {number}: expected class, centre x and y, width, height") from error
+        found.append((code, (x - width / 2, y - height / 2, x + width / 2, y + height / 2)))
+    return found
 
 
 def _yolo_names(path: Path) -> dict[str, str]:

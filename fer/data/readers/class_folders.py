@@ -99,23 +99,24 @@ class ClassFolders(Reader):
                 where = tree.root.joinpath(*parts[:at_class])
                 raise FerError(f"{where}: {seen[key]}/ and {name}/ both mean {key[-1]!r}; put them together")
         words: dict[tuple, str] = {}
+        filled = {folder for entry in listing.entries for folder in _above(entry.path)}
         for path in tree.folders:
             *above, last = PurePosixPath(path).parts
             split = split_of(last)
-            if not split or not any(entry.path.startswith(f"{path}/") for entry in listing.entries):
+            if not split or path not in filled:
                 continue
             if words.setdefault((*above, split), last) != last:
                 where, other = tree.root.joinpath(*above), words[(*above, split)]
                 raise FerError(f"{where}: both {other}/ and {last}/ mean {split}; keep one")
 
     def _name_the_rest(self, tree: Tree, listing: Listing, inside: set, at_split, at_class) -> None:
-        used = {entry.path for entry in listing.entries}
+        used, splits = {entry.path for entry in listing.entries}, set(listing.splits)
         around = {folder for path in used for folder in _above(path)}
 
         def skip(path: str, reason: str) -> None:
             parts = PurePosixPath(path).parts
             split = split_of(parts[at_split]) if at_split is not None and at_split < len(parts) else None
-            listing.skipped.append((split if split in listing.splits else "", path, reason))
+            listing.skipped.append((split if split in splits else "", path, reason))
 
         empty: set[str] = set()
         filled = {folder for path in tree.images for folder in _above(path)}

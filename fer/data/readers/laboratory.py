@@ -5,10 +5,11 @@ from pathlib import PurePosixPath
 
 from fer.core.errors import FerError
 from fer.core.files import read_text
+from fer.core.labels import canonical, is_emotion
 from fer.data.coding import CODINGS, LETTERS, plain
 from fer.data.entry import Entry
 from fer.data.listing import ALL, MOST, Crop, Listing, Options, Reader
-from fer.data.readers.table import FileIndex
+from fer.data.readers.table import FileIndex, take_splits_of_folders
 from fer.data.walk import Tree
 
 PEAKS = 3  # the last frames of a sequence of CK+, which show the expression fully
@@ -73,7 +74,9 @@ class CodedNames(Reader):
     pattern: re.Pattern
 
     def recognises(self, tree: Tree) -> bool:
-        return sum(map(bool, map(self._match, tree.images))) > MOST * len(tree.images)
+        named = sum(map(bool, map(self._match, tree.images)))
+        sorted_out = sum(any(map(is_emotion, PurePosixPath(path).parts[:-1])) for path in tree.images)
+        return named > MOST * len(tree.images) and sorted_out < len(tree.images) / 2  # else these are class folders
 
     def _match(self, path: str) -> re.Match | None:
         return self.pattern.fullmatch(PurePosixPath(path).name)
@@ -83,10 +86,14 @@ class CodedNames(Reader):
         for path in tree.images:
             if match := self._match(path):
                 listing.add_file(tree, path, match["expression"], ALL, match["person"].upper())
+                expression = canonical(LETTERS[plain(match["expression"])])
+                if any(is_emotion(part) and canonical(part) != expression for part in PurePosixPath(path).parts[:-1]):
+                    raise FerError(f"{tree.root / path}: its name says {expression}, and it lies in another folder")
             else:
                 listing.skipped.append(("", path, f"not a file name of {self.name}"))
         if not listing.entries:
             raise FerError(f"{tree.root}: no file names as {self.name} has them")
+        take_splits_of_folders(listing)
         listing.unused(tree.others)
         return listing
 

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
+
 from fer.core.errors import FerError, first_line
 from fer.data.entry import Entry
 from fer.data.listing import ALL, Listing, Options, Reader
+from fer.data.readers.table import label_column
 from fer.data.splits import split_above, split_of
 from fer.data.walk import Tree
 
@@ -34,14 +37,15 @@ class Parquet(Reader):
         for path in options.progress(paths, len(paths), "parquet"):
             file = tree.root / path
             try:
-                columns = _choose(parquet.read_schema(file).names, file)
-                table = parquet.read_table(file, columns=list(columns))
+                image, labels = _columns(parquet.read_schema(file).names, file)
+                table = parquet.read_table(file, columns=[image, *labels])
             except (OSError, ValueError) as error:
                 raise FerError(f"{file}: not a parquet file ({' '.join(str(error).split())})") from error
-            names = class_names(table.schema.metadata or {}, columns[1])
-            rows = zip(*(table.column(column).to_pylist() for column in columns), strict=True)
+            known = {label: class_names(table.schema.metadata or {}, label) for label in labels}
+            label = _choose({label: table.column(label).to_pylist() for label in labels}, known, file)
+            rows = zip(*(table.column(column).to_pylist() for column in (image, label)), strict=True)
             split = split_of(re.sub(r"-\d+-of-\d+.*$", "", PurePosixPath(path).stem)) or split_above(path)
-            add_rows(listing, sources, rows, names, file=path if len(paths) > 1 else "", split=split or ALL)
+            add_rows(listing, sources, rows, known[label], file=path if len(paths) > 1 else "", split=split or ALL)
         listing.sources = sources
         if len(paths) == 1:
             listing.root = tree.root / paths[0]
@@ -49,12 +53,26 @@ class Parquet(Reader):
         return listing
 
 
-def _choose(columns: list[str], file: Path) -> tuple[str, str]:
+def _columns(columns: list[str], file: Path) -> tuple[str, list[str]]:
+    """The column of images and those that may be the labels."""
     image = next((name for name in IMAGES if name in columns), None)
-    label = next((name for name in LABELS if name in columns), None)
-    if image is None or label is None:
+    labels = [name for name in LABELS if name in columns]
+    if image is None or not labels:
         raise FerError(f"{file}: expected the columns image and label; found {', '.join(columns)}")
-    return image, label
+    return image, labels
+
+
+def _choose(labels: dict[str, list], names: dict[str, list[str]], file: Path) -> str:
+    """The column of labels; of several the one with emotions, as `label_column` does it."""
+    if len(labels) == 1:
+        return next(iter(labels))
+    text = {column: [_name(value, names[column]) for value in values] for column, values in labels.items()}
+    return str(label_column(pd.DataFrame(text), file))
+
+
+def _name(label: Any, names: list[str]) -> str:
+    known = names and isinstance(label, int) and 0 <= label < len(names)
+    return names[label] if known else str(label)
 
 
 def class_names(metadata: dict[bytes, bytes], column: str) -> list[str]:
@@ -77,10 +95,9 @@ def add_rows(
         elif label is None:
             listing.skipped.append((split, str(entry), "no label"))
         else:
-            known = names and isinstance(label, int) and 0 <= label < len(names)
             listing.entries.append(entry)
             sources.append(data)
-            listing.names.append(names[label] if known else str(label))
+            listing.names.append(_name(label, names))
             listing.splits.append(split)
 
 
@@ -100,8 +117,9 @@ def download_hugging_face(address: str) -> Listing:
         raise FerError(f"hf:{address}: {first_line(error)}") from error
     listing, sources = Listing(Path(address)), list[bytes]()
     for part, table in found.items():
-        image, label = _choose(table.column_names, Path(address))
-        names = getattr(table.features[label], "names", None) or []
+        image, labels = _columns(table.column_names, Path(address))
+        known = {label: getattr(table.features[label], "names", None) or [] for label in labels}
+        label = _choose({label: list(table[label]) for label in labels}, known, Path(address))
         table = table.cast_column(image, datasets.Image(decode=False))
         rows = ((row[image], row[label]) for row in table)
         rows = ((_bytes(value), label) for value, label in rows)
@@ -109,7 +127,7 @@ def download_hugging_face(address: str) -> Listing:
         if split is None:
             listing.notes.append(f"not used: {part} (which split it means is not known)")
             continue
-        add_rows(listing, sources, rows, names, file=part, split=split)
+        add_rows(listing, sources, rows, known[label], file=part, split=split)
     listing.sources = sources
     return listing
 

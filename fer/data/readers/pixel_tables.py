@@ -29,7 +29,7 @@ class PixelTable(Reader):
         return bool(tables) and not tree.images and not any(map(_is_extended, tables))
 
     def _tables(self, tree: Tree) -> list[str]:
-        return [path for path in tree.named("*.csv") if "pixels" in _header(tree.root / path)]
+        return [path for path in tree.named("*.csv") if "pixels" in csv.header_of(tree.root / path)]
 
     def read(self, tree: Tree, options: Options) -> Listing:
         tables = self._tables(tree)
@@ -54,7 +54,7 @@ class PixelTable(Reader):
         if _may_be_another(set(table.codes.tolist())):
             listing.coding, listing.order = None, ()
             listing.hint = f"--codes {self.coding} if they are FER2013's numbers and an emotion is missing"
-        if further := set(_header(path)) - {"emotion", "pixels", "usage", ""}:
+        if further := set(csv.header_of(path)) - {"emotion", "pixels", "usage", ""}:
             columns = csv.read_csv(path, columns=lambda name: name in further)
             listing.columns = {name: columns[name].str.strip().tolist() for name in columns.columns}
         if options.votes is not None:
@@ -65,7 +65,7 @@ class PixelTable(Reader):
         """One file for each split, as the challenge on Kaggle has them; a file without labels is left out."""
         if options.votes is not None:
             raise FerError(f"{tree.root}: votes belong to the rows of a fer2013.csv, not to several files")
-        labelled = [path for path in tables if "emotion" in _header(tree.root / path)]
+        labelled = [path for path in tables if "emotion" in csv.header_of(tree.root / path)]
         parts: dict[str, str] = {}
         for path in labelled:
             split = split_of(Path(path).stem)
@@ -112,13 +112,6 @@ def _is_extended(path: str) -> bool:
 def _may_be_another(codes: set[int]) -> bool:
     """Codes 0, 1, 2, 3, ... that end below FER2013's 6: perhaps another numbering, of six emotions without disgust."""
     return codes == set(range(len(codes))) and 4 <= len(codes) < len(FER2013)
-
-
-def _header(path: Path) -> list[str]:
-    try:
-        return csv.read_header(path)
-    except FerError:
-        return []
 
 
 def _apply_votes(path: Path, listing: Listing, table: fer2013_csv.Table, options: Options) -> None:

@@ -6,7 +6,7 @@ from fer.core.errors import FerError
 from fer.data.coding import CODINGS, plain
 from fer.data.listing import ALL, Listing, Options, Reader
 from fer.data.readers.table import Rows, is_table, join, read_lines, read_rows
-from fer.data.splits import split_of
+from fer.data.splits import split_above, split_of
 from fer.data.walk import Tree
 
 CODES = CODINGS["raf-db"].keys()
@@ -39,10 +39,13 @@ class RafDb(Reader):
             for entry, name in zip(listing.entries, listing.names, strict=True):
                 if _folder(entry.path) not in ("", plain(name)):
                     raise FerError(f"{tree.root}: {entry.path} is {name} in the table, and lies in another folder")
+            _check_splits(listing)
             return listing
         for path in tree.images:
-            split = split_of(PurePosixPath(path).name.partition("_")[0]) or ALL
-            listing.add_file(tree, path, _folder(path), split)
+            named = split_of(PurePosixPath(path).name.partition("_")[0]) or ALL
+            held_out = split_above(path) == "validation" and named == "train"  # files that kept their names
+            listing.add_file(tree, path, _folder(path), "validation" if held_out else named)
+        _check_splits(listing)
         listing.unused(tree.others)
         return listing
 
@@ -68,6 +71,13 @@ def _folder(path: str) -> str:
     """The number of the folder in which an image lies; "" where it is none."""
     name = plain(PurePosixPath(path).parent.name)
     return name if name.isdigit() else ""
+
+
+def _check_splits(listing: Listing) -> None:
+    """Refuses images in the folder of another split than their names or tables say."""
+    for entry, split in zip(listing.entries, listing.splits, strict=True):
+        if split_above(entry.path) not in (None, split):
+            raise FerError(f"{listing.root}: {entry.path} is of the {split} split by its name or table")
 
 
 def _without_originals(tree: Tree, listing: Listing) -> Tree:

@@ -57,11 +57,13 @@ class FileIndex:
 
     def __init__(self, paths: Iterable[str], names: Iterable[str] = ()):
         self.by_name: dict[str, list[str]] = {}
+        self.by_folder: dict[str, list[str]] = {}  # thousands of videos may have a frame 00001.jpg
         self.by_stem: dict[str, list[str]] = {}  # some tables leave the suffix out
         self.folders: set[str] = set()
         for path in paths:
             *above, name = path.lower().split("/")
             self.by_name.setdefault(name, []).append(path)
+            self.by_folder.setdefault("/".join([*above[-1:], name]), []).append(path)
             self.by_stem.setdefault(name.rpartition(".")[0], []).append(path)
             self.folders.update(above)
         self.named = {part.lower() for name in set(names) for part in _parts(name)[:-1]}
@@ -80,10 +82,14 @@ class FileIndex:
         parts = _parts(name)
         if not parts:
             return None
-        found = {path: path.lower() for path in self.by_name.get(parts[-1].lower(), [])}
-        found = found or {path: path.lower().rpartition(".")[0] for path in self.by_stem.get(parts[-1].lower(), [])}
+        last = parts[-1].lower()
+        sharing_folder = self.by_folder.get("/".join(parts[-2:]).lower(), [])
         for start in range(len(parts)):
             end = "/".join(parts[start:]).lower()
+            if last in self.by_name:
+                found = {path: path.lower() for path in (sharing_folder if "/" in end else self.by_name[last])}
+            else:
+                found = {path: path.lower().rpartition(".")[0] for path in self.by_stem.get(last, [])}
             fits = [path for path, lower in found.items() if f"/{lower}".endswith(f"/{end}")]
             split = next(filter(None, map(split_of, reversed(parts[:start]))), None)  # of the nearest folder left out
             if split and not split_above(end):
@@ -166,7 +172,8 @@ def join(
         first = next((rows.names[0] for _, rows in tables if rows.names), "none")
         where = ", ".join(str(tree.root / table) for table, _ in tables)
         raise FerError(f"{where}: none of its names is an image in {tree.root} (first: {first!r})")
-    _take_splits_of_folders(listing)
+    take_splits_of_folders(listing)
+    _name_relabelled(listing)
     for column in {name for _, rows in tables for name in rows.columns}:
         listing.columns[column] = [rows.columns[column][row] if column in rows.columns else "" for rows, row in kept]
     listing.unused([path for path in tree.images if path not in seen], "no row names them")
@@ -175,7 +182,7 @@ def join(
     return listing
 
 
-def _take_splits_of_folders(listing: Listing) -> None:
+def take_splits_of_folders(listing: Listing) -> None:
     """Gives images without a split that of the folder in which they lie, if one of the folders is for training.
 
     Raises:
@@ -187,8 +194,21 @@ def _take_splits_of_folders(listing: Listing) -> None:
     for row, split in found.items():
         if split is None:
             text = f"{listing.entries[row].path} lies in no folder of a split, others do"
-            raise FerError(f"{listing.root}: {text}: add a column split to the table")
+            raise FerError(f"{listing.root}: {text}: move it, or add a column split to the table")
         listing.splits[row] = split
+
+
+def _name_relabelled(listing: Listing) -> None:
+    """Tells how many rows name another emotion than the folder of their image: the table counts."""
+    other = [
+        str(entry)
+        for entry, name in zip(listing.entries, listing.names, strict=True)
+        if is_emotion(name)
+        and is_emotion(folder := PurePosixPath(entry.path).parent.name)
+        and canonical(folder) != canonical(name)
+    ]
+    if other:
+        listing.notes.append(f"{len(other):,} images have another label in the table than their folder: {other[0]} ...")
 
 
 def read_rows(path: Path, split: str | None = None) -> Rows:
@@ -198,8 +218,9 @@ def read_rows(path: Path, split: str | None = None) -> Rows:
         FerError: it is no such table.
     """
     table = _read_lines_of_json(path) if path.suffix.lower() == ".jsonl" else csv.read_csv(path)
+    csv.require(table, (), path)
     table = table.map(str.strip)  # "S01 " would be another person than "S01"
-    name, label = _column(table, NAMES), _label_column(table, path)
+    name, label = _column(table, NAMES), label_column(table, path)
     if name is None or label is None:
         raise FerError(
             f"{path}: expected a column of file names ({', '.join(NAMES[:4])}) and one of labels "
@@ -233,7 +254,7 @@ def _read_lines_of_json(path: Path) -> pd.DataFrame:
     return table.map(lambda cell: "" if cell is None or cell != cell else str(cell))
 
 
-def _label_column(table: pd.DataFrame, path: Path) -> str | None:
+def label_column(table: pd.DataFrame, path: Path) -> str | None:
     """The column of labels; of several the one with emotions.
 
     Raises:
@@ -254,10 +275,7 @@ def _column(table: pd.DataFrame, names: Sequence[str]) -> str | None:
 
 def is_table(path: Path) -> bool:
     """True for a CSV file with a column of file names and one of labels."""
-    try:
-        header = csv.read_header(path)
-    except FerError:
-        return False
+    header = csv.header_of(path)
     return any(name in header for name in NAMES) and any(name in header for name in LABELS)
 
 
@@ -267,6 +285,8 @@ def label_hint(tree: Tree) -> str:
         files = ",".join(str(tree.root / path) for path in tables[:3])
         verb = "names" if len(tables) == 1 else "name"
         return f"{', '.join(tables[:3])} {verb} images and labels: --labels-csv {files}"
+    if tables := [path for path in tree.named("*.csv") if "pixels" in csv.header_of(tree.root / path)]:
+        return f"{tables[0]} holds pixels itself: --data {tree.root / tables[0]}"
     if tables := tree.named("*.parquet"):
         return f"--format parquet reads {tables[0]}"
     if "label.csv" in tree.others and split_of(tree.root.name):
