@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
         FerError: the folder or the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    # Containers of several machines may share a folder, and have the same process numbers.
+    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -53,6 +55,18 @@ def check_writable(path: str | Path, suffix: str | None = None) -> None:
     with suppress(_Tried), replacing(path) as temporary:
         temporary.touch()
         raise _Tried
+
+
+def check_no_input(outputs: Iterable[str | Path], inputs: Iterable[str | Path | None]) -> None:
+    """Refuses to write over what the command reads.
+
+    Raises:
+        FerError: an output is one of the inputs.
+    """
+    read = {os.path.realpath(path): path for path in inputs if path}
+    for path in outputs:
+        if os.path.realpath(path) in read:
+            raise FerError(f"{path}: the command reads this file; choose another output")
 
 
 def read_text(path: str | Path) -> str:

@@ -210,6 +210,8 @@ class _Crew:
         del self.calls[reference]
         if problem := result if isinstance(result, str) else result.error:
             raise FerError(problem)
+        if unit is None:
+            self.deaths[None] = 0  # counts failed starts in a row
         self.free.extend([worker] * (AHEAD if unit is None else 1))
         return None if isinstance(result, str) else result
 

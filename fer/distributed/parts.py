@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 SUFFIX = ".parquet"
+DIGITS = 20  # of the hash in a name
+PART = f"part-{'[0-9a-f]' * DIGITS}{SUFFIX}"  # Spark's parts are called part-00000-...
 GROUP = 16_384  # rows in memory, and in a row group
 KEY = b"fer"  # of the counts in the footer of a part
 TYPES = {"source": "string", "status": "string", "label": "string", "seconds": "float64", "confidence": "float64"}
@@ -83,7 +85,7 @@ def schema(labels: Iterable[str], *, uncertain: bool) -> "pyarrow.Schema":
 def part_name(names: Iterable[str]) -> str:
     """The name of the part that holds the rows of these files."""
     digest = hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()
-    return f"part-{digest[:20]}{SUFFIX}"
+    return f"part-{digest[:DIGITS]}{SUFFIX}"
 
 
 def write(path: Path, rows: Iterable[dict], columns: "pyarrow.Schema", counts: Counts) -> None:
@@ -111,7 +113,7 @@ def write(path: Path, rows: Iterable[dict], columns: "pyarrow.Schema", counts: C
 
 def list_parts(folder: str | Path) -> list[Path]:
     """The parts of a folder, by name; none where there is no such folder."""
-    return sorted(Path(folder).glob(f"part-*{SUFFIX}"))
+    return sorted(Path(folder).glob(PART))
 
 
 def count(folder: str | Path) -> Counts:
@@ -159,7 +161,7 @@ def sources(folder: str | Path, columns: "pyarrow.Schema") -> set[str]:
 
 def remove(folder: str | Path, *, parts: bool) -> None:
     """Removes the unfinished files that killed workers left in a folder, and with `parts` the parts as well."""
-    for path in [*Path(folder).glob(f".*-part-*{SUFFIX}"), *(list_parts(folder) if parts else [])]:
+    for path in [*Path(folder).glob(f".*-{PART}"), *(list_parts(folder) if parts else [])]:
         with suppress(FileNotFoundError):
             os.unlink(path)
 

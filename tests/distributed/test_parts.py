@@ -53,6 +53,15 @@ def test_a_part_written_twice_is_one_part(tmp_path):
     assert len(parts.list_parts(tmp_path)) == 2
 
 
+def test_parts_of_other_programs_are_left_alone(tmp_path):
+    write(tmp_path)
+    spark = tmp_path / "part-00000-1f0c7c9e-0d5c-4a63-a1b7-5d5c5d1e2f3a-c000.snappy.parquet"
+    spark.write_bytes(b"PAR1")
+    assert spark not in parts.list_parts(tmp_path)
+    parts.remove(tmp_path, parts=True)
+    assert list(tmp_path.iterdir()) == [spark]
+
+
 def test_a_part_that_fails_leaves_nothing(tmp_path):
     def broken():
         yield from rows()
@@ -82,8 +91,8 @@ def test_other_files_are_refused(tmp_path):
     write(tmp_path)
     with pytest.raises(FerError, match="not this model's columns; choose another --output"):
         parts.sources(tmp_path, parts.schema(("x", "y"), uncertain=False))
-    (tmp_path / "part-0.parquet").write_bytes(b"PAR1 cut short")
-    with pytest.raises(FerError, match=r"part-0.parquet: not a part of these results"):
+    (tmp_path / f"part-{'0' * 20}.parquet").write_bytes(b"PAR1 cut short")
+    with pytest.raises(FerError, match=r"part-0+.parquet: not a part of these results"):
         parts.count(tmp_path)
 
 
