@@ -104,6 +104,9 @@ def cross_validate(
         settings: as for `fer.train` but for `output` and `validation_fraction`: the models go to
             run_dir/fold-1/model.keras and so on, the scores to run_dir/folds.csv and run_dir/pooled.json.
 
+    Returns:
+        The scores of each fold, and of all folds together.
+
     Raises:
         FerError: as `fer.train`; or fewer than k persons or images.
         TypeError: an unknown setting.

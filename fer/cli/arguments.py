@@ -111,6 +111,12 @@ def form_options(args: argparse.Namespace) -> dict:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def data_files(args: argparse.Namespace) -> list[str]:
+    """What the arguments about the data name that may be a file."""
+    given = (getattr(args, name, None) for name in ("data", "votes", "keep_list", "labels"))
+    return [*filter(None, given), *(args.labels_csv or "").split(",")]
+
+
 def dataset_options(args: argparse.Namespace) -> dict:
     """The arguments of `add_data_arguments` as keyword arguments of `loading.load`, with a progress bar."""
     split = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}

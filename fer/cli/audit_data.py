@@ -76,6 +76,7 @@ def check(args):
     for path, suffix in ((args.report, ".json"), (args.write_clean_list, ".csv")):
         if path:
             files.check_writable(path, suffix)
+            files.check_no_input([path], (*arguments.data_files(args), args.model))
     if args.sheets and Path(args.sheets).exists() and not Path(args.sheets).is_dir():
         raise FerError(f"{args.sheets}: is a file, not a folder")
 

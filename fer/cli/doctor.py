@@ -195,11 +195,14 @@ def find_web() -> str:
 
 
 def find_models() -> str:
-    from fer.models.bundled import bundled_models, checksums
+    from fer.models.bundled import FOLDER, bundled_models, checksums
 
     shipped, found, lines = checksums(), bundled_models(), []
     if not found:
         raise Unneeded("none; name your own with --model")
+    cards = {path.with_suffix(".keras").name for path in FOLDER.glob("*.md")}
+    if lost := sorted((cards & shipped.keys()) - {path.name for path in found.values()}):
+        raise Missing(f"{lost[0]} is missing")
     for whole in found.values():
         exported = whole.with_suffix(".tflite")
         if exported.name in shipped and not exported.is_file():
@@ -210,7 +213,7 @@ def find_models() -> str:
 
 
 def describe_model(path: Path, shipped: str | None) -> str:
-    """Name, beginning of the hash, and number of labels of a model file; whether it is another one than was shipped.
+    """Name, beginning of the hash, and labels of a model file; whether it is another one than was shipped.
 
     Raises:
         FerError: it is damaged.
@@ -220,7 +223,7 @@ def describe_model(path: Path, shipped: str | None) -> str:
 
     digest, labels, exported = file_sha256(path), "", path.suffix in runtimes.SUFFIXES
     if not exported or runtimes.is_installed(path):
-        labels = f", {len(read_info(path).labels)} labels"  # also compares the checksums inside a .keras file
+        labels = f": {', '.join(read_info(path).labels)}"  # also compares the checksums inside a .keras file
         if exported:
             runtimes.load(path)
     return f"{path.name} {digest[:12]}{labels}" + ", not the file that was shipped" * (shipped not in (None, digest))

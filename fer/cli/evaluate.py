@@ -22,7 +22,7 @@ from fer.data.splits import SPLITS
 from fer.data.unseen import optimism
 from fer.models import bundled, runtimes, tta
 from fer.models.classifier import Classifier
-from fer.models.model_file import original, read_info, update_metadata
+from fer.models.model_file import original, read_info, update_exported, update_metadata
 
 SPLIT_OPTIONS = ("validation_fraction", "split_seed")
 CROPS = {"none": "single crop", "flip": "flip TTA", "ten-crop": "ten-crop TTA"}
@@ -93,7 +93,8 @@ def main(args: argparse.Namespace) -> int:
     chosen = (optimism(models[path].metadata, args.data, args.split) for path in args.model)
     for sentence in dict.fromkeys(filter(None, chosen)):
         print(f"\n{sentence}")
-    analyses = analyse(args, ours, others, names)
+    seen = search_duplicates(args, ours.data.images)
+    analyses = analyse(args, ours, others, names, seen)
     if args.robustness:
         analyses |= analyse_robustness(args, models, data)
     for name, analysis in analyses.items():
@@ -108,9 +109,13 @@ def main(args: argparse.Namespace) -> int:
         files.write_text(args.report, json.dumps(plain, indent=1))
     draw(args, report, analyses, [ours, *others], title)
     if threshold := analyses.get("threshold"):
-        update_metadata(args.model[0], threshold.metadata(places.name_of(args.data)))
+        known = threshold.metadata(places.name_of(args.data), unseen=bool(args.leakage_against))
+        update_metadata(args.model[0], known)
+        for beside in update_exported(args.model[0], known):
+            terminal.note(f"{beside} keeps the threshold it had: export it again")
     if args.card:
-        write_card(args, models, data, report, analyses, drawn)
+        unseen = ~seen(args.model).near if args.leakage_against else None
+        write_card(args, models, data, ours, analyses, drawn, unseen)
     if args.explain:
         from fer.evaluation.explain import write_explanations
 
@@ -149,6 +154,8 @@ def check(args):
     for path, suffix in ((args.report, ".json"), (args.card, ".md")):
         if path:
             files.check_writable(path, suffix)
+    inputs = (args.leakage_against, args.attributes, args.card_notes, *args.model, *(args.compare or ()))
+    files.check_no_input(paths, (*arguments.data_files(args), *inputs))
     training = args.leakage_against
     if training and not places.exists(training):
         raise FerError(f"{training}: there is no such file or folder")
@@ -175,6 +182,8 @@ def check(args):
         )
     if Path(args.model[0]).suffix != ".keras":
         raise FerError(f"{args.model[0]}: --fit-threshold writes into a .keras file; export it again afterwards")
+    if Path(args.model[0]).is_symlink() or "kagglehub" in Path(args.model[0]).parts:
+        raise FerError(f"{args.model[0]}: --fit-threshold would change a downloaded file, or a link; copy it first")
     files.check_writable(args.model[0])
 
 
@@ -204,24 +213,25 @@ def joined(paths):
     return " + ".join(Path(path).name for path in paths)
 
 
-def analyse(args, ours, others, names):
-    """What was asked for beyond the report: its key there -> an object with `summary()` and `to_dict()`."""
+def analyse(args, ours, others, names, seen):
+    """What was asked for beyond the report: its key there -> an object with `summary()` and `to_dict()`.
+
+    Args:
+        args: of the command.
+        ours, others: predictions of --model, and of --compare.
+        names: the group of each image, where they are asked for.
+        seen: see `search_duplicates`.
+    """
     from fer.evaluation import groups, leakage, selective
 
     analyses = {}
 
-    def training_images(paths):
-        _, size, _, channels = ours.data.images.shape
-        spec, metadata = InputSpec(size=size, channels=channels), [read_info(path).metadata for path in paths]
-        return leakage.load_training(args.leakage_against, args.data, spec, metadata, **arguments.dataset_options(args))
-
     if args.leakage_against:
-        source = places.name_of(args.leakage_against)
-        analyses["leakage"] = leakage.measure_leakage(ours, training_images(args.model), source)
+        analyses["leakage"] = leakage.measure_leakage(ours, seen(args.model), places.name_of(args.leakage_against))
     for other in others:
         analyses["comparison"] = ours.compare(other)
         if args.leakage_against:
-            unseen = ~leakage.seen(ours, training_images((*args.model, *args.compare)))  # in the training of either
+            unseen = ~seen((*args.model, *args.compare)).near  # in the training of neither
             if unseen.any() and not unseen.all():
                 text = "images without a duplicate or near-duplicate in training"
                 analyses["comparison_without_duplicates"] = ours.compare(other, unseen, text)
@@ -229,8 +239,30 @@ def analyse(args, ours, others, names):
         analyses["groups"] = groups.by_group(names, ours.probabilities, ours.data.targets, ours.labels, args.group_by)
     analyses["risk_coverage"] = curve = ours.risk_coverage()
     if args.fit_threshold is not None:
+        if args.leakage_against:  # remembered images are surer, and more often right, than new ones
+            curve = ours.risk_coverage(~seen(args.model).near)
         analyses["threshold"] = selective.fit_threshold(curve, args.fit_threshold)
     return analyses
+
+
+def search_duplicates(args, images):
+    """A function of the paths of models that says which of these images were in their training (`leakage.Seen`)."""
+    from fer.evaluation import leakage
+
+    spec, done = InputSpec(size=images.shape[1], channels=images.shape[3]), []
+
+    def seen(paths):
+        metadata = [read_info(path).metadata for path in paths]
+        options = arguments.dataset_options(args)
+        options = leakage.training_options(args.leakage_against, args.data, metadata, **options)
+        for before, found in done:  # a search takes longer than the predictions
+            if before == options:
+                return found
+        training = loading.load(args.leakage_against, spec, splits=("train",), **options)["train"]
+        done.append((options, leakage.find_seen(images, training.images)))
+        return done[-1][1]
+
+    return seen
 
 
 def analyse_robustness(args, models, data):
@@ -265,26 +297,30 @@ def draw(args, report, analyses, predictions, title):
     if args.groups:
         plots.groups(analyses["groups"], args.groups, title=f"{title}, by {args.group_by}")
     if args.robustness:
-        plots.robustness(analyses["robustness"], args.robustness, title=title)
+        scores = [analyses[name] for name in ("robustness", "robustness_of_compared") if name in analyses]
+        plots.robustness(scores, args.robustness, title=title)
     if args.mistakes:
         mistakes.write_mistakes(Path(args.mistakes), predictions[0], title)
 
 
-def write_card(args, models, data, report, analyses, drawn):
+def write_card(args, models, data, ours, analyses, drawn, unseen):
     """Writes the card of the model, measuring what it lacks: test-time augmentation, and the files exported from it."""
     from fer.evaluation import card
 
-    path, reports, exports = args.model[0], {"none": report}, {}
-    for name in tta.TTA[1:]:
-        reports[name] = predict(args.model, models, data, name).report()
+    path, exports = args.model[0], []
+    found = {"none": ours} | {name: predict(args.model, models, data, name) for name in tta.TTA[1:]}
     for beside in map(Path(path).with_suffix, runtimes.SUFFIXES):
-        if original(beside):
+        if beside != Path(path) and original(beside):
             try:
                 exported = {beside: Classifier.load(beside)}
-                exports[beside] = predict([beside], exported, data, "none").report()
+                found[f"none, `{beside.name}`"] = predict([beside], exported, data, "none")
+                exports.append(beside)
             except FerError as error:  # a damaged file costs its row, not the card
                 terminal.note(f"left out of the card: {error}")
+    reports = {name: one.report() for name, one in found.items()}
     more = {name: analyses.get(name) for name in ("leakage", "robustness", "groups")} | {"exports": exports}
+    if unseen is not None and unseen.any():
+        more["unseen"] = {name: one.report(unseen) for name, one in found.items()}
     more["notes"] = card.read_notes(args.card_notes, Path(path).stem) if args.card_notes else {}
     about = {"command": repeat_command(args, drawn), "data": places.name_of(args.data), "split": args.split}
     model = dataclasses.replace(models[path], metadata=read_info(path).metadata)  # with a threshold just fitted

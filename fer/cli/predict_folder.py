@@ -85,6 +85,8 @@ def main(args: argparse.Namespace) -> int:
         writer = stack.enter_context(results.Writer(args.output, labels, **ways))
         if not writer.done:
             run_metadata.write_metadata(run | {"cropped": recognizer.cropped}, args.output)
+        if args.annotated and writer.done:
+            terminal.note(f"{len(writer.done):,} files that the table holds already get no annotated copy now")
         copies = args.annotated and stack.enter_context(batch.AnnotatedCopies(args.folder, args.annotated))
         stopped = stack.enter_context(stoppable())
         found = find_images(args, on_error=terminal.note, on_other=lambda path: others.update([path.suffix.lower()]))
@@ -113,8 +115,11 @@ def check(args: argparse.Namespace) -> None:
         raise FerError("several folders, addresses and --workers need --ray auto")
     if args.resume and args.overwrite:
         raise FerError("--resume continues a table, --overwrite replaces it: choose one")
+    from fer.inference import run_metadata
+
     ways = "continue with --resume, replace it with --overwrite, or choose another name"
     results.check_output(args.output, kept=args.resume or args.overwrite, ways=ways)
+    run_metadata.check_own(args.output)
     if args.annotated and os.path.isdir(args.annotated):
         folder = args.folder if os.path.isdir(args.folder) else args.folder.parent
         if folder.resolve() == args.annotated.resolve():

@@ -70,10 +70,10 @@ def main(args: argparse.Namespace) -> int:
         options = {} if args.smoothing is None else {"smoothing": args.smoothing}
         session = Session(recognizer, skip=args.skip, thorough=not source.live, **options)
         columns = {"overwrite": args.overwrite, "uncertain": args.uncertain}
+        screen = screen and stack.enter_context(screen)  # it may refuse: before the writer replaces an older log
         log = args.log and stack.enter_context(results.Writer(args.log, labels, **columns))
         longest_still = writer.LONGEST_STILL if source.live else None
         recorder = args.record and stack.enter_context(writer.VideoWriter(args.record, longest_still=longest_still))
-        screen = screen and stack.enter_context(screen)
         stopped = stack.enter_context(stoppable())
         if source.live:  # Keras prepares itself for each number of faces: not while a person waits for a label
             for faces in (1, 2):
@@ -107,11 +107,13 @@ def main(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> None:
     """Refuses outputs that exist, that cannot be written, or that are the same file, before anything is opened."""
     from fer.video import writer
+    from fer.video.capture import without_secrets
 
     paths = [path for path in (args.record, args.log, args.timeline) if path]
     places = [os.path.realpath(path) for path in (args.source, *paths)]
     if len(set(places)) < len(places):
-        raise FerError(f"two of these are the same file: {', '.join((args.source, *paths))}")
+        named = (without_secrets(args.source), *paths)
+        raise FerError(f"two of these are the same file: {', '.join(named)}")
     if args.record:
         writer.check_video_format(args.record)
     if args.log:

@@ -40,7 +40,8 @@ def write_card(
     leakage: Leakage | None = None,
     robustness: Robustness | None = None,
     groups: Groups | None = None,
-    exports: Mapping[Path, Report] | None = None,
+    exports: Sequence[Path] = (),
+    unseen: Mapping[str, Report] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the card of a model as Markdown.
@@ -49,17 +50,19 @@ def write_card(
         path: the file; replaced if it exists.
         model: the model's file.
         classifier: the model.
-        reports: test-time augmentation ("none", "flip", "ten-crop") -> report on the same images.
+        reports: a row's name -> report on the same images: "none", "flip", "ten-crop", and each export; the first is
+            that of a single crop.
         command: measures the same figures again.
         data, split: name and split of the images.
         leakage, robustness, groups: more figures of a single crop, where they were measured.
-        exports: files that were exported from the model -> report of a single crop.
+        exports: files that were exported from the model.
+        unseen: a row's name -> report on the images without a duplicate or near-duplicate in training.
         notes: see `read_notes`.
 
     Raises:
         FerError: the file cannot be written.
     """
-    model, exports, notes = Path(model), exports or {}, notes or {}
+    model, notes = Path(model), notes or {}
     first = next(iter(reports.values()))
 
     def noted(name: str, text: str) -> str:
@@ -70,7 +73,7 @@ def write_card(
         f"## Details\n\n{details((model, *exports), classifier, notes)}",
         f"## Intended use\n\n{INTENDED_USE}",
         f"## Data\n\n{noted('data', _data(classifier, data, split, first))}",
-        f"## Results\n\n{noted('results', _results(reports, exports, command, leakage, robustness))}",
+        f"## Results\n\n{noted('results', _results(reports, unseen or {}, exports, command, leakage, robustness))}",
         f"## Limits\n\n{noted('limits', _limits(classifier, first, data, split, leakage, groups))}",
         f"## Licence\n\n{noted('licence', LICENCE)}",
     ]
@@ -181,24 +184,23 @@ def _data(classifier: Classifier, data: str, split: str, report: Report) -> str:
 
 def _results(
     reports: Mapping[str, Report],
-    exports: Mapping[Path, Report],
+    unseen: Mapping[str, Report],
+    exports: Sequence[Path],
     command: str,
     leakage: Leakage | None,
     robustness: Robustness | None,
 ) -> str:
     others = "".join(f", and with `--model {path.name}`" for path in exports)
-    lines = [
-        f"`{command}` with `--tta none`, `flip` or `ten-crop`{others}:",
-        "",
-        "| TTA | accuracy (95 % interval) | balanced accuracy | macro F1 | top-2 accuracy | NLL | ECE |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    exported = {f"none, `{path.name}`": report for path, report in exports.items()}
-    for tta, report in (dict(reports) | exported).items():
+    columns = ["TTA", "accuracy (95 % interval)", *(["without duplicates"] if unseen else [])]
+    columns += ["balanced accuracy", "macro F1", "top-2 accuracy", "NLL", "ECE"]
+    lines = [f"`{command}` with `--tta none`, `flip` or `ten-crop`{others}:", "", f"| {' | '.join(columns)} |"]
+    lines.append("|---" * len(columns) + "|")
+    for tta, report in reports.items():
         low, high = report.accuracy_ci95
         cells = [
             tta,
             f"{100 * report.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f})",
+            *([f"{100 * unseen[tta].accuracy:.2f} %"] if unseen else []),
             f"{100 * report.balanced_accuracy:.2f} %",
             f"{report.macro_f1:.3f}",
             f"{100 * report.top2_accuracy:.2f} %",

@@ -6,12 +6,26 @@ from pathlib import Path
 
 import numpy as np
 
-from fer.core.images import InputSpec
 from fer.core.text import aligned
-from fer.data import coding, duplicates, loading, places
-from fer.data.dataset import Dataset
+from fer.data import coding, duplicates, places
+from fer.data.image_array import Images
 from fer.evaluation.metrics import Report
 from fer.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True, eq=False)  # eq=False: == on arrays has no single truth value
+class Seen:
+    """The evaluation images that are among the training images. Built by `find_seen`.
+
+    Attributes:
+        n_training: number of training images.
+        exact: bool (n,), whether an image has a pixel-identical training image.
+        near: bool (n,), whether it has one, or a near-duplicate (correlation of at least `duplicates.NEAR`).
+    """
+
+    n_training: int
+    exact: np.ndarray
+    near: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -63,8 +77,8 @@ class Leakage:
         return plain | {name: report and _metrics(report) for name, report in parts.items()}
 
 
-def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequence[Mapping], **options) -> Dataset:
-    """The training images to compare with: the train split, or all images where the data are not divided.
+def training_options(source: str, evaluated: str, metadata: Sequence[Mapping], **options) -> dict:
+    """How `loading.load` takes the training images to compare with: the train split, or all where there are none.
 
     Where they are the evaluated data itself, undivided, they are what the validation split left. A keep list, or votes
     that leave images out, hide no duplicate unless every model was trained with them. What the options say of the form
@@ -73,7 +87,6 @@ def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequen
     Args:
         source: the training data.
         evaluated: the evaluated data.
-        spec: size and channels of the evaluated images.
         metadata: of each model.
         options: as `loading.load` takes them, those of the evaluated data.
     """
@@ -86,27 +99,30 @@ def load_training(source: str, evaluated: str, spec: InputSpec, metadata: Sequen
             options["keep_list"] = None
         if any(one.get("votes") not in ("shares", "majority") for one in metadata):  # "mixed" leaves no image out
             options["votes"] = None
-    return loading.load(source, spec, splits=("train",), **options)["train"]
+    return options
 
 
-def measure_leakage(predictions: Predictions, training: Dataset, source: str) -> Leakage:
+def find_seen(images: Images, training: Images) -> Seen:
+    """Searches duplicates and near-duplicates.
+
+    Args:
+        images: uint8 (n, H, W, C), those of the evaluation.
+        training: uint8 (m, H, W, C), of the same shape.
+    """
+    exact, near = (duplicates.duplicates_in(images, training, near=near) for near in (False, True))
+    return Seen(len(training), exact, near)
+
+
+def measure_leakage(predictions: Predictions, seen: Seen, source: str) -> Leakage:
     """Scores the images with and without a duplicate among the training images apart.
 
     Args:
         predictions: for the evaluation images.
-        training: the training images, of the same size and channels.
+        seen: which of them have a duplicate in training.
         source: name of the training data.
     """
-    parts = []
-    for near in (False, True):
-        known = seen(predictions, training, near=near)
-        parts += [predictions.report(rows) if rows.any() else None for rows in (~known, known)]
-    return Leakage(source, len(training), *parts)
-
-
-def seen(predictions: Predictions, training: Dataset, *, near: bool = True) -> np.ndarray:
-    """bool (n,): the images with a duplicate, or with `near` a near-duplicate, among the training images."""
-    return duplicates.duplicates_in(predictions.data.images, training.images, near=near)
+    parts = [rows for known in (seen.exact, seen.near) for rows in (~known, known)]
+    return Leakage(source, seen.n_training, *(predictions.report(rows) if rows.any() else None for rows in parts))
 
 
 def _metrics(report: Report) -> dict:

@@ -201,11 +201,11 @@ def groups(scores: Groups, path: str | Path, *, title: str = "") -> None:
         save(figure, path)
 
 
-def robustness(scores: Robustness, path: str | Path, *, title: str = "") -> None:
-    """Draws accuracy against the strength of each corruption; strength 0 is the accuracy without corruption.
+def robustness(scores: Sequence[Robustness], path: str | Path, *, title: str = "") -> None:
+    """Draws accuracy against the strength of each corruption, a panel for each model; strength 0 is none.
 
     Args:
-        scores: the accuracies.
+        scores: the accuracies of each model.
         path: file to write, in the format of its suffix. Folders are made as needed; an existing file is replaced.
         title: line above the figure.
 
@@ -213,16 +213,21 @@ def robustness(scores: Robustness, path: str | Path, *, title: str = "") -> None
         FerError: if the file cannot be written.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.subplots()
-        for i, (kind, values) in enumerate(scores.accuracy.items()):
-            line: dict[str, Any] = {"color": str(0.6 * (i % 3) / 2), "marker": MARKERS[i % len(MARKERS)]}
-            axes.plot([0, *STRENGTHS], [scores.clean, *values], label=kind, markersize=5, linewidth=1.2, **line)
-        axes.set(xlabel="strength of the corruption", ylabel="accuracy", ylim=(0, 1))
-        axes.set_xticks([0, *STRENGTHS])
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        headline(figure, title, f"clean {scores.clean:.1%}, mean under corruption {scores.mean:.1%}")
+        figure = Figure(figsize=(2 + 5 * len(scores), 4), layout="constrained")
+        panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+        for axes, one in zip(panels, scores, strict=True):
+            for i, (kind, values) in enumerate(one.accuracy.items()):
+                line: dict[str, Any] = {"color": str(0.6 * (i % 3) / 2), "marker": MARKERS[i % len(MARKERS)]}
+                axes.plot([0, *STRENGTHS], [one.clean, *values], label=kind, markersize=5, linewidth=1.2, **line)
+            axes.set(xlabel="strength of the corruption", ylim=(0, 1))
+            if len(scores) > 1:
+                axes.set_title(one.name)
+            axes.set_xticks([0, *STRENGTHS])
+        panels[0].set_ylabel("accuracy")
+        panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        means = "; ".join(f"clean {one.clean:.1%}, mean under corruption {one.mean:.1%}" for one in scores)
+        headline(figure, title, means)
         save(figure, path)
 
 

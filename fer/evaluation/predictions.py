@@ -54,9 +54,9 @@ class Predictions:
         """The metrics of all images, or of some rows: indexes, bool (n), or a slice."""
         return metrics.compute_report(self.probabilities[rows], self.data.targets[rows], self.labels)
 
-    def risk_coverage(self) -> selective.RiskCoverage:
-        """The error rate of the most confident images, for every number of them."""
-        return selective.risk_coverage(self.confidence, self.y_pred == self.y_true)
+    def risk_coverage(self, rows: np.ndarray | slice = slice(None)) -> selective.RiskCoverage:
+        """The error rate of the most confident images, or of some rows, for every number of them."""
+        return selective.risk_coverage(self.confidence[rows], (self.y_pred == self.y_true)[rows])
 
     def compare(
         self, other: "Predictions", rows: np.ndarray | slice = slice(None), of: str = "images"

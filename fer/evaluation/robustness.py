@@ -18,6 +18,7 @@ from fer.models.classifier import Classifier
 # The augmentation of a recipe that changes images as a kind of corruption does.
 ALIKE = {
     "blur": "blur",
+    "small size": "blur",  # enlarged again, a small image is mostly a blurred one
     "noise": "noise",
     "darkness": "darkness",
     "shift": "shift",

@@ -136,8 +136,8 @@ class Threshold:
         """The threshold, and what is left above it, in two lines."""
         low, high = self.accuracy_ci95
         return (
-            f'confidence below {self.confidence:.4f} is "uncertain": the other {self.n_kept:,} images '
-            f"(coverage {self.coverage:.1%})\nare classified with an accuracy of {self.accuracy:.2%} "
+            f'confidence below {self.confidence:.4f} is "uncertain": the other {self.n_kept:,} of {self.n_images:,} '
+            f"images (coverage {self.coverage:.1%})\nare classified with an accuracy of {self.accuracy:.2%} "
             f"(95% interval {low:.2%} to {high:.2%}, target {self.target:.2%})"
         )
 
@@ -152,13 +152,15 @@ class Threshold:
             "accuracy_ci95": list(self.accuracy_ci95),
         }
 
-    def metadata(self, data: str) -> dict:
+    def metadata(self, data: str, *, unseen: bool = False) -> dict:
         """What a model file keeps of it.
 
         Args:
             data: name of the validation data.
+            unseen: images with a duplicate or near-duplicate in training were left out.
         """
         fitted = {"data": data, "images": self.n_images, "asked": self.target, "accuracy": self.accuracy}
+        fitted |= {"unseen": True} if unseen else {}
         return {"uncertain_below": self.confidence, "uncertain_chosen_on": fitted | {"coverage": self.coverage}}
 
 

@@ -22,14 +22,16 @@ LARGEST = 4096  # ... unless its long side would be longer than this
 MARGIN = 0.5  # of the letter height, around text
 
 
-def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "", bars: bool = True) -> np.ndarray:
+def draw(
+    image: np.ndarray, predictions: list[Prediction] | None, *, caption: str = "", bars: bool = True
+) -> np.ndarray:
     """Draws the box of every face, its label with confidence, and a bar for the probability of each label.
 
     A face that others crowd has no bars.
 
     Args:
         image: uint8 (H, W, 3) BGR; it is not changed.
-        predictions: the faces in it.
+        predictions: the faces in it; None where nobody has looked for any.
         caption: a line in the upper left corner, such as the frames per second.
         bars: False leaves the bars out.
 
@@ -39,7 +41,7 @@ def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "",
     canvas = np.array(image, order="C")
     letter = max(8, min(canvas.shape[:2]) // LETTERS)
     panels: list[Box] = []
-    for number, prediction in enumerate(predictions):
+    for number, prediction in enumerate(predictions or []):
         color = COLORS[(prediction.track or number) % len(COLORS)]
         box = prediction.box
         corner = (box.x + box.width - 1, box.y + box.height - 1)
@@ -49,11 +51,11 @@ def draw(image: np.ndarray, predictions: list[Prediction], *, caption: str = "",
         above = box.y - _line(letter)
         _text(canvas, text, (box.x, above if above >= 0 else box.y), letter, background=color)
         if bars:
-            others = [other.box for other in predictions if other is not prediction]
+            others = [other.box for other in predictions or [] if other is not prediction]
             if panel := _bars(canvas, prediction, letter, color, others + panels):
                 panels.append(panel)
-    if caption or not predictions:
-        _text(canvas, caption if predictions else f"{caption}  no face".strip(), (0, 0), letter, background=PAPER)
+    if line := f"{caption}  no face".strip() if predictions == [] else caption:
+        _text(canvas, line, (0, 0), letter, background=PAPER)
     return canvas
 
 

@@ -1,6 +1,7 @@
 """Fetches the networks of detectors once, into a cache, and checks them by their SHA-256."""
 
 import hashlib
+import http.client
 import logging
 import os
 import sys
@@ -68,8 +69,10 @@ def fetch(file: ModelFile) -> Path:
     try:
         with urllib.request.urlopen(file.url, timeout=TIMEOUT) as answer:
             data = answer.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # URLError and the time limit are OSErrors
+    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError and the time limit are OSErrors
         raise FerError(f"{file.url}: cannot be fetched ({getattr(error, 'reason', error)}); {advice}") from error
+    if len(data) < (size := int(answer.headers.get("Content-Length") or 0)):
+        raise FerError(f"{file.url}: cut short after {len(data):,} of {size:,} bytes; try again, or {advice}")
     found = hashlib.sha256(data).hexdigest()
     if found != file.sha256:
         raise FerError(f"{file.url}: another file than expected (SHA-256 {found}, not {file.sha256}); {advice}")

@@ -6,6 +6,7 @@
 import json
 import logging
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,6 +62,18 @@ def describe_run(
 def write_metadata(run: dict, output: str | Path) -> None:
     """Writes the metadata of a run beside its table; an older file is replaced."""
     write_text(metadata_path(output), json.dumps(run, indent=1, ensure_ascii=False))
+
+
+def check_own(output: str | Path) -> None:
+    """Refuses a table whose metadata would replace those of another one: results.csv and results.jsonl share a file.
+
+    Raises:
+        FerError: there is such a table.
+    """
+    with suppress(OSError, ValueError, AttributeError):  # no metadata, or none of a table
+        named = json.loads(metadata_path(output).read_text(encoding="utf-8")).get("results")
+        if named and named != Path(output).name and Path(output).with_name(named).exists():
+            raise FerError(f"{output}: {metadata_path(output).name} belongs to {named}; choose another name")
 
 
 def check_resumable(run: dict, output: str | Path) -> dict | None:

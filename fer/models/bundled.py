@@ -29,8 +29,9 @@ def find_model(model: str | Path) -> Path:
     """The file of a model that is named by its path or, for a bundled one, by its name.
 
     Args:
-        model: a path; or "fer2013", "fer2013.tflite" and the like; or "hf:OWNER/NAME" or "kaggle:...", which is
-            downloaded (`hub.download`). A file in the current folder comes first.
+        model: a path; or "fer2013", "fer2013.tflite" and the like, without a suffix the .keras file; or
+            "hf:OWNER/NAME" or "kaggle:...", which is downloaded (`hub.download`). A file in the current folder comes
+            first.
 
     Returns:
         The path of the bundled model if there is one of that name; otherwise `model`, whether or not it exists.
@@ -43,8 +44,8 @@ def find_model(model: str | Path) -> Path:
     path = Path(model)
     if path.name != str(model) or path.is_file():
         return path
-    names = (path.name,) if path.suffix in hub.SUFFIXES else tuple(path.name + suffix for suffix in hub.SUFFIXES)
-    return next((FOLDER / name for name in names if (FOLDER / name).is_file()), path)
+    shipped = FOLDER / (path.name if path.suffix in hub.SUFFIXES else f"{path.name}.keras")
+    return shipped if shipped.is_file() else path
 
 
 def live_model() -> str:

@@ -17,12 +17,13 @@ SUFFIXES = (".keras", ".tflite", ".onnx")  # in the order of preference
 ANSWER = 10.0  # seconds for the Hub to answer, before the cache is asked
 _REVISION = r"refs/pr/\d+|refs/convert/[\w.-]+|[\w.-]+"  # a pull request, a converted branch, a branch, tag or commit
 _HF = re.compile(rf"hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>{_REVISION}))?(/(?P<file>[^@]+))?")
-_KAGGLE = re.compile(r"kaggle:(?P<name>[\w-]+/[\w-]+/[\w-]+/[\w.-]+(/\d+)?)(/(?P<file>[^/]+\.\w+))?")
+_KAGGLE = re.compile(r"kaggle:(?P<name>[\w-]+/[\w-]+/[\w-]+/[\w.-]+(/\d+)?)(/(?P<file>.+\.\w+))?")
 
 # https://huggingface.co/docs/hub/model-cards
 _METADATA = """\
 ---
 library_name: keras
+license: other
 pipeline_tag: image-classification
 tags:
 - facial-expression-recognition

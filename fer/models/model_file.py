@@ -106,7 +106,7 @@ def original(path: str | Path) -> Path | None:
 
 
 def update_metadata(path: str | Path, metadata: dict) -> None:
-    """Adds metadata to a .keras file, or replaces entries; every other byte stored in it stays the same.
+    """Adds metadata to a .keras or .tflite file, or replaces entries; every other byte stored in it stays the same.
 
     Raises:
         FerError: as `read_info`, or the file cannot be written.
@@ -114,15 +114,34 @@ def update_metadata(path: str | Path, metadata: dict) -> None:
     path = find_model(path)
     info = read_info(path)
     info = ModelInfo(info.labels, info.spec, info.metadata | metadata)
-    with (
-        replacing(path) as temporary,
-        zipfile.ZipFile(path) as old,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as new,
-    ):
-        for member in old.infolist():
-            if member.filename != MEMBER:
-                new.writestr(member, old.read(member))
-        new.writestr(MEMBER, info.to_json())
+    with replacing(path) as temporary, zipfile.ZipFile(path) as old:
+        start = min(member.header_offset for member in old.infolist())  # behind the network of a .tflite file
+        temporary.write_bytes(path.read_bytes()[:start])
+        with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as new:
+            for member in old.infolist():
+                if member.filename != MEMBER:
+                    new.writestr(member, old.read(member))
+            new.writestr(MEMBER, info.to_json())
+
+
+def update_exported(path: str | Path, metadata: dict) -> list[Path]:
+    """Adds metadata to the .tflite file beside a .keras file that was exported from it.
+
+    Returns:
+        The exported files beside it that keep their metadata: ONNX files, and what cannot be read here.
+
+    Raises:
+        FerError: the file cannot be written.
+    """
+    left = []
+    for beside in map(Path(path).with_suffix, runtimes.SUFFIXES):
+        if not beside.exists():
+            continue
+        if beside.suffix == ".tflite" and original(beside):
+            update_metadata(beside, metadata)
+        else:
+            left.append(beside)
+    return left
 
 
 def _read_keras(path: Path) -> bytes:

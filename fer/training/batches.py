@@ -91,7 +91,7 @@ class Batches(keras.utils.PyDataset):
         """This process's images of a batch, and with mixup those that they are mixed with."""
         batch = self._chosen(index)
         images = self.dataset.images[batch[self.part]]
-        if not self.recipe.mixup:
+        if not self.recipe.mixup or self.recipe.is_late(self.epoch):
             return images, None
         _, partner = self._mix(index)
         own = partner[self.part]

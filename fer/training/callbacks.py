@@ -63,7 +63,7 @@ class Phases(keras.callbacks.Callback):
     """Changes the training step between epochs: smaller images at first, the late phase at the end.
 
     With smaller images a step costs less (Howard 2018, the DAWNBench training of ImageNet). In the late phase the
-    network meets images that are closer to those it is judged on; `Batches` then smooths no labels.
+    network meets images that are closer to those it is judged on; `Batches` then smooths no labels and mixes no images.
     """
 
     def __init__(self, augmentation: Augmentation, recipe: Recipe):

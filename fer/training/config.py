@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ from fer.training.recipe import AUGMENTATION, STANDARD_AUGMENTATION, Recipe
 
 FILE = "run.json"
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+# These may have moved before a run goes on: its checkpoint compares the images, targets and teachers themselves.
+PLACES = ("data", "votes", "keep_list", "labels_csv", "teacher")
 EXCHANGEABLE = ("float32", "bfloat16")  # a run may go on in the other: both keep weights and optimizer in float32
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-contrib-python", "pandas", "scikit-learn")
 
@@ -131,8 +133,8 @@ class TrainingConfig:
         split["rule"] = splitting.RULE
         split |= {"group": self.group} if self.group else {}
         training: dict[str, Any] = {"recipe": dataclasses.asdict(self.recipe), "seed": self.seed}
-        training["teachers"] = [Path(path).name for path in self.teacher]
-        training["init"] = Path(self.init).name if self.init else None
+        training["teachers"] = [places.name_of(path) for path in self.teacher]
+        training["init"] = places.name_of(self.init) if self.init else None
         if self.data != places.IN_MEMORY:  # else only the caller knows
             data["split"] = split
         return data | training | environment()
@@ -143,12 +145,13 @@ class TrainingConfig:
         content = {"configuration": dataclasses.asdict(self)} | environment() | {"command": command}
         write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False))
 
-    def write_precision(self) -> None:
-        """Keeps the precision in which a run goes on; the rest of its run.json stays as it is."""
+    def write_changes(self) -> None:
+        """Keeps the precision and the places with which a run goes on; the rest of its run.json stays as it is."""
         content = json.loads(self.path.read_text(encoding="utf-8"))
-        if content["configuration"]["precision"] != self.precision:
-            content["configuration"]["precision"] = self.precision
-            write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False))
+        now = {name: value for name, value in dataclasses.asdict(self).items() if name in ("precision", *PLACES)}
+        if content["configuration"] != (changed := content["configuration"] | json.loads(json.dumps(now))):
+            text = json.dumps(content | {"configuration": changed}, indent=1, ensure_ascii=False)
+            write_text(self.path, text)
 
     def stored(self) -> "TrainingConfig":
         """The configuration that the run folder holds, with which a run resumes.
@@ -274,11 +277,18 @@ def settle(
     wanted, kept = config.flat(), stored.flat()
     if "precision" in given and {wanted["precision"], kept["precision"]} == set(EXCHANGEABLE):
         stored, given = dataclasses.replace(stored, precision=config.precision), set(given) - {"precision"}
+    moved = {name: wanted[name] for name in PLACES if name in given and _names(wanted[name]) == _names(kept[name])}
+    stored, given = dataclasses.replace(stored, **moved), set(given) - moved.keys()
     for name in sorted(given):
         if wanted[name] != kept[name] and (name, wanted[name]) != ("precision", "auto"):
             asked = spell(name, wanted[name])
             raise FerError(f"{asked} contradicts the run in {config.run_dir}, which has {kept[name]}")
     return stored
+
+
+def _names(where: Sequence[str] | str | None) -> list[str]:
+    """What lies in a place, or in several, however far they have moved."""
+    return [places.name_of(place) for place in ((where,) if isinstance(where, str) else where or ())]
 
 
 # What only the loading of data heeds.

@@ -119,7 +119,7 @@ def fit(
         folder.restore(model)
     if not folder.finished:
         if resume and workers.is_first:
-            config.write_precision()
+            config.write_changes()
         validating = validation_data(validation, recipe.batch_size, workers)
         with stoppable((signal.SIGINT,)) as asked, _told(batches, validating):
             model.fit(

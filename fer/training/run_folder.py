@@ -146,6 +146,7 @@ class RunFolder(keras.callbacks.Callback):
         self.history, self.finished, self.pending = state["history"], state["finished"], state["callbacks"]
         self._restore_dtype(state["identity"]["dtype"], state.get("dtype", state["identity"]["dtype"]))
         self.best.epoch, self.best.value = state["best"]
+        self._diverged()
         if not Path(self.config.output).exists() and self.best.epoch is not None:
             raise FerError(f"{self.config.output}: the best model so far is gone; start again with --overwrite")
 
@@ -169,11 +170,19 @@ class RunFolder(keras.callbacks.Callback):
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         row.setdefault("learning_rate", float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
         self.history.append(row | {"seconds": round(time.perf_counter() - self.started, 1)})
-        if not np.isfinite(row["loss"]):
+        if self._diverged():
             self.model.stop_training = True
         self.finished = self.model.stop_training or epoch + 1 == self.config.recipe.epochs
         if self.workers.is_first:
             self._write()
+
+    def _diverged(self) -> bool:
+        """Whether the last loss is not finite, and a line that says so."""
+        diverged = bool(self.history) and not np.isfinite(self.history[-1]["loss"])
+        if diverged:
+            text = "warning: the loss of epoch %d is not finite, so training ends there; lower --learning-rate"
+            logger.warning(text, len(self.history))
+        return diverged
 
     def _write(self):
         table = pd.DataFrame(self.history)

@@ -61,5 +61,6 @@ def timeline(
             strips[0].text(0.5, 0.5, "no face", ha="center", va="center", transform=strips[0].transAxes)
             strips[0].set_yticks([])
         strips[-1].set_xlabel("seconds")
-        headline(figure, title)
+        part = f"{len(drawn)} of {len(tracks)} faces, those seen longest" if len(drawn) < len(tracks) else ""
+        headline(figure, title, part)
         save(figure, path)

@@ -38,7 +38,7 @@ class Screen:
         self.title, self.paced = title, paced
         self.mirror = False
         self.shown: np.ndarray | None = None
-        self.content: tuple[Frame, list[Prediction], str] | None = None
+        self.content: tuple[Frame, list[Prediction] | None, str] | None = None
         self.ahead: float | None = None  # wall clock less the time of the frame
         # Without a display Qt does not raise: it ends the program.
         if sys.platform == "linux" and not _has_display():
@@ -55,11 +55,12 @@ class Screen:
         if self._is_open():
             cv2.destroyWindow(self.title)
 
-    def show(self, frame: Frame, predictions: list[Prediction], caption: str) -> None:
-        """Shows a frame with its faces drawn."""
+    def show(self, frame: Frame, predictions: list[Prediction] | None, caption: str) -> None:
+        """Shows a frame with its faces drawn, if they are known."""
         content, image = (frame, predictions, caption), frame.image
         if self.mirror:
-            image, predictions = drawing.mirrored(image, predictions)
+            image, flipped = drawing.mirrored(image, predictions or [])
+            predictions = predictions and flipped
         first = self.shown is None
         drawn = drawing.draw(image, predictions, caption=caption)
         self.shown, self.content = drawn, content
@@ -70,7 +71,7 @@ class Screen:
     def caption(self, text: str) -> None:
         """Shows the last frame again, without its faces, under another caption."""
         if self.content and self.content[2] != text:
-            self.show(self.content[0], [], text)
+            self.show(self.content[0], None, text)
 
     def attend(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Handles the window's events and keys, waiting where a file's frame is early or space was pressed.

@@ -47,7 +47,7 @@ class Limits:
     frame_bytes: int = _limit(2**20, "size of one frame of a webcam")
     frame_pixels: int = _limit(1920 * 1080, "pixels of one frame of a webcam")
     message_bytes: int = _limit(2 * 2**20, "size of a WebSocket message")
-    idle_seconds: float = _limit(60.0, "time without a message after which a WebSocket is closed")
+    idle_seconds: float = _limit(60.0, "time without a message after which a WebSocket is closed", shown=True)
     webcams: int = _limit(8, "webcams at once")
     webcams_per_client: int = _limit(4, "of these, webcams of one client")
     viewers: int = _limit(16, "pages that watch a named camera at once")
@@ -120,4 +120,4 @@ def _number(kind: type, *, zero: bool) -> Any:
 
 def megabytes(count: int) -> str:
     """A size in bytes as people read it."""
-    return f"{count / 2**20:.0f} MB"
+    return f"{count / 2**20:.{0 if count >= 2**20 else 1}f} MB"

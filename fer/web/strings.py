@@ -37,6 +37,8 @@ def read_strings(path: str | Path | None = None) -> Strings:
         raise FerError(f"{path}: expected an object of keys and words, as in {ENGLISH}")
     if differing := sorted(strings.keys() ^ english.keys()):
         raise FerError(f"{path}: its keys differ from those of {ENGLISH}: {', '.join(differing[:5])}")
+    if not re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", str(strings["language"])):
+        raise FerError(f"{path}: language must be a tag such as de or pt-BR (BCP 47), not {strings['language']!r}")
     for key, words in english.items():
         _check(path, key, strings[key], words)
     return strings

@@ -32,7 +32,7 @@ LENGTH_MARGIN = 1.1  # headers err: a video counts as too long at once only if i
 FORMATS = "MP4, MOV, WebM, MKV, AVI, MPEG"
 CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo"  # the same by FFmpeg's names
 
-JobState = Literal["waiting", "working", "done", "failed", "cancelled"]
+JobState = Literal["waiting", "working", "done", "failed"]
 
 
 @dataclass
@@ -205,7 +205,7 @@ class VideoJobs:
         state: JobState = "failed"
         try:
             self._label(job)
-            state = "cancelled" if job.cancelled else "done"
+            state = "done"
         except FerError as error:
             job.detail = str(error).replace(str(job.folder), "")
         except Exception:  # a bug, or a full disk: the client gets one line, the log the rest

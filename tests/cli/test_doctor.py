@@ -11,6 +11,7 @@ from support.tiny import script
 from fer import FerError
 from fer.cli import doctor
 from fer.models.bundled import FOLDER
+from fer.models.model_file import read_info
 
 
 @pytest.fixture
@@ -118,12 +119,12 @@ def test_models_are_named_with_hash_and_labels(copied, examine):
     code, lines = examine(MODELS)
     assert code == 0
     digest = hashlib.sha256((copied / "fer2013.keras").read_bytes()).hexdigest()[:12]
-    assert lines[0] == f"ok      models        fer2013.keras {digest}, 7 labels"
+    assert lines[0] == f"ok      models        fer2013.keras {digest}: {', '.join(read_info('fer2013').labels)}"
     assert lines[1].strip().startswith("fer2013.tflite ")
     shutil.copy(FOLDER / "ferplus.keras", copied / "fer2013.keras")
     code, lines = examine(MODELS)
     assert code == 0
-    assert lines[0].endswith(", 8 labels, not the file that was shipped")
+    assert lines[0].endswith(", contempt, not the file that was shipped")
 
 
 def test_damaged_model_is_a_failure(copied, examine):
@@ -138,6 +139,11 @@ def test_damaged_model_is_a_failure(copied, examine):
     (copied / "fer2013.tflite").unlink()
     code, lines = examine(MODELS)
     assert (code, lines[0]) == (1, "FAILED  models        fer2013.tflite is missing")
+    shutil.copy(FOLDER / "ferplus.keras", copied)
+    shutil.copy(FOLDER / "ferplus.md", copied)
+    (copied / "fer2013.keras").unlink()
+    code, lines = examine(MODELS)
+    assert (code, lines[0]) == (1, "FAILED  models        fer2013.keras is missing")
 
 
 def test_damaged_exported_model_is_a_failure(copied, examine):

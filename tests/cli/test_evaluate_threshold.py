@@ -72,6 +72,23 @@ class TestThreshold:
         assert script(evaluate, "--model", *models, "--data", faces, "--fit-threshold", "0.5") == 2
         assert "a single --model" in capsys.readouterr().err
 
+    def test_images_of_the_training_do_not_count(self, evaluated, faces, model):
+        """A quarter of these validation images are in the training split."""
+        accuracy, *_ = self.wanted(model, faces)
+        printed, report = evaluated("--fit-threshold", accuracy, "--leakage-against", faces, model=[model])
+        clean = report["leakage"]["without_near_duplicate"]["images"]
+        known = read_info(model).metadata["uncertain_chosen_on"]
+        assert (known["images"], known["unseen"]) == (clean, True)
+        assert clean < 120
+        assert f" of {clean:,} images (coverage" in printed
+
+    def test_not_into_a_file_of_a_download_cache(self, faces, model, tmp_path, capsys):
+        link = tmp_path / "snapshot.keras"
+        link.symlink_to(model)
+        assert script(evaluate, "--model", link, "--data", faces, "--fit-threshold", "0.5") == 2
+        assert "would change a downloaded file, or a link; copy it first" in capsys.readouterr().err
+        assert link.is_symlink()
+
     def test_not_into_an_exported_file(self, faces, tmp_path, capsys):
         assert script(evaluate, "--model", tmp_path / "m.onnx", "--data", faces, "--fit-threshold", "0.5") == 2
         assert "--fit-threshold writes into a .keras file" in capsys.readouterr().err

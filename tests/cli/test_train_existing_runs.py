@@ -103,6 +103,14 @@ def test_resume_refuses_a_flag_that_contradicts_the_run(arguments, had):
         configure("--resume", "--run-dir", "mine", *arguments)
 
 
+def test_data_that_have_moved_are_named_again():
+    start_a_run(*RUN)
+    config = configure("--resume", "--run-dir", "mine", "--data", "/elsewhere/faces")
+    assert config.data == "/elsewhere/faces"
+    config.write_changes()
+    assert configure("--resume", "--run-dir", "mine") == config
+
+
 def test_resume_names_the_run_it_did_not_find(elsewhere):
     with pytest.raises(
         FerError, match=r"nowhere/run.json: there is no run to resume; name it with --run-dir or --output"

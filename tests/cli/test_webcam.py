@@ -256,6 +256,9 @@ def test_refused_in_one_line(clip, model, tmp_path, capsys):
         assert error.startswith("error: ")
         assert error.count("\n") == 1
         assert said in error
+    same = ("--log", tmp_path / "x.csv", "--timeline", tmp_path / "x.csv")
+    run("--source", "rtsp://admin:secret@camera/1", "--model", model, *same, code=2)
+    assert "secret" not in capsys.readouterr().err
     assert (tmp_path / "taken.csv").read_text() == (tmp_path / "taken.mp4").read_text() == "mine"
 
 

@@ -253,8 +253,11 @@ class TestTimeline:
 
     def test_faces_share_one_axis_of_time_and_only_the_longest_are_drawn(self, monkeypatch, tmp_path):
         tracks = {i: self.points(np.arange(i, i + 5 + i, 0.1), np.ones(50 + 10 * i)) for i in range(12)}
+        said = []
+        monkeypatch.setattr(timeline, "headline", lambda figure, *lines: said.extend(lines))
         drawn = self.columns(monkeypatch, tmp_path, tracks)
         assert len(drawn) == timeline.MOST_STRIPS
+        assert said == ["a video", "8 of 12 faces, those seen longest"]
         assert np.isnan(drawn[-1][0][:50]).all()  # the last face came late
 
     @pytest.mark.parametrize("tracks", [{}, {1: (np.array([0.0]), np.float32([[1, 0]]))}])

@@ -3,7 +3,7 @@
 import pytest
 
 from fer import FerError
-from fer.core.files import check_writable, replacing, write_text
+from fer.core.files import check_no_input, check_writable, replacing, write_text
 
 
 def names(folder):
@@ -62,6 +62,15 @@ def test_a_try_to_write_leaves_nothing_and_changes_nothing(tmp_path):
     check_writable(tmp_path / "old.txt")
     assert names(tmp_path) == ["old.txt"]
     assert (tmp_path / "old.txt").read_text() == "old"
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "labels.csv")
+    check_no_input(["new.csv"], ["labels.csv", None, ""])
+    for output in ("labels.csv", tmp_path / "x" / ".." / "labels.csv", "link.csv"):
+        with pytest.raises(FerError, match=r"\.csv: the command reads this file; choose another output"):
+            check_no_input([output], ["faces", "labels.csv"])
 
 
 def test_text_is_utf_8_with_a_line_break_at_its_end(tmp_path):

@@ -35,8 +35,8 @@ class TestFindPictures:
         assert lines == []
 
     def test_hidden_ones_are_left_out(self, tree, find, lines):
-        root = tree("a.jpg", ".b.jpg", "._a.jpg", ".git/c.jpg", "__MACOSX/._a.jpg", "x/.y/z.jpg", "x/.jpg")
-        assert find(root) == ["a.jpg"]
+        root = tree("a.jpg", ".b.jpg", "._a.jpg", ".git/c.jpg", "__MACOSX/._a.jpg", "x/.y/z.jpg", "x/.jpg", "__t/d.jpg")
+        assert find(root) == ["a.jpg", "__t/d.jpg"]
         assert lines == []
 
     def test_a_hidden_folder_asked_for(self, tree, find):

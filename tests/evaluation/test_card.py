@@ -14,7 +14,7 @@ from fer.core.images import InputSpec
 from fer.data.unseen import optimism
 from fer.evaluation.card import INTENDED_USE, NOTES, details, read_notes, write_card
 from fer.evaluation.groups import by_group
-from fer.evaluation.leakage import measure_leakage
+from fer.evaluation.leakage import find_seen, measure_leakage
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.robustness import measure_robustness
 from fer.models import export, runtimes
@@ -33,11 +33,14 @@ def known(learnt):
 def test_a_card_holds_the_metadata_and_the_figures(learnt, known, tmp_path):
     data = tiny.data(60, seed=1)
     found = predict([known], {SPEC: data})
-    reports = {tta: predict([known], {SPEC: data}, tta=tta).report() for tta in ("none", "flip", "ten-crop")}
-    leakage = measure_leakage(found, data.select(np.arange(20)), "faces")
+    views = {tta: predict([known], {SPEC: data}, tta=tta) for tta in ("none", "flip", "ten-crop")}
+    reports = {tta: one.report() for tta, one in views.items()}
+    seen = find_seen(data.images, data.images[:20])
+    leakage = measure_leakage(found, seen, "faces")
     robustness = measure_robustness([known], {SPEC: data})
     more = {"command": COMMAND, "data": known.metadata["data"], "split": "validation"}
-    write_card(tmp_path / "c.md", learnt, known, reports, **more, leakage=leakage, robustness=robustness)
+    unseen = {tta: one.report(~seen.near) for tta, one in views.items()}
+    write_card(tmp_path / "c.md", learnt, known, reports, **more, leakage=leakage, robustness=robustness, unseen=unseen)
     text = (tmp_path / "c.md").read_text(encoding="utf-8")
     assert text.startswith("# model\n")
     assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == HEADINGS
@@ -46,7 +49,8 @@ def test_a_card_holds_the_metadata_and_the_figures(learnt, known, tmp_path):
     assert f"`{COMMAND}`" in text
     for tta, report in reports.items():
         low, high = (f"{100 * end:.2f}" for end in report.accuracy_ci95)
-        assert f"| {tta} | {100 * report.accuracy:.2f} % ({low} to {high}) |" in text
+        cells = f"{100 * report.accuracy:.2f} % ({low} to {high}) | {100 * unseen[tta].accuracy:.2f} %"
+        assert f"| {tta} | {cells} | {100 * report.balanced_accuracy:.2f} % |" in text
     clean = leakage.without_near_duplicate
     assert f"near-duplicate in training: {100 * clean.accuracy:.2f} % (" in text
     low, high = (f"{100 * end:.1f}" for end in robustness.mean_ci95)
@@ -169,8 +173,8 @@ def test_exported_files_are_named_and_scored(learnt, known, tmp_path):
     report = predict([known], {SPEC: data}).report()
     other = predict([known], {SPEC: tiny.data(60, seed=2)}).report()
     assert other.nll != report.nll
-    more = {"command": COMMAND, "data": "faces", "split": "test", "exports": {path: other}}
-    write_card(tmp_path / "c.md", learnt, known, {"none": report}, **more)
+    more = {"command": COMMAND, "data": "faces", "split": "test", "exports": [path]}
+    write_card(tmp_path / "c.md", learnt, known, {"none": report, f"none, `{path.name}`": other}, **more)
     text = (tmp_path / "c.md").read_text(encoding="utf-8")
     assert f"`model.tflite` (LiteRT float32, {path.stat().st_size / 1e6:.1f} MB)" in text
     (row,) = re.findall(r"^\| none, `model\.tflite` \| (.*) \|$", text, flags=re.MULTILINE)

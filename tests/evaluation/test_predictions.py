@@ -114,6 +114,17 @@ def test_what_validation_images_decided_is_said(recipe, said):
     assert unseen.optimism(metadata, "/a/others", "validation") == ""
 
 
+@pytest.mark.parametrize(("by_epoch", "by_threshold"), [(True, True), (True, False), (False, True)])
+def test_a_fitted_threshold_is_said_too(by_epoch, by_threshold):
+    fitted = {"data": "faces"} | ({"unseen": True} if by_threshold else {})
+    recipe = {"keep_best": "val_loss", "unseen_validation": by_epoch}
+    metadata = {"data": "faces", "recipe": recipe, "uncertain_chosen_on": fitted}
+    where = "the images of this split without a duplicate in training" if by_epoch and by_threshold else "this split"
+    assert f"The epoch and the confidence threshold were chosen on {where}, so" in unseen.optimism(
+        metadata, "faces", "validation"
+    )
+
+
 def test_the_persons_of_the_training_are_those_of_the_evaluation_of_the_same_data():
     split = {"validation_fraction": 0.1, "split_seed": 1}
     metadata = [{"data": "faces", "split": split | {"group": "none"}}]
@@ -126,7 +137,8 @@ def test_the_persons_of_the_training_are_those_of_the_evaluation_of_the_same_dat
 
 def test_leakage_needs_no_command_line(pair):
     data = tiny.data(40)
-    found = leakage.measure_leakage(predict(pair[:1], {SPEC: data}), data.select(np.arange(10)), "train")
+    seen = leakage.find_seen(data.images, data.images[:10])
+    found = leakage.measure_leakage(predict(pair[:1], {SPEC: data}), seen, "train")
     assert (found.n_training, found.with_duplicate.n_images, found.without_duplicate.n_images) == (10, 10, 30)
     assert found.to_dict()["with_duplicate"]["accuracy_ci95"] == list(found.with_duplicate.accuracy_ci95)
     assert "against the 10 training images of train" in found.summary()

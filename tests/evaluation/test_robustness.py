@@ -82,7 +82,7 @@ def test_accuracy_under_each_corruption(learnt, tmp_path):
     for kind, values in found.accuracy.items():
         line = next(line for line in text.splitlines() if line.startswith(kind))
         assert line.split()[-6:-1] == [f"{value:.1%}" for value in values]
-    plots.robustness(found, tmp_path / "r.pdf", title="tiny")
+    plots.robustness([found, found], tmp_path / "r.pdf", title="tiny")
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -103,12 +103,12 @@ def test_interval_of_the_mean_counts_images_not_copies():
 def test_kinds_that_training_imitated_are_marked(learnt):
     known, data = Classifier.load(learnt), tiny.data(6)
     recipe = known.metadata["recipe"] | dict.fromkeys(ALIKE.values(), 0.0)
-    for changes, expected in (({}, ()), ({"noise": 0.1, "erasing": 0.2}, ("noise", "occlusion"))):
+    for changes, expected in (({}, ()), ({"blur": 0.1, "erasing": 0.2}, ("blur", "small size", "occlusion"))):
         model = dataclasses.replace(known, metadata=known.metadata | {"recipe": recipe | changes})
         found = measure_robustness([model], {SPEC: data})
         assert found.trained_on == expected
         assert ("like way" in found.summary()) == bool(expected)
-        assert ("noise *" in found.summary()) == bool(expected)
+        assert ("small size *" in found.summary()) == bool(expected)
 
 
 def test_every_imitated_kind_is_a_corruption_and_an_augmentation():

@@ -22,9 +22,13 @@ def server():
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             server.requests.append(self.path)
+            if self.path == "/garbage":
+                self.wfile.write(b"no answer of HTTP\r\n\r\n")
+                return
             self.send_response(404 if self.path == "/none" else 200)
+            self.send_header("Content-Length", str(len(CONTENT)))
             self.end_headers()
-            self.wfile.write(CONTENT)
+            self.wfile.write(CONTENT[:99] if self.path == "/cut" else CONTENT)
 
         def log_message(self, *_):
             pass
@@ -71,6 +75,10 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(server, cache):
 def test_what_cannot_be_fetched_names_the_way_on(server, monkeypatch):
     with pytest.raises(FerError, match=r"cannot be fetched .* --detector-model"):
         fetch(file(server, "/none"))
+    with pytest.raises(FerError, match=r"cut short after 99 of 9,000 bytes; try again, or .* --detector-model"):
+        fetch(file(server, "/cut"))
+    with pytest.raises(FerError, match=r"cannot be fetched .* --detector-model"):
+        fetch(file(server, "/garbage"))
     server.shutdown()
     server.server_close()
     with pytest.raises(FerError, match=r"cannot be fetched .* --detector-model"):

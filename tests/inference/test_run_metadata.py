@@ -6,7 +6,7 @@ import pytest
 
 from fer import FerError
 from fer.core.files import file_sha256
-from fer.inference.run_metadata import check_resumable, describe_run, metadata_path, write_metadata
+from fer.inference.run_metadata import check_own, check_resumable, describe_run, metadata_path, write_metadata
 
 
 @pytest.fixture
@@ -31,6 +31,16 @@ def test_the_file_names_model_detector_and_versions(table, model):
     assert written["model_sha256"] == written["detector_model_sha256"] == digest == file_sha256(model)
     assert (written["results"], written["detector"], written["uncertain_below"]) == ("results.csv", "yunet", 0.5)
     assert {"fer", "opencv", "python"} == set(written["versions"])
+
+
+def test_a_table_whose_metadata_belong_to_another_is_refused(table, model):
+    check_own(table)  # there are none
+    write_metadata(describe_run(table, model, detector="auto"), table)
+    check_own(table)
+    with pytest.raises(FerError, match=r"results\.jsonl: results\.meta\.json belongs to results\.csv"):
+        check_own(table.with_suffix(".jsonl"))
+    table.unlink()
+    check_own(table.with_suffix(".jsonl"))  # of a table that is gone
 
 
 def test_the_same_run_is_resumed(table, model, log_lines):

@@ -87,6 +87,10 @@ def test_a_bare_name_is_found_from_everywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_model("fer2013") == FOLDER / "fer2013.keras"
     assert find_model("fer2013-fast.tflite") == FOLDER / "fer2013-fast.tflite"
+    shutil.copy(FOLDER / "fer2013.tflite", tmp_path)
+    with monkeypatch.context() as alone:
+        alone.setattr("fer.models.bundled.FOLDER", tmp_path)
+        assert find_model("fer2013").as_posix() == "fer2013"  # never the int8 file in its place
     assert find_model("models/fer2013").as_posix() == "models/fer2013"  # a path, not a name
     assert find_model("unknown").as_posix() == "unknown"
 

@@ -19,7 +19,7 @@ from fer.cli import evaluate, export_model, predict_folder, terminal
 from fer.core.images import InputSpec, prepare
 from fer.models import ensemble, export, runtimes
 from fer.models.classifier import Classifier
-from fer.models.model_file import original, read_info, update_metadata
+from fer.models.model_file import original, read_info, update_exported, update_metadata
 from fer.training import weight_transfer
 
 pytestmark = pytest.mark.slow
@@ -185,8 +185,17 @@ def test_its_original_is_the_keras_file_beside_it(trained, exported, tmp_path, f
     assert original(beside) is None
     update_metadata(beside, {"uncertain_below": 0.6})  # which `evaluate.py --fit-threshold` adds later
     assert original(path) == beside
+    left = update_exported(beside, {"uncertain_below": 0.7})
+    assert left == ([path] if format == "onnx" else [])
+    network = path.read_bytes()
+    if format == "litert":
+        assert read_info(path).metadata["uncertain_below"] == 0.7
+        assert network.startswith(exported(format)[0].read_bytes()[: len(network) // 2])
+        np.testing.assert_array_equal(export.predict(path, images()), export.predict(exported(format)[0], images()))
     update_metadata(beside, {"epoch": 99})  # another training
     assert original(path) is None
+    assert update_exported(beside, {"uncertain_below": 0.8}) == [path]
+    assert path.read_bytes() == network
     beside.write_bytes(b"damaged")
     assert original(path) is None
     shutil.copy(trained[1], beside)

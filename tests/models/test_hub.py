@@ -224,7 +224,7 @@ def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
         assert found.keys() == {"small.keras", "README.md"}
         assert found["small.keras"] == output.read_bytes()
         _, metadata, text = found["README.md"].decode().split("---\n")
-        assert "library_name: keras\n" in metadata
+        assert "library_name: keras\nlicense: other\n" in metadata  # the card's last section says which
         assert text == f"\n# {place.stem}\n\nSee others and [Keras](https://keras.io).\n"
     server.shutdown()
     server.server_close()

@@ -97,7 +97,7 @@ def test_sample_weights_are_those_of_the_class():
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.3])
-def test_label_smoothing_ends_with_the_late_phase(mixup):
+def test_label_smoothing_and_mixup_end_with_the_late_phase(mixup):
     recipe = tiny.recipe(batch_size=16, label_smoothing=0.3, late_share=0.5, epochs=4, mixup=mixup)
     batches = Batches(tiny.data(48), recipe, seed=1)
     lowest = {}
@@ -105,6 +105,8 @@ def test_label_smoothing_ends_with_the_late_phase(mixup):
         batches.start(epoch)
         targets = np.concatenate([batches[index][1] for index in range(3)])
         assert targets.dtype == np.float32
+        mixed = not np.array_equal(batches[0][0], batches.images(0))
+        assert mixed == (mixup > 0 and epoch < 2)
         np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
         lowest[epoch] = targets.min()
     assert lowest == pytest.approx({0: 0.1, 1: 0.1, 2: 0, 3: 0})

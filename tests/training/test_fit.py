@@ -283,6 +283,18 @@ def test_the_last_epoch_is_kept_where_nothing_may_choose(wild):
     assert (wild.best.epoch, wild.best.value) == (4, wild.history[-1]["val_accuracy"])
 
 
+def test_a_loss_that_is_not_finite_ends_the_run_and_is_said(tmp_path, caplog):
+    options = {"epochs": 6, "optimizer": "sgd", "learning_rate": 1e30, "schedule": "constant", "keep_best": "last"}
+    run = tiny.fit(tmp_path, **options)
+    assert run.finished
+    assert len(run.history) < 6
+    said = f"the loss of epoch {len(run.history)} is not finite, so training ends there; lower --learning-rate"
+    assert caplog.text.count(said) == 1
+    caplog.clear()
+    tiny.fit(tmp_path, resume=True, **options)
+    assert said in caplog.text  # it is not taken for a training that is done
+
+
 # --- the checkpoint knows what it belongs to
 
 

@@ -13,6 +13,7 @@ from support import tiny
 from support.mjpeg import Camera
 
 from fer import FerError
+from fer.inference import drawing
 from fer.video import window
 from fer.video.frames import Frame
 
@@ -179,11 +180,18 @@ def test_last_frame_gets_another_caption_once(monkeypatch):
     screen = window.Screen("camera", paced=False)
     screen.caption("camera lost")  # before any frame
     assert shown == []
-    screen.show(Frame(np.zeros((120, 160, 3), np.uint8), "camera", 0, 0.0), [], "25 fps")
+    image = np.zeros((120, 160, 3), np.uint8)
+    screen.show(Frame(image, "camera", 0, 0.0), [], "25 fps")
     for _ in range(3):
         screen.caption("camera lost")
     assert len(shown) == 2
     assert (shown[0] != shown[1]).any()
+    # Whether there is a face nobody knows any more.
+    np.testing.assert_array_equal(shown[1], drawing.draw(image, None, caption="camera lost"))
+    assert (shown[1] != drawing.draw(image, [], caption="camera lost")).any()
+    screen.mirror = True
+    screen.caption("camera still lost")
+    np.testing.assert_array_equal(shown[2], drawing.draw(image, None, caption="camera still lost"))
 
 
 def test_a_window_that_is_closed_ends_the_loop(display):

@@ -26,6 +26,7 @@ export class Camera {
     this.session.begin();
     this.image = null;
     const line = (this.line = new Line(`/cameras/${encodeURIComponent(this.select.value)}`, {
+      opened: () => this.session.reconnected(),
       heard: (words, data) => (words ? this.hear(words) : (this.image = createImageBitmap(data))),
       told: (words, final) => {
         if (final) this.stop();
@@ -45,6 +46,7 @@ export class Camera {
     [this.canvas.width, this.canvas.height] = [image.width, image.height];
     this.canvas.getContext("2d").drawImage(image, 0, 0);
     image.close();
+    this.session.number(answer);
     drawFaces(this.canvas, answer);
     drawBars(find(this.panel, ".faces"), answer.faces);
     this.session.add(answer);

@@ -74,7 +74,8 @@ export async function unzip(file) {
   if (end < first) throw new Refused(text("no_zip", { name: file.name }));
   const files = [];
   let [at, bytes] = [data.getUint32(end + 16, true), 0];
-  for (let left = data.getUint16(end + 10, true); left > 0 && data.getUint32(at, true) === 0x02014b50; left--) {
+  for (let left = data.getUint16(end + 10, true); left > 0; left--) {
+    if (data.getUint32(at, true) !== 0x02014b50) throw new Refused(text("zip_damaged"));
     const flags = data.getUint16(at + 8, true);
     const method = data.getUint16(at + 10, true);
     const [crc, packed, size] = [16, 20, 24].map((offset) => data.getUint32(at + offset, true));

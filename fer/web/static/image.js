@@ -64,9 +64,10 @@ export class ImageTab {
     return response.json();
   }
 
-  async label(file) {
+  // `keep` leaves the table of many, to which the image belongs.
+  async label(file, { keep = false } = {}) {
     const turn = (this.turn = {}); // a later image makes this one's result stale
-    for (const part of [".result", ".many", ".cancel"]) show(find(this.panel, part), false);
+    for (const part of [".result", ".cancel", ...(keep ? [] : [".many"])]) show(find(this.panel, part), false);
     say(this.panel, text("labelling"));
     try {
       const answer = await this.predict(file);
@@ -155,6 +156,7 @@ export class ImageTab {
     await Promise.all(Array.from({ length: AT_ONCE }, work));
     if (this.turn !== turn) return; // other images have taken the tab
     show(find(panel, ".cancel"), false);
+    for (const line of lines) find(line, "button").disabled = false;
     const known = results.filter(Boolean);
     say(panel, text("images_labelled", { count: known.length, refused: known.filter(({ result }) => result.detail).length }));
     const rows = new Rows(this.about, { images: true });
@@ -172,7 +174,8 @@ export class ImageTab {
     const name = line.insertCell().appendChild(document.createElement("button"));
     name.className = "link";
     name.textContent = pathOf(file);
-    name.addEventListener("click", () => this.label(file));
+    name.disabled = true; // while the others are labelled
+    name.addEventListener("click", () => this.label(file, { keep: true }));
     for (const _ of ["faces", "expression"]) line.insertCell();
     return line;
   }

@@ -17,13 +17,15 @@ export class Session {
     this.faces = find(panel, ".faces");
     find(panel, ".pause").addEventListener("click", () => this.pause(!this.paused));
     find(panel, ".snapshot").addEventListener("click", () => this.snapshot());
-    find(panel, ".csv").addEventListener("click", () => this.download());
+    this.csv = find(panel, ".csv");
+    this.csv.addEventListener("click", () => this.download());
     this.running(false);
   }
 
   begin() {
     Object.assign(this, { rows: new Rows(this.about), begun: performance.now(), index: 0, drawn: 0, tracks: new Map() });
     [this.before, this.highest] = [0, 0];
+    this.csv.textContent = text("download_csv");
     this.running(true);
   }
 
@@ -41,7 +43,7 @@ export class Session {
 
   running(on) {
     for (const kind of [".pause", ".snapshot"]) show(find(this.panel, kind), on);
-    show(find(this.panel, ".csv"), on || Boolean(this.rows?.lines.length));
+    show(this.csv, on || Boolean(this.rows?.lines.length));
     this.pause(false);
   }
 
@@ -55,6 +57,7 @@ export class Session {
   add(answer) {
     const seconds = (performance.now() - this.begun) / 1000;
     this.rows.add(this.source(), answer, this.index++, seconds);
+    if (this.rows.full) this.csv.textContent = text("download_full_csv", { rows: this.rows.lines.length });
     answer.faces.forEach((face, index) => {
       const name = String(nameOf(face, index));
       if (!this.tracks.has(name)) this.tracks.set(name, []);

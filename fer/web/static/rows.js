@@ -10,9 +10,13 @@ export class Rows {
     this.lines = [];
   }
 
+  get full() {
+    return this.lines.length >= MOST;
+  }
+
   // Adds the rows of one image or frame; without a result the status says "unreadable".
   add(source, answer, index = 0, seconds = null) {
-    if (this.lines.length >= MOST) return;
+    if (this.full) return;
     const common = { source, index, seconds: seconds === null ? "" : Math.round(1000 * seconds) / 1000 };
     if (!answer?.faces.length) this.write({ ...common, status: answer ? "no_face" : "unreadable" });
     answer?.faces.forEach((face, number) => {

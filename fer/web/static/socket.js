@@ -1,6 +1,7 @@
 // A WebSocket that comes back: after a break it is opened again, less and less eagerly; a refusal by the server is final.
 
 import { text } from "./strings.js";
+import { problemOf } from "./ui.js";
 
 const PAUSES = [1, 2, 5, 10]; // seconds
 
@@ -15,7 +16,11 @@ export class Line {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = (this.socket = new WebSocket(`${scheme}//${location.host}${this.path}`));
     socket.binaryType = "blob";
-    socket.onopen = () => this.opened();
+    let met = false;
+    socket.onopen = () => {
+      met = true;
+      this.opened();
+    };
     socket.onmessage = ({ data }) => {
       if (this.closed) return;
       this.tries = 0;
@@ -23,7 +28,15 @@ export class Line {
       if (words?.error) this.end(words.error);
       else this.heard(words, data);
     };
-    socket.onclose = () => this.lost();
+    socket.onclose = () => (met ? this.lost() : this.refused());
+  }
+
+  // Why a handshake failed no browser says; whoever has no token any more would wait for ever.
+  async refused() {
+    const response = await fetch("/cameras").catch(() => null);
+    if (this.closed) return;
+    if (response?.status === 401) this.end(await problemOf(response));
+    else this.lost();
   }
 
   lost() {

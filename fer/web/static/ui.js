@@ -62,8 +62,7 @@ export function onFiles(panel, take) {
   addEventListener("drop", async ({ dataTransfer }) => {
     drop.classList.remove("over");
     if (!dataTransfer.files.length || panel.hidden) return;
-    const files = await dropped(dataTransfer);
-    if (files.length) take(files);
+    take(await dropped(dataTransfer)); // perhaps none: of a folder only images are taken
   });
 }
 

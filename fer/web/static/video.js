@@ -4,13 +4,14 @@ import { text } from "./strings.js";
 import { find, isBusy, megabytes, onFiles, pause, problemOf, say, show } from "./ui.js";
 
 const ASK = 500; // milliseconds between two questions how far it is
-const REMIND = 60_000;
+const REMIND = 60_000; // or a third of the time for which the server keeps a result
 
 export class Video {
   constructor(panel, limits) {
     Object.assign(this, { panel, limits });
     find(panel, ".limit").textContent = text("video_limit", { size: megabytes(limits.video_bytes), count: limits.video_seconds / 60 });
-    onFiles(panel, ([file]) => this.send(file));
+    this.remind = Math.min(REMIND, 1000 * limits.video_keep_seconds / 3);
+    onFiles(panel, (files) => (files.length === 1 ? this.send(files[0]) : say(panel, text("one_video"), true)));
     find(panel, ".cancel").addEventListener("click", () => this.cancel());
     addEventListener("pagehide", () => this.forget());
   }
@@ -53,7 +54,7 @@ export class Video {
         this.result(job);
         return this.keep(id);
       }
-      if (job.state === "failed" || job.state === "cancelled") return this.end(job.detail || text(`video_${job.state}`));
+      if (job.state === "failed") return this.end(job.detail || text("video_failed"));
       if (job.state === "working") this.working(job);
       else this.progress(null, text(job.state === "waiting" ? "waiting" : "unreachable_now")); // asked again
       await pause(ASK);
@@ -63,7 +64,7 @@ export class Video {
   // As long as the result is shown the server is told, or it would delete it one day.
   async keep(id) {
     while (this.id === id) {
-      await pause(REMIND);
+      await pause(this.remind);
       const response = this.id === id && (await fetch(`/videos/${id}`).catch(() => null));
       if (this.id === id && response && !response.ok && !isBusy(response)) this.end(await problemOf(response));
     }

@@ -8,7 +8,7 @@ import { find, say, show } from "./ui.js";
 
 const LONGEST = 640; // pixels: the longer side of an image that is sent
 const QUALITY = 0.8;
-const KEEP = 20_000; // milliseconds
+const KEEP = 20_000; // milliseconds, or a third of the time after which the server closes a silent connection
 const IN_FLIGHT = 2; // images on their way at once: one travels while the other is labelled
 const SILENT = 2000; // milliseconds without an answer, after which boxes would lie about the video
 const RECONNECT = 10_000; // milliseconds without an answer, after which the connection is given up
@@ -24,6 +24,7 @@ const REFUSALS = {
 export class Webcam {
   constructor(panel, about) {
     this.panel = panel;
+    this.keep = Math.min(KEEP, 1000 * about.limits.idle_seconds / 3);
     this.session = new Session(panel, about, { source: () => "webcam", picture: () => this.picture() });
     this.session.onpause = (on) => this.hold(on);
     [this.video, this.overlay] = [find(panel, "video"), find(panel, "canvas")];
@@ -136,7 +137,7 @@ export class Webcam {
     if (!this.stream) return;
     if (on) this.video.pause();
     else this.video.play();
-    if (on) this.keeping = setInterval(() => this.line?.ready && this.send(), KEEP);
+    if (on) this.keeping = setInterval(() => this.line?.ready && this.send(), this.keep);
   }
 
   // What is seen now: the video as it is shown, with its boxes.
