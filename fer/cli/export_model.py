@@ -20,6 +20,7 @@ from fer.models.classifier import Classifier
 from fer.models.model_file import read_info
 
 N_COMPARED = 256  # images on which the export is compared with the original
+ALIKE = 0.9  # of these images should have the same label from both
 N_CALIBRATION = 512  # training images that set the int8 ranges
 
 
@@ -35,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     arguments.add_data_arguments(parser, format_flag="--data-format")
     text = "also upload it to the Hugging Face Hub, with its card or that of MODEL (needs `hf auth login`)"
     parser.add_argument("--push", metavar="hf:OWNER/NAME", help=text)
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output, and with --push a README")
     return parser.parse_args(argv)
 
 
@@ -77,6 +78,10 @@ def main(args: argparse.Namespace) -> int:
         )
     print(f"{args.output}: {format}, {args.precision}, {size(Path(args.output)) / 1e6:.1f} MB")
     print(f"compared with {args.model}: {agreement}")
+    if agreement.same < ALIKE * agreement.n_images:
+        terminal.note(
+            "warning: it gives many images another label; try another --precision, or other images with --data"
+        )
     if validation is not None:
         y_true = validation.targets.argmax(axis=1)
         with terminal.quiet():
@@ -96,7 +101,7 @@ def push(args: argparse.Namespace) -> None:
     cards = (Path(path).with_suffix(".md") for path in (args.output, args.model))
     card = next((path for path in cards if path.is_file()), None)
     try:
-        page = hub.upload(args.output, args.push, card)
+        page = hub.upload(args.output, args.push, card, overwrite=args.overwrite)
     except FerError as error:
         raise FerError(f"{error}; {args.output} is kept: try again with --overwrite") from error
     print(f"uploaded {args.output} with {f'the card {card}' if card else 'no card'}: {page}")

@@ -70,7 +70,8 @@ def fetch(file: ModelFile) -> Path:
         with urllib.request.urlopen(file.url, timeout=TIMEOUT) as answer:
             data = answer.read(MAX_BYTES + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:  # URLError and the time limit are OSErrors
-        raise FerError(f"{file.url}: cannot be fetched ({getattr(error, 'reason', error)}); {advice}") from error
+        reason = " ".join(str(getattr(error, "reason", error)).split())
+        raise FerError(f"{file.url}: cannot be fetched ({reason}); {advice}") from error
     if len(data) < (size := int(answer.headers.get("Content-Length") or 0)):
         raise FerError(f"{file.url}: cut short after {len(data):,} of {size:,} bytes; try again, or {advice}")
     found = hashlib.sha256(data).hexdigest()

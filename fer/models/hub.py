@@ -68,7 +68,7 @@ def check_upload(address: str) -> None:
     _import_hub(address)
 
 
-def upload(path: str | Path, address: str, card: str | Path | None = None) -> str:
+def upload(path: str | Path, address: str, card: str | Path | None = None, *, overwrite: bool = False) -> str:
     """Uploads a model file to the Hub, and its card as the README of the repository (`as_readme`).
 
     The repository is created if need be. The token is that of `hf auth login` or of the variable HF_TOKEN.
@@ -77,12 +77,13 @@ def upload(path: str | Path, address: str, card: str | Path | None = None) -> st
         path: the model file.
         address: "hf:OWNER/NAME".
         card: a Markdown file; None for none.
+        overwrite: the card may replace a README that is there.
 
     Returns:
         The address of the page that shows it.
 
     Raises:
-        FerError: as `check_upload`, or an upload that fails.
+        FerError: as `check_upload`, an upload that fails, or a README that would be replaced.
     """
     check_upload(address)
     path, name = Path(path), address.removeprefix("hf:")
@@ -95,6 +96,8 @@ def upload(path: str | Path, address: str, card: str | Path | None = None) -> st
         added.append(hub.CommitOperationAdd("README.md", as_readme(text).encode()))
     with _failures(address):
         page = hub.HfApi().create_repo(name, exist_ok=True)
+        if card and not overwrite and "README.md" in _list_hf(hub, name, None):
+            raise FerError(f"{address}: it has a README.md, which the card would replace; --overwrite allows it")
         hub.HfApi().create_commit(name, added, commit_message=f"Upload {path.name}")
     return str(page)
 

@@ -177,9 +177,9 @@ class RunFolder(keras.callbacks.Callback):
             self._write()
 
     def _diverged(self) -> bool:
-        """Whether the last loss is not finite, and a line that says so."""
+        """Whether the last loss is not finite; a line says so where a model of an earlier epoch is kept."""
         diverged = bool(self.history) and not np.isfinite(self.history[-1]["loss"])
-        if diverged:
+        if diverged and self.best.epoch is not None:
             text = "warning: the loss of epoch %d is not finite, so training ends there; lower --learning-rate"
             logger.warning(text, len(self.history))
         return diverged

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -233,6 +234,17 @@ def test_export_says_what_it_wrote_and_how_good_it_is(trained, faces, tmp_path, 
     right = [np.mean(known.predict(data.images).argmax(axis=1) == data.targets.argmax(axis=1))
              for known in (trained[0], Classifier.load(path))]  # fmt: skip
     assert third == f"accuracy on faces validation, 24 images: {right[0]:.2%} before, {right[1]:.2%} after"
+
+
+@pytest.mark.parametrize(("same", "warned"), [(95, False), (80, True)])
+def test_an_export_that_labels_otherwise_is_warned_about(trained, tmp_path, capsys, monkeypatch, same, warned):
+    def pretend(classifier, path, **options):
+        Path(path).write_bytes(b"network")
+        return export.Agreement(100, same, 0.9)
+
+    monkeypatch.setattr(export, "export", pretend)
+    assert script(export_model, trained[1], "--output", tmp_path / "x.onnx") == 0
+    assert ("warning: it gives many images another label" in capsys.readouterr().err) == warned
 
 
 # --- refusals

@@ -1,5 +1,6 @@
 """Models from the Hugging Face Hub and from Kaggle, through their real clients and servers on this machine."""
 
+import argparse
 import base64
 import importlib.util
 import json
@@ -211,15 +212,23 @@ def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
     shutil.copy(model, source)
     output.parent.mkdir()
     arguments = [str(source), "--output", str(output), "--precision", "float16", "--push", "hf:me/new"]
+    server.files["me/new"] = {"README.md": b"by hand"}
     assert client(PUSH.format(arguments)).endswith(
         f"uploaded {output} with no card: http://127.0.0.1:{server.server_port}/me/new"
     )
+    assert server.files["me/new"]["README.md"] == b"by hand"
     for place in (source, output):  # that of the output counts more
-        place.with_suffix(".md").write_text(
-            f"# {place.stem}\n\nSee [others](others.md) and [Keras](https://keras.io).\n"
-        )
-        said = client(PUSH.format([*arguments, "--overwrite"]))
-        assert f"with the card {place.with_suffix('.md')}: " in said
+        card = place.with_suffix(".md")
+        card.write_text(f"# {place.stem}\n\nSee [others](others.md) and [Keras](https://keras.io).\n")
+        if place == source:
+            upload = "from fer.models import hub; print(hub.upload({!r}, 'hf:me/new', {!r}))"
+            said = client(upload.format(str(output), str(card)))
+            assert said == (
+                "refused: hf:me/new: it has a README.md, which the card would replace; --overwrite allows it"
+            )
+            client(upload.replace("{!r}))", "{!r}, overwrite=True))").format(str(output), str(card)))
+        else:
+            assert f"with the card {card}: " in client(PUSH.format([*arguments, "--overwrite"]))
         found = server.files["me/new"]
         assert found.keys() == {"small.keras", "README.md"}
         assert found["small.keras"] == output.read_bytes()
@@ -231,6 +240,15 @@ def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
     said = client(PUSH.format([*arguments, "--overwrite"]))
     assert said.splitlines()[-1].startswith("refused: hf:me/new: ")
     assert said.endswith(f"{output} is kept: try again with --overwrite")
+
+
+def test_the_card_of_the_original_goes_with_an_output_that_has_none(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hub, "upload", lambda *arguments, **more: asked.append((*arguments, more)))
+    (tmp_path / "a.md").write_text("# a")
+    names = {"model": str(tmp_path / "a.keras"), "output": str(tmp_path / "b.keras"), "push": "hf:me/b"}
+    export_model.push(argparse.Namespace(**names, overwrite=False))
+    assert asked == [(names["output"], "hf:me/b", tmp_path / "a.md", {"overwrite": False})]
 
 
 @pytest.mark.parametrize("address", ["hf:me/faces/file.keras", "kaggle:me/faces", "me/faces"])

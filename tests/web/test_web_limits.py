@@ -49,4 +49,4 @@ def test_limits_shown_to_clients_have_their_values():
     shown = Limits(image_bytes=5).shown()
     assert shown["image_bytes"] == 5
     of_videos = {"video_bytes", "video_seconds", "video_keep_seconds"}
-    assert set(shown) == {"image_bytes", "image_pixels", "explained_faces", *of_videos}
+    assert set(shown) == {"image_bytes", "image_pixels", "explained_faces", "idle_seconds", *of_videos}

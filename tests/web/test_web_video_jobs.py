@@ -310,7 +310,7 @@ def test_large_result_is_refused(tmp_path, temporary):
     data = encode_video(tmp_path / "video.avi", noise)
     with connect(detector=lambda: Gate(gate), result_bytes=2**16) as client:
         said = ended(client, send(client, data))
-        assert (said["state"], said["detail"]) == ("failed", "the labelled video is larger than 0 MB")
+        assert (said["state"], said["detail"]) == ("failed", "the labelled video is larger than 0.1 MB")
         assert kept(temporary) == []
 
 

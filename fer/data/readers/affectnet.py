@@ -19,8 +19,6 @@ BESIDE_EACH_OTHER = ("images", "labels", "annotations")  # folders of images, an
 PATH_COLUMN = "subdirectory_filepath"
 # Some copies of validation.csv lack the header: path, box of the face, landmarks, expression, valence, arousal.
 AT_PATH, AT_EXPRESSION, N_COLUMNS = 0, 6, 9
-
-
 WHOLE = 0.25  # of the image: where most boxes are smaller, the images of a YOLO layout are photographs
 Box = tuple[str, tuple[float, float, float, float]]  # class; left, top, right, bottom
 
