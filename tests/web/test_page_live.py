@@ -81,6 +81,11 @@ def labelled(page, tab):
     return face
 
 
+def track(page, tab):
+    """That of the only face."""
+    return int(re.search(r"\d+", labelled(page, tab)["title"])[0])
+
+
 class TestWebcam:
     def test_label_bars_and_box_follow_a_face(self, webcam):
         number = labelled(webcam, "webcam")["title"].split(":")[0]
@@ -168,6 +173,7 @@ class TestConnection:
         with site.visit(tab, before=SOCKETS, permissions=["camera"]) as page:
             page.click(f"#{tab} .start")
             page.wait_for_selector(f"#{tab} .face")
+            before = track(page, tab)
             page.evaluate("sockets[0].close()")
             browsing.status(page, tab, "The connection to the server is lost, trying again in 1 s", problem=True)
             if tab == "webcam":  # boxes and bars of a moment ago are not left on a video that moves on
@@ -176,7 +182,19 @@ class TestConnection:
             else:  # the last image stays, and looks like it
                 assert page.eval_on_selector("#camera canvas", "(it) => getComputedStyle(it).opacity") == "0.4"
             browsing.until(page, f"sockets.length === 2 && !document.querySelector('#{tab} .status').textContent")
-            labelled(page, tab)
+            assert track(page, tab) > before  # who that is after a gap nobody knows
+
+    def test_whoever_lost_the_token_is_told_so(self, site):
+        with site.visit("camera", before=SOCKETS) as page:
+            page.click("#camera .start")
+            page.wait_for_selector("#camera .face")
+            refusal = {"status": 401, "json": {"detail": "this server asks for its token"}}
+            page.route("**/cameras", lambda route: route.fulfill(**refusal))
+            page.evaluate("""WebSocket = class extends WebSocket {
+                constructor(address) { super(address.replace("/cameras/", "/nothing/")); }
+            }""")
+            page.evaluate("sockets[0].close()")
+            browsing.status(page, "camera", "This server asks for its token", problem=True)
 
     def test_silent_server_hides_the_boxes_and_is_connected_anew(self, site):
         clock = "const now = performance.now.bind(performance); window.skew = 0; performance.now = () => now() + skew;"

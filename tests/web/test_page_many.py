@@ -148,6 +148,25 @@ def test_lying_zip_is_refused(tab):
         tab.evaluate("document.querySelector('#image .status').textContent = ''")
 
 
+def test_zip_with_a_damaged_list_is_refused(tab, files):
+    """The images before the damage would look like all there are."""
+    data = bytearray(pack({"a.jpg": files["a.jpg"], "b.png": files["b.png"]}))
+    data[data.rindex(b"PK\x01\x02")] = 0
+    browsing.upload(tab, "image", bytes(data), "x.zip")
+    browsing.status(tab, "image", "the archive is damaged", problem=True)
+
+
+def test_live_table_says_when_it_is_full(tab):
+    fill = """async () => {
+        const { Rows } = await import("/static/rows.js");
+        const rows = new Rows({ columns: ["source"], labels: [], uncertain_below: null });
+        const full = [];
+        for (let i = 0; i < 200_002; i++) { rows.add("webcam", null); full.push(rows.full); }
+        return [rows.lines.length, full.indexOf(true)];
+    }"""
+    assert tab.evaluate(fill) == [200_000, 199_999]
+
+
 FAR = b"\xff" * 4  # an offset beyond the file
 ENTRY = b"PK\x01\x02" + bytes(6) + b"\x08\x00" + bytes(16) + b"\x05\x00" + bytes(12) + FAR + b"a.jpg"
 
