@@ -185,16 +185,22 @@ class TestConnection:
             assert track(page, tab) > before  # who that is after a gap nobody knows
 
     def test_whoever_lost_the_token_is_told_so(self, site):
-        with site.visit("camera", before=SOCKETS) as page:
-            page.click("#camera .start")
-            page.wait_for_selector("#camera .face")
-            refusal = {"status": 401, "json": {"detail": "this server asks for its token"}}
-            page.route("**/cameras", lambda route: route.fulfill(**refusal))
-            page.evaluate("""WebSocket = class extends WebSocket {
-                constructor(address) { super(address.replace("/cameras/", "/nothing/")); }
-            }""")
-            page.evaluate("sockets[0].close()")
-            browsing.status(page, "camera", "This server asks for its token", problem=True)
+        context = site.browser.new_context()  # not a visit, which must go without an error
+        page = context.new_page()
+        page.add_init_script(SOCKETS)
+        page.goto(f"{site.address}/#/camera")
+        page.click("#camera .start")
+        page.wait_for_selector("#camera .face")
+        page.route(
+            "**/cameras", lambda route: route.fulfill(status=401, json={"detail": "this server asks for its token"})
+        )
+        page.evaluate("""() => { WebSocket = class extends WebSocket {
+            constructor(address) { super(address.replace("/cameras/", "/nothing/")); }
+        }; }""")
+        page.evaluate("sockets[0].close()")
+        browsing.status(page, "camera", "This server asks for its token", problem=True)
+        assert page.is_visible("#camera .start")
+        context.close()
 
     def test_silent_server_hides_the_boxes_and_is_connected_anew(self, site):
         clock = "const now = performance.now.bind(performance); window.skew = 0; performance.now = () => now() + skew;"
