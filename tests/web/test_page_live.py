@@ -189,6 +189,7 @@ class TestConnection:
         page = context.new_page()
         page.add_init_script(SOCKETS)
         page.goto(f"{site.address}/#/camera")
+        page.locator("#model", has_text=site.model).wait_for()
         page.click("#camera .start")
         page.wait_for_selector("#camera .face")
         page.route(
