@@ -268,6 +268,7 @@ class TestTools:
         assert browsing.bars(webcam, "webcam")[0]["title"] == title
         webcam.click("#webcam .pause")
         browsing.until(webcam, "!document.querySelector('#webcam video').paused")
+        webcam.wait_for_selector("#webcam .face")  # a busy machine may lose the face for a moment
         labelled(webcam, "webcam")
 
     @pytest.mark.parametrize("tab", ["webcam", "camera"])
