@@ -30,43 +30,44 @@ def groups(listing: Listing, group: str | None) -> list[str]:
         found = persons_of([entry.path for entry in listing.entries])
         if found:
             listing.question = ""
-            persons = sorted(set(found) - {""})
-            shown = ", ".join(persons[:3])
-            line = f"{len(persons):,} persons or sequences by file names: {shown} ... (else --group none)"
-            strays = [str(entry) for entry, person in zip(listing.entries, found, strict=True) if not person]
-            listing.notes += [line, *([f"of no known person: {', '.join(strays[:3])}"] if strays else [])]
+            _tell(listing, found, "file names", f" (else --group {NO_GROUPS})")
         return found
     listing.question = ""
     if group == NO_GROUPS:
         return []
     if group.lower() in listing.columns:
-        return _told(listing, listing.columns[group.lower()])
+        persons = listing.columns[group.lower()]
+        _tell(listing, persons, "--group")
+        return persons
     try:
         pattern = re.compile(group)
     except re.error as error:
         raise FerError(f"--group {group!r}: not a regular expression ({error})") from error
     matches = [pattern.search(str(entry)) for entry in listing.entries]
-    if any(matches) and sum(map(bool, matches)) <= MOST * len(matches):
+    fitting = sum(map(bool, matches))
+    if 0 < fitting <= MOST * len(matches):
         stray = listing.entries[matches.index(None)]
         raise FerError(
-            f"--group {group!r}: fits {sum(map(bool, matches)):,} of {len(matches):,} images, and not {stray}, "
+            f"--group {group!r}: fits {fitting:,} of {len(matches):,} images, and not {stray}, "
             "which would be of no person"
         )
-    if not any(matches):
+    if not fitting:
         columns = f" ({', '.join(listing.columns)})" if listing.columns else ""
         raise FerError(
             f"--group {group!r}: neither a column{columns} nor a pattern that fits {listing.entries[0]}; "
             f"'{NO_GROUPS}' keeps no persons apart"
         )
-    return _told(listing, [(match[1] if match.lastindex else match[0]) if match else "" for match in matches])
-
-
-def _told(listing: Listing, persons: list[str]) -> list[str]:
-    """The persons that the user chose, and a line about them."""
-    strays = [str(entry) for entry, person in zip(listing.entries, persons, strict=True) if not person]
-    listing.notes.append(f"{len(set(persons) - {''}):,} persons or sequences by --group")
-    listing.notes += [f"of no known person: {len(strays):,} images, such as {strays[0]}"] if strays else []
+    persons = [(match[1] if match.lastindex else match[0]) if match else "" for match in matches]
+    _tell(listing, persons, "--group")
     return persons
+
+
+def _tell(listing: Listing, persons: list[str], source: str, way_out: str = "") -> None:
+    """Notes how many persons there are and what told them, and which images are of none."""
+    known = sorted(set(persons) - {""})
+    strays = [str(entry) for entry, person in zip(listing.entries, persons, strict=True) if not person]
+    listing.notes.append(f"{len(known):,} persons or sequences by {source}: {', '.join(known[:3])} ...{way_out}")
+    listing.notes += [f"of no known person: {', '.join(strays[:3])}"] if strays else []
 
 
 def targets(

@@ -1,21 +1,17 @@
 """Every form of docs/data.md, imitated with synthetic faces: right labels, splits and persons, or one clear refusal."""
 
-import re
 from collections import Counter
 from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
 from support import layouts
-from support.layouts import AFFECTNET, CK, RAF
+from support.layouts import AFFECTNET, RAF
 from support.loading import counts, labelled, load, refused
 
-from fer import FerError
 from fer.core.labels import FER2013, canonical
-from fer.data import coding, readers
-from fer.data.dataset import Dataset
+from fer.data import readers
 from fer.data.splits import SPLITS
-from fer.data.splitting import folds, split_off
 from fer.data.walk import Tree
 
 FORMS = {
@@ -206,107 +202,6 @@ class TestAffectNet:
         assert "left out: 4 images labelled 7" in caplog.text
 
 
-class TestPersons:
-    def test_ck48_keeps_persons_apart(self, tmp_path):
-        data = load(layouts.ck48(tmp_path), ("train", "validation"))
-        train, validation = ({entry.path.split("/")[-1][:4] for entry in part.entries} for part in data.values())
-        assert train
-        assert validation
-        assert not train & validation
-
-    def test_a_random_split_does_not(self, tmp_path):
-        data = load(layouts.ck48(tmp_path), ("train", "validation"), group="none")
-        train, validation = ({entry.path.split("/")[-1][:4] for entry in part.entries} for part in data.values())
-        assert train & validation
-
-    def test_raw_ck_takes_the_peaks_of_labelled_sequences(self, tmp_path, caplog):
-        caplog.set_level("INFO")
-        part = load(layouts.ck_raw(tmp_path))["all"]
-        assert len(part) == 8 * 2 * 3
-        assert ("cohn-kanade-images/S001/001/00000004.png", CK[2]) in labelled(part)
-        assert not any(entry.path.endswith("00000001.png") for entry in part.entries)
-        assert set(part.groups) == {f"S{i:03}" for i in range(8)}
-        assert "not used: 8 sequences without a label" in caplog.text
-
-    def test_jaffe_and_kdef_names(self, tmp_path):
-        jaffe, kdef = load(layouts.jaffe(tmp_path / "a"))["all"], load(layouts.kdef(tmp_path / "b"))["all"]
-        assert jaffe.counts == kdef.counts | dict.fromkeys(jaffe.labels, 5)
-        assert ("KA.HA1.3.tiff", "happy") in labelled(jaffe)
-        assert ("BF01/BF01AFS.JPG", "fear") in labelled(kdef)
-        assert set(kdef.groups) == {"F01", "F02", "M01", "M02"}  # sessions A and B are one person
-
-    def test_jaffe_sorted_into_splits_and_classes(self, tmp_path):
-        for i, path in enumerate(sorted(layouts.jaffe(tmp_path / "a").iterdir())):
-            target = tmp_path / "b" / ("train", "validation", "test")[i % 3] / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
-        data = load(tmp_path / "b")
-        assert counts(data) == {"train": 12, "validation": 12, "test": 11}
-        assert set(data["test"].groups) <= {"KA", "KL", "KM", "KR", "MK"}
-        for path in (tmp_path / "b").rglob("*.HA1.*"):
-            target = tmp_path / "c" / path.parent.name / "sad" / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
-        assert readers.find_reader(Tree.of(tmp_path / "c")).name == "class-folders"  # the folder is the label
-        said = refused(tmp_path / "c", format="jaffe")
-        assert "its name says happy, and it lies in another folder" in said
-
-    def test_oulu_folders_above_the_classes_are_persons(self, tmp_path):
-        part = load(layouts.oulu(tmp_path))["all"]
-        assert {PurePosixPath(group).name for group in part.groups} == {f"P{i:03}" for i in range(1, 6)}
-        assert part.counts["happy"] == 10
-
-    def test_faces_of_one_photograph_stay_together(self, tmp_path):
-        part = load(layouts.expw(tmp_path))["all"]
-        assert len(part) == 14
-        assert ("image/origin/photo_2.jpg row 1", FER2013[3]) in labelled(part)
-        assert Counter(part.groups) == dict.fromkeys([f"image/origin/photo_{i}.jpg" for i in range(7)], 2)
-
-    def test_a_column_and_a_pattern(self, tmp_path, caplog):
-        caplog.set_level("INFO")
-        root = layouts.table(tmp_path)
-        table = root / "labels.csv"
-        part = load(root / "pictures", labels_csv=table)["all"]
-        assert set(part.groups) == {"p0", "p1", "p2", "p3"}
-        part = load(root / "pictures", labels_csv=table, group=r"(\d)\.jpg")["all"]
-        assert len(set(part.groups)) == 10
-        assert "10 persons or sequences by --group" in caplog.text
-        said = refused(root / "pictures", labels_csv=table, group=r"^(\d)\.jpg")
-        assert "fits 10 of 14 images, and not 10.jpg, which would be of no person" in said
-        assert "neither a column (subject) nor a pattern" in refused(root / "pictures", labels_csv=table, group="xyz")
-
-    def test_every_person_is_validated_once(self, tmp_path):
-        part = load(layouts.jaffe(tmp_path))["all"]
-        seen = []
-        for train, validation in folds(part, 5, seed=1):
-            assert not set(train.groups) & set(validation.groups)
-            seen += validation.names
-        assert sorted(seen) == sorted(part.names)
-        with pytest.raises(FerError, match="from 2 to the number of persons, 5"):
-            next(folds(part, 6, seed=1))
-
-    @pytest.mark.parametrize("sizes", [[200, *[10] * 30], [50, 30, 20], [30, *[8] * 9]])
-    def test_the_person_with_most_images_is_not_validation(self, sizes):
-        groups = np.repeat([f"p{i}" for i in range(len(sizes))], sizes)
-        images = np.random.default_rng(0).integers(0, 256, (len(groups), 4, 4, 1), np.uint8)
-        labels = [("happy", "sad")[i % 2] for i in range(len(groups))]
-        data = Dataset.from_arrays(images, labels, groups=groups)
-        train, validation = split_off(data, 0.1, seed=1)
-        assert "p0" in train.groups
-        assert not set(train.groups) & set(validation.groups)
-        smallest = min(sizes) / len(groups)
-        assert min(0.05, smallest) <= len(validation) / len(groups) <= max(0.15, smallest)
-
-    def test_few_images_of_each_label(self):
-        groups = np.repeat([f"p{i}" for i in range(30)], 3)
-        images = np.random.default_rng(0).integers(0, 256, (90, 4, 4, 1), np.uint8)
-        data = Dataset.from_arrays(images, [FER2013[i % 7] for i in range(90)], groups=groups)
-        train, validation = split_off(data, 0.1, seed=1)
-        assert not set(train.groups) & set(validation.groups)
-        with pytest.raises(FerError, match="from 2 to the number of images of the commonest label, 13"):
-            next(folds(data, 14, seed=1))
-
-
 class TestTables:
     def test_labels_csv(self, tmp_path):
         root = layouts.table(tmp_path)
@@ -357,81 +252,6 @@ class TestTables:
     def test_tables_that_are_refused(self, tmp_path, lines, said):
         root = layouts.table(tmp_path)
         assert said in refused(root / "pictures", labels_csv=layouts.text(tmp_path / "t.csv", *lines))
-
-
-class TestClasses:
-    @pytest.mark.parametrize(
-        "names",
-        [
-            ["train/0", "train/1", "train/2"],
-            ["S005", "S010", "S011"],
-            ["001/take", "002/take"],
-            ["cats", "dogs"],
-            ["happy", "sad", "20-30"],
-            ["men", "women"],
-        ],
-    )
-    def test_what_is_no_emotion_is_refused_with_the_way_on(self, tmp_path, names):
-        said = refused(layouts.folders(tmp_path, names))
-        assert "class names that are not emotions" in said
-        assert "--labels own" in said
-        assert "--drop-labels" in said
-
-    def test_own_accepts_the_names(self, tmp_path):
-        assert load(layouts.folders(tmp_path, ["cats", "Dogs"]), labels="own")["all"].labels == ("cats", "dogs")
-
-    @pytest.mark.parametrize("labels", ["raf-db", "1=surprise,2=fear,3=disgust", "map"])
-    def test_numbers_are_named_by_the_user(self, tmp_path, labels):
-        root = layouts.folders(tmp_path / "set", ["train/1", "train/2", "train/3"])
-        layouts.text(tmp_path / "map", "1 surprise", "2,fear", "# a comment", "3 = disgust")
-        given = str(tmp_path / "map") if labels == "map" else labels
-        assert load(root, labels=given)["train"].counts == {"disgust": 2, "fear": 2, "surprise": 2}
-
-    def test_a_mapping_is_read_like_text(self, tmp_path):
-        root = layouts.folders(tmp_path, ["Freude", "02", "other"])
-        part = load(root, labels={"Freude": "Happiness", 2: "sad", "OTHER": ""})["all"]
-        assert part.counts == {"happy": 2, "sad": 2}
-
-    @pytest.mark.parametrize("labels", ["imagenet", "1=angry,1=sad", "none.txt"])
-    def test_labels_that_are_none(self, tmp_path, labels):
-        assert "labels" in refused(layouts.folders(tmp_path, ["1", "2"]), labels=labels)
-
-    def test_names_with_blanks_in_a_file(self, tmp_path):
-        lines = ["very happy=happy", "0 angry;angry", "2 sad", "3\tfear", "8="]
-        found = coding.read_coding(str(layouts.text(tmp_path / "map.txt", *lines)))
-        expected = {"very happy": "happy", "0 angry": "angry", "2": "sad", "3": "fear", "8": coding.LEFT_OUT}
-        assert found == {coding.plain(name): label for name, label in expected.items()}
-
-    @pytest.mark.parametrize(
-        ("name", "way"), [("sadd", r"Is sadd sad\? .*--labels sadd=sad,"), ("xyz", "--labels xyz=LABEL,")]
-    )
-    def test_the_way_on_proposes_no_wrong_label(self, tmp_path, name, way):
-        assert re.search(way, refused(layouts.folders(tmp_path, ["happy", name])))
-
-    def test_every_label_left_out(self, tmp_path):
-        root = layouts.folders(tmp_path, ["happy"])
-        assert "every label is left out" in refused(root, drop_labels="happy")
-
-    def test_typos_and_numbers_before_a_word(self, tmp_path):
-        root = layouts.folders(tmp_path, ["0_angry", "1 - suprise", "HAPPINESS ", "3.sadness"])
-        assert load(root)["all"].labels == ("angry", "happy", "sad", "surprise")
-
-    def test_some_classes_may_be_dropped(self, tmp_path):
-        root = layouts.folders(tmp_path, ["happy", "sad", "other"])
-        assert load(root, drop_labels=("other",))["all"].labels == ("happy", "sad")
-        assert load(root, drop_labels="other")["all"].labels == ("happy", "sad")  # one name is no list of letters
-
-    def test_a_class_that_nobody_has_cannot_be_dropped(self, tmp_path):
-        root = layouts.folders(tmp_path, ["happy", "sad", "contempt"])
-        assert "no label 'contmpt' to leave out; there are: contempt, happy, sad" in refused(
-            root, drop_labels="contmpt"
-        )
-
-    def test_a_known_coding_is_not_filled_up_from_another(self, tmp_path):
-        """RAF-DB's codes from 0 where those from 1 are named: 0 would be FER2013's "angry"."""
-        root = layouts.folders(tmp_path, ["train/0", "train/1", "train/2"])
-        said = refused(root, labels="raf-db")
-        assert "class names that are not emotions: 0" in said
 
 
 class TestSplits:
