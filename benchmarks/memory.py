@@ -13,6 +13,7 @@ faces keep hundreds of megabytes of activations at 224 pixels. The peak is the l
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -85,7 +86,6 @@ def run(side, name, folder):
 def work(side, cache, step, folder, name):
     """One training; the last line that it prints is JSON."""
     from fer.cli import train
-    from fer.data import image_array
     from fer.models.classifier import Classifier
     from fer.models.networks import NETWORKS
 
@@ -96,7 +96,7 @@ def work(side, cache, step, folder, name):
         words += ["--network", "strided", "--size", side, "--channels", 3, "--epochs", EPOCHS]
     with (
         mock.patch.dict(NETWORKS, strided=strided),
-        mock.patch.object(image_array, "CACHE_FOLDER", Path(folder, "cache")),
+        mock.patch.dict(os.environ, FER_CACHE=str(Path(folder, "cache"))),
         stopping() if step == "stopped" else nullcontext(),
     ):
         train.main(train.parse_args(list(map(str, words))))

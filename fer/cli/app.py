@@ -24,6 +24,7 @@ from pathlib import Path
 from fer.cli.arguments import add_recognition_arguments, at_least, model_path, parser
 from fer.cli.terminal import quiet
 from fer.core.errors import FerError
+from fer.core.files import read_text
 from fer.models.bundled import BEST
 from fer.models.classifier import Classifier
 from fer.models.model_file import original, read_info
@@ -171,10 +172,7 @@ def read_token(args: argparse.Namespace) -> str | None:
     """The token of --token or --token-file; raises FerError for a file that cannot be read, or an empty one."""
     if args.token_file is None:
         return args.token
-    try:
-        text = Path(args.token_file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FerError(f"{args.token_file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    text = read_text(args.token_file).strip()
     if not text or "\n" in text:
         raise FerError(f"{args.token_file}: expected one line, the token")
     return text

@@ -8,7 +8,6 @@ No file is changed: train.py and evaluate.py take the clean list with --keep-lis
 
 import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -71,14 +70,12 @@ def check(args):
     for kind, flag, given in (("votes", "--votes", args.votes), ("disputed", "--model", args.model)):
         if kind in args.drop and not given:
             raise FerError(f"--drop {kind} needs {flag}")
-    if args.report and args.write_clean_list and Path(args.report) == Path(args.write_clean_list):
-        raise FerError(f"two outputs would be one file: {args.report}")
     for path, suffix in ((args.report, ".json"), (args.write_clean_list, ".csv")):
         if path:
             files.check_writable(path, suffix)
             files.check_no_input([path], (*arguments.data_files(args), args.model))
-    if args.sheets and Path(args.sheets).exists() and not Path(args.sheets).is_dir():
-        raise FerError(f"{args.sheets}: is a file, not a folder")
+    if args.sheets:
+        files.check_folder(args.sheets)
 
 
 def predict(path, parts):

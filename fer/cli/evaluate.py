@@ -10,6 +10,7 @@ Labels of models and data are matched by name, never by position.
 import argparse
 import dataclasses
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from fer.core.images import InputSpec
 from fer.data import attributes, loading, places
 from fer.data.splits import SPLITS
 from fer.data.unseen import optimism
-from fer.models import bundled, runtimes, tta
+from fer.models import bundled, hub, runtimes, tta
 from fer.models.classifier import Classifier
 from fer.models.model_file import original, read_info, update_exported, update_metadata
 
@@ -30,9 +31,8 @@ CROPS = {"none": "single crop", "flip": "flip TTA", "ten-crop": "ten-crop TTA"}
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.parser(__doc__)
-    default = [arguments.model_path(bundled.BEST)]
     text = f"files or bundled models; several are averaged ({bundled.BEST})"
-    parser.add_argument("--model", nargs="+", type=arguments.model_path, default=default, metavar="MODEL", help=text)
+    parser.add_argument("--model", nargs="+", default=[bundled.BEST], metavar="MODEL", help=text)
     arguments.add_data_arguments(parser, required=True)
     parser.add_argument("--split", choices=(*SPLITS, "all"), default="validation", help="(validation)")
     text = (
@@ -41,7 +41,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tta", choices=tta.TTA, default="none", help=text)
     add_analysis_arguments(parser)
     add_output_arguments(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.asked, args.model = args.model, [arguments.model_path(model) for model in args.model]
+    return args
 
 
 def add_analysis_arguments(parser):
@@ -149,11 +151,9 @@ def check(args):
         raise FerError(f"two outputs would be one file: {', '.join(map(str, paths))}")
     for path in figures(args):
         check_format(path)
+    suffixes = {Path(path): suffix for path, suffix in ((args.report, ".json"), (args.card, ".md")) if path}
     for path in paths:
-        files.check_writable(path)
-    for path, suffix in ((args.report, ".json"), (args.card, ".md")):
-        if path:
-            files.check_writable(path, suffix)
+        files.check_writable(path, suffixes.get(path))
     inputs = (args.leakage_against, args.attributes, args.card_notes, *args.model, *(args.compare or ()))
     files.check_no_input(paths, (*arguments.data_files(args), *inputs))
     training = args.leakage_against
@@ -165,14 +165,18 @@ def check(args):
         raise FerError("--card goes with a single --model, and no --tta: the card has a row for each")
     if args.card_notes and not args.card:
         raise FerError("--card-notes goes with --card")
-    if args.card_notes:
-        from fer.evaluation.card import read_notes
+    if args.card:
+        from fer.evaluation.card import check_replaceable, read_notes
 
+        check_replaceable(args.card)
+    if args.card_notes:
         read_notes(args.card_notes, Path(args.model[0]).stem)
     if args.explain and (len(args.model) > 1 or args.tta != "none" or Path(args.model[0]).suffix != ".keras"):
         raise FerError("--explain goes with a single --model that is a .keras file, and no --tta")
-    if args.explain and Path(args.explain).exists() and not Path(args.explain).is_dir():
-        raise FerError(f"{args.explain}: is a file, not a folder")
+    if args.explain:
+        files.check_folder(args.explain)
+        if Path(args.data).is_dir() and Path(args.explain).resolve().is_relative_to(Path(args.data).resolve()):
+            raise FerError(f"{args.explain}: the sheets would lie among the images; choose another folder")
     if args.fit_threshold is None:
         return
     if args.split != "validation" or len(args.model) > 1 or args.tta != "none":
@@ -182,7 +186,7 @@ def check(args):
         )
     if Path(args.model[0]).suffix != ".keras":
         raise FerError(f"{args.model[0]}: --fit-threshold writes into a .keras file; export it again afterwards")
-    if Path(args.model[0]).is_symlink() or "kagglehub" in Path(args.model[0]).parts:
+    if Path(args.model[0]).is_symlink() or hub.is_address(args.asked[0]):
         raise FerError(f"{args.model[0]}: --fit-threshold would change a downloaded file, or a link; copy it first")
     files.check_writable(args.model[0])
 
@@ -328,16 +332,20 @@ def write_card(args, models, data, ours, analyses, drawn, unseen):
 
 
 def repeat_command(args, drawn: dict[str, float]) -> str:
-    """The command that measures the same figures, with the names of files alone: a card is read elsewhere.
+    """The command that measures the same figures; of files it has the names alone, because a card is read elsewhere.
 
     Args:
         args: of the evaluation.
         drawn: those of `SPLIT_OPTIONS` that the user gave; the others follow from the model.
     """
-    asked = {"model": args.model[0], "data": args.data, "votes": args.votes, "keep_list": args.keep_list}
+    model = args.asked[0] if hub.is_address(args.asked[0]) else args.model[0]
+    asked = {"model": model, "data": args.data, "votes": args.votes, "keep_list": args.keep_list}
     words = {name: places.name_of(value) for name, value in asked.items() if value}
     for name, value in arguments.form_options(args).items():
-        words[name] = value if isinstance(value, str) else ",".join(value)
+        given = [value] if isinstance(value, str) else value
+        if name in ("labels", "labels_csv"):  # each may be a file, the latter several
+            given = [Path(part).name if os.path.isfile(part) else part for part in str(value).split(",")]
+        words[name] = ",".join(given)
     words |= {name: str(value) for name, value in drawn.items()} | {"split": args.split}
     words |= {"leakage_against": places.name_of(args.leakage_against)} if args.leakage_against else {}
     words |= {"robustness": Path(args.robustness).name} if args.robustness else {}

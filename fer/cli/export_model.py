@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fer.cli import arguments, terminal
+from fer.core import files
 from fer.core.errors import FerError
 from fer.data import places
 from fer.data.unseen import check_unseen
@@ -36,7 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     arguments.add_data_arguments(parser, format_flag="--data-format")
     text = "also upload it to the Hugging Face Hub, with its card or that of MODEL (needs `hf auth login`)"
     parser.add_argument("--push", metavar="hf:OWNER/NAME", help=text)
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output, and with --push a README")
+    parser.add_argument("--public", action="store_true", help="a new repository of --push is public, not private")
+    text = "replace an existing output, and with --push the files of the same names"
+    parser.add_argument("--overwrite", action="store_true", help=text)
     return parser.parse_args(argv)
 
 
@@ -48,6 +51,8 @@ def main(args: argparse.Namespace) -> int:
     export.check_output(args.output, format, args.precision, overwrite=args.overwrite)
     if Path(args.model).suffix != ".keras":
         raise FerError(f"{args.model}: only a .keras file can be exported")
+    if args.public and not args.push:
+        raise FerError("--public goes with --push")
     if args.push:
         if format == "saved_model":
             raise FerError("--push uploads a single file, no SavedModel folder")
@@ -92,19 +97,26 @@ def main(args: argparse.Namespace) -> int:
         name = f"{places.name_of(args.data)} validation, {len(y_true):,} images"
         print(f"accuracy on {name}: {before:.2%} before, {after:.2%} after")
     if args.push:
-        push(args)
+        push(args, f"`{Path(args.output).name}` was exported from this model: {format}, {args.precision}, {agreement}.")
     return 0
 
 
-def push(args: argparse.Namespace) -> None:
-    """Uploads the exported file, with its own card or else that of the model it was exported from."""
-    cards = (Path(path).with_suffix(".md") for path in (args.output, args.model))
-    card = next((path for path in cards if path.is_file()), None)
+def push(args: argparse.Namespace, origin: str) -> None:
+    """Uploads the exported file, with its own card, or else with that of its model and the sentence `origin`."""
+    from fer.evaluation.card import is_card
+
+    card = text = None
+    for path, more in ((args.output, ""), (args.model, f"\n## Exported\n\n{origin}\n")):
+        beside = Path(path).with_suffix(".md")
+        if card is None and beside.is_file() and is_card(found := files.read_text(beside)):  # other notes stay here
+            card, text = beside, found + more
+    what = f"{args.output} with {f'the card {card}' if card else 'no card'}"
+    print(f"uploading {what} to {args.push}; a new repository is {'public' if args.public else 'private'}")
     try:
-        page = hub.upload(args.output, args.push, card, overwrite=args.overwrite)
+        page = hub.upload(args.output, args.push, text, public=args.public, overwrite=args.overwrite)
     except FerError as error:
         raise FerError(f"{error}; {args.output} is kept: try again with --overwrite") from error
-    print(f"uploaded {args.output} with {f'the card {card}' if card else 'no card'}: {page}")
+    print(f"uploaded {what}: {page}")
 
 
 def subset(images: np.ndarray, n_images: int) -> np.ndarray:

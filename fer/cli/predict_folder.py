@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fer.cli import arguments, folder_summary, terminal
+from fer.core import files
 from fer.core.errors import FerError
 from fer.core.signals import stoppable
 from fer.data import walk
@@ -120,6 +121,8 @@ def check(args: argparse.Namespace) -> None:
     ways = "continue with --resume, replace it with --overwrite, or choose another name"
     results.check_output(args.output, kept=args.resume or args.overwrite, ways=ways)
     run_metadata.check_own(args.output)
+    if args.annotated:
+        files.check_folder(args.annotated)
     if args.annotated and os.path.isdir(args.annotated):
         folder = args.folder if os.path.isdir(args.folder) else args.folder.parent
         if folder.resolve() == args.annotated.resolve():

@@ -77,8 +77,8 @@ def check(args: argparse.Namespace) -> None:
         if inside and not (args.resume or args.overwrite):
             ways = "continue with --resume, replace it with --overwrite, or choose another name"
             raise FerError(f"{args.output} exists: {ways}")
-        foreign = [path.name for path in inside - set(parts.list_parts(args.output)) if path.suffix == parts.SUFFIX]
-        if foreign and not all(name.startswith(".") for name in foreign):
+        others = sorted(path.name for path in inside - set(parts.list_parts(args.output)))
+        if foreign := [name for name in others if name.endswith(parts.SUFFIX) and not name.startswith(".")]:
             raise FerError(f"{args.output}: holds other Parquet files ({foreign[0]}); choose another --output")
     files.check_writable(run_metadata.metadata_path(args.output) if os.path.isdir(args.output) else args.output)
     cluster.check_address(args.ray)

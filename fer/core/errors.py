@@ -6,5 +6,5 @@ class FerError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a foreign error, for a message of one line; its type where it has no text."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    """The first line with text of a foreign error, for a message of one line; its type where it has none."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

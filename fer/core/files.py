@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,20 @@ def check_writable(path: str | Path, suffix: str | None = None) -> None:
         raise _Tried
 
 
+def check_folder(path: str | Path) -> None:
+    """Refuses a folder to write to that is a file, or that cannot be written.
+
+    Raises:
+        FerError: it is a file, or no file can be made in it.
+    """
+    if os.path.isfile(path):
+        raise FerError(f"{path}: is a file, not a folder")
+    if os.path.isdir(path):
+        check_writable(Path(path, "x"))
+    else:
+        check_writable(path)
+
+
 def check_no_input(outputs: Iterable[str | Path], inputs: Iterable[str | Path | None]) -> None:
     """Refuses to write over what the command reads.
 
@@ -84,9 +99,30 @@ def read_text(path: str | Path) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes UTF-8 text and a closing line break."""
+    """Writes UTF-8 text and a closing line break.
+
+    What is not UTF-8, as a file name may be, is escaped: in JSON it is read back as it was.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def cache_folder() -> Path:
+    """The folder of what is made or fetched once: $FER_CACHE, or "fer" in the user's cache folder of the system.
+
+    Raises:
+        FerError: the system names no folder of the user.
+    """
+    if folder := os.environ.get("FER_CACHE"):
+        return Path(folder)
+    try:
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home(), "fer")
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "fer"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fer"
+    except RuntimeError as error:  # a container's user without a home
+        raise FerError(f"no cache folder: {error}; FER_CACHE names one") from error
 
 
 def file_sha256(path: str | Path) -> str:

@@ -12,6 +12,8 @@ from fer.core.formats import SUFFIXES, is_image_file
 
 __all__ = ["SUFFIXES", "InputSpec", "decode", "encode", "from_pillow", "is_image_file", "prepare", "read"]
 
+MAX_SIZE = 1024  # pixels of a network's input
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -26,8 +28,8 @@ class InputSpec:
     channels: int = 1
 
     def __post_init__(self):
-        if self.size < 1:
-            raise FerError(f"image size must be at least 1 pixel, not {self.size}")
+        if not isinstance(self.size, int) or not 1 <= self.size <= MAX_SIZE:
+            raise FerError(f"image size must be a whole number of 1 to {MAX_SIZE} pixels, not {self.size}")
         if self.channels not in (1, 3):
             raise FerError(f"channels must be 1 (grey) or 3 (colour), not {self.channels}")
 

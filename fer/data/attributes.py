@@ -83,7 +83,7 @@ def _from_names(path: Path, attribute: str, data: Dataset) -> np.ndarray:
     named = [_parts(name) for name in _column(path, key)]
     known = dict(zip(named, values.tolist(), strict=True))
     if conflict := next((name for name, value in zip(named, values, strict=True) if known[name] != value), None):
-        raise FerError(f"{path}: {'/'.join(conflict)} stands there twice, with different {attribute}")
+        raise FerError(f"{path}: {'/'.join(conflict)} is listed twice, with different {attribute}")
     groups: list[str] = []
     used: dict[tuple[str, ...], str] = {}
     for name in (str(Path(data.root) / entry.path) for entry in data.entries):

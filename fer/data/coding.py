@@ -1,5 +1,6 @@
 """What a data set calls its classes, and which emotion each of them is. A number is never guessed."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -62,9 +63,9 @@ def read_coding(text: str) -> dict[str, str] | str:
     """
     if text in (OWN, *CODINGS):
         return text if text == OWN else CODINGS[text]
-    if "=" in text and not Path(text).is_file():
+    if "=" in text and not os.path.isfile(text):  # Path.is_file raises where the text is longer than a name may be
         pairs = [part.partition("=")[::2] for part in text.split(",") if part.strip()]
-    elif Path(text).is_file():
+    elif os.path.isfile(text):
         lines = [line.strip() for line in read_text(text).splitlines()]
         pairs = [_pair(line, text) for line in lines if line and not line.startswith("#")]
     else:
@@ -116,9 +117,7 @@ def decode_names(
     """
     found, unknown = {}, []
     dropped = {canonical(name) for name in drop} | {plain(name) for name in drop}
-    # A known coding holds for all numbers: one that it lacks is not looked up in another coding.
-    tried = (given,) if given in CODINGS.values() else (given, own)
-    codings = [coding for coding in tried if isinstance(coding, Mapping)]
+    codings = codings_for(given, own)
     for name in names:
         label = next((coding[plain(name)] for coding in codings if plain(name) in coding), None)
         if label is None and (is_emotion(name) or given == OWN):
@@ -132,6 +131,13 @@ def decode_names(
     if unknown:
         raise FerError("; ".join(filter(None, [f"{source}: {_explain(unknown, found)}", hint])))
     return found
+
+
+def codings_for(given: Mapping[str, str] | str | None, own: Mapping[str, str] | None) -> list[Mapping[str, str]]:
+    """Where class names are looked up, in this order; arguments as of `decode_names`."""
+    # A known coding holds for all numbers: one that it lacks is not looked up in another coding.
+    tried = (given,) if given in CODINGS.values() else (given, own)
+    return [coding for coding in tried if isinstance(coding, Mapping)]
 
 
 def _explain(unknown: list[str], known: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fer.core.errors import FerError
-from fer.core.files import replacing
+from fer.core.files import cache_folder, replacing
 from fer.core.images import InputSpec, prepare
 from fer.core.system import available_memory, cores
 from fer.data.listing import Crop, Progress, Source, load_image
@@ -25,7 +25,6 @@ SHARE = 0.5  # of the available memory that decoded images may take
 COPIED = 1 << 28  # bytes up to which a selection of rows is a copy, not a view
 CHUNK = 256  # images decoded ahead of whoever iterates over all
 KEPT_DAYS = 30  # files of the cache folder that were not used for so long are removed
-CACHE_FOLDER = Path(os.environ.get("FER_CACHE") or Path.home() / ".cache" / "fer")
 CACHED = "[0-9a-f]" * 32 + ".npy"  # the folder may hold other files of the user
 
 
@@ -42,11 +41,6 @@ class ImageArray(ABC):
     def __len__(self) -> int:
         return self.shape[0]
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all pixels, as an ndarray has them."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
     @abstractmethod
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The given rows as uint8 (len(rows), size, size, channels)."""
@@ -57,7 +51,7 @@ class ImageArray(ABC):
 
     def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
         if isinstance(rows, int | np.integer):
-            return self.take(np.array([rows]))[0]
+            return self.take(np.arange(len(self))[[rows]])[0]
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         rows = np.asarray(rows)
@@ -278,7 +272,7 @@ def _from_disk(
     sources: Sequence[Source], spec: InputSpec, progress: Progress, text: str
 ) -> tuple[ImageArray, list[tuple[int, str]]]:
     """All images in a file of the cache folder, written on first use."""
-    stem = CACHE_FOLDER / _fingerprint(sources, spec)
+    stem = cache_folder() / _fingerprint(sources, spec)
     pixels, rest = stem.with_suffix(".npy"), stem.with_suffix(".json")
     failed = _stored_failures(sources, spec, pixels, rest)
     if failed is None:
@@ -312,20 +306,20 @@ def _stored_failures(
 
 def _make_room(size: int) -> None:
     """Removes what was not used for long from the cache folder, and refuses more bytes than fit."""
-    before = time.time() - KEPT_DAYS * 24 * 3600
+    folder, before = cache_folder(), time.time() - KEPT_DAYS * 24 * 3600
     with suppress(OSError):  # another process may do the same
-        for path in [*CACHE_FOLDER.glob(CACHED), *CACHE_FOLDER.glob(f".*-{CACHED}")]:  # also of killed processes
+        for path in [*folder.glob(CACHED), *folder.glob(f".*-{CACHED}")]:  # also of killed processes
             if path.stat().st_mtime < before:
                 path.with_suffix(".json").unlink(missing_ok=True)
                 path.unlink()
     try:
-        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(CACHE_FOLDER).free
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise FerError(f"{CACHE_FOLDER}: cannot be written: {error.strerror or error}") from error
+        raise FerError(f"{folder}: cannot be written: {error.strerror or error}") from error
     if size > free:
         found = f"{size / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free"
-        raise FerError(f"{CACHE_FOLDER}: {found}; FER_CACHE names another folder, --cache none needs none")
+        raise FerError(f"{folder}: {found}; FER_CACHE names another folder, --cache none needs none")
 
 
 def _fingerprint(sources: Sequence[Source], spec: InputSpec) -> str:

@@ -87,7 +87,7 @@ def targets(
     _check_dropped(listing, source, given, drop)
     wanted = sorted({row for part in rows.values() for row in part})
     if listing.shares is not None:
-        dropped = {coding.canonical(name) for name in drop}
+        dropped = _dropped_labels(listing, given, drop)
         left = [i for i, label in enumerate(listing.order) if label not in dropped]
         if len(left) == len(listing.order):
             return listing.shares, listing.order
@@ -102,7 +102,7 @@ def targets(
     decoded = coding.decode_names(names, source, given=given, own=listing.coding, drop=drop, hint=listing.hint)
     found = {label for label in decoded.values() if label != LEFT_OUT}
     if listing.order and not isinstance(given, Mapping):
-        dropped = {coding.canonical(name) for name in drop}
+        dropped = _dropped_labels(listing, given, drop)
         order = tuple(label for label in listing.order if label not in dropped)
     else:
         order = tuple(sorted(found))
@@ -119,6 +119,13 @@ def targets(
     labelled = [row for row in wanted if listing.names[row] in column]
     one_hot[labelled, [column[listing.names[row]] for row in labelled]] = 1
     return one_hot, order
+
+
+def _dropped_labels(listing: Listing, given: Mapping[str, str] | str | None, drop: Collection[str]) -> set[str]:
+    """The labels that are left out, of which some may be given by the name or number of their class."""
+    codings = coding.codings_for(given, listing.coding)
+    known = {name: label for one in reversed(codings) for name, label in one.items()}
+    return {known.get(coding.plain(name), coding.canonical(name)) for name in drop}
 
 
 def _check_dropped(listing: Listing, source: str, given: Mapping[str, str] | str | None, drop: Collection[str]) -> None:

@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 def is_of(metadata: Mapping, source: str | Path) -> bool:
-    """Whether a model was trained on data of this name: fer2013/ and fer2013.csv have one name."""
-    trained, name = metadata.get("data"), places.name_of(source)
-    if not trained or places.is_address(trained) or places.is_address(name):
-        return trained == name
+    """Whether a model was trained on data of this name: fer2013/, fer2013.csv and kaggle:OWNER/fer2013 have one."""
+    if not (trained := metadata.get("data")):
+        return False
+    trained, name = (known.rpartition("/")[2] for known in (trained, places.name_of(source)))
     return bool({name, Path(name).stem} & {trained, Path(trained).stem})
 
 

@@ -243,7 +243,9 @@ def path_of(name: str) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL as it may be printed: without user, key and options."""
+    """A URL as it may be printed: without user, key and options. A local path stays as it is."""
+    if not is_url(url):
+        return url
     scheme, _, rest = url.partition("://")
     rest = rest.partition("?")[0]
     place, slash, path = rest.partition("/")

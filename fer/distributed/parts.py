@@ -153,7 +153,7 @@ def sources(folder: str | Path, columns: "pyarrow.Schema") -> set[str]:
     for path in list_parts(folder):
         with _readable(path), parquet.ParquetFile(path) as file:
             if not file.schema_arrow.equals(columns):
-                raise FerError(f"{path}: it has not this model's columns; choose another --output")
+                raise FerError(f"{path}: it does not have this model's columns; choose another --output")
             for group in file.iter_batches(GROUP, columns=["source"]):
                 found.update(group["source"].unique().to_pylist())
     return found

@@ -80,6 +80,21 @@ def write_card(
     files.write_text(path, "\n\n".join(sections))
 
 
+def is_card(text: str) -> bool:
+    """Whether a Markdown text is what `write_card` writes, of this or an earlier version."""
+    return text.startswith("# ") and all(f"\n## {name}\n" in text for name in ("Intended use", "Results", "Limits"))
+
+
+def check_replaceable(path: str | Path) -> None:
+    """Refuses to replace a file that is not a card: a README has the same suffix.
+
+    Raises:
+        FerError: another file of that name exists.
+    """
+    if Path(path).is_file() and not is_card(files.read_text(path)):
+        raise FerError(f"{path}: exists and is not a model card; choose another name")
+
+
 def read_notes(path: str | Path, model: str) -> dict[str, str]:
     """What the author of a model says about it: the table of that name in a TOML file, its keys among `NOTES`.
 

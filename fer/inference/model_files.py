@@ -3,14 +3,12 @@
 import hashlib
 import http.client
 import logging
-import os
-import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from fer.core.errors import FerError
-from fer.core.files import replacing
+from fer.core.files import cache_folder, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +31,6 @@ class ModelFile:
     url: str
     sha256: str
     licence: str
-
-
-def cache_folder() -> Path:
-    """The folder of fetched files: $FER_CACHE, or the user's cache folder of the system."""
-    if folder := os.environ.get("FER_CACHE"):
-        return Path(folder)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home(), "fer")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "fer"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fer"
 
 
 def cached(file: ModelFile) -> Path | None:

@@ -22,11 +22,10 @@ _KAGGLE = re.compile(r"kaggle:(?P<name>[\w-]+/[\w-]+/[\w-]+/[\w.-]+(/\d+)?)(/(?P
 # https://huggingface.co/docs/hub/model-cards
 _METADATA = """\
 ---
-library_name: keras
-license: other
+{library}license: other
 pipeline_tag: image-classification
 tags:
-- facial-expression-recognition
+- facial-expression-recognition{tag}
 ---
 """
 
@@ -68,22 +67,26 @@ def check_upload(address: str) -> None:
     _import_hub(address)
 
 
-def upload(path: str | Path, address: str, card: str | Path | None = None, *, overwrite: bool = False) -> str:
+def upload(
+    path: str | Path, address: str, card: str | None = None, *, public: bool = False, overwrite: bool = False
+) -> str:
     """Uploads a model file to the Hub, and its card as the README of the repository (`as_readme`).
 
-    The repository is created if need be. The token is that of `hf auth login` or of the variable HF_TOKEN.
+    The repository is created if need be; one that is there stays as visible as it is. The token is that of
+    `hf auth login` or of the variable HF_TOKEN.
 
     Args:
         path: the model file.
         address: "hf:OWNER/NAME".
-        card: a Markdown file; None for none.
-        overwrite: the card may replace a README that is there.
+        card: Markdown; None for none.
+        public: create a repository that everybody sees; otherwise only its owner does.
+        overwrite: files of the same names may be replaced.
 
     Returns:
         The address of the page that shows it.
 
     Raises:
-        FerError: as `check_upload`, an upload that fails, or a README that would be replaced.
+        FerError: as `check_upload`, an upload that fails, or a file that would be replaced.
     """
     check_upload(address)
     path, name = Path(path), address.removeprefix("hf:")
@@ -91,21 +94,33 @@ def upload(path: str | Path, address: str, card: str | Path | None = None, *, ov
         raise FerError(f"{path}: only a single file is uploaded")
     hub = _import_hub(address)
     added = [hub.CommitOperationAdd(path.name, str(path))]
-    if card:
-        text = Path(card).read_text(encoding="utf-8")
-        added.append(hub.CommitOperationAdd("README.md", as_readme(text).encode()))
+    if card is not None:
+        added.append(hub.CommitOperationAdd("README.md", as_readme(card, path.suffix).encode()))
     with _failures(address):
-        page = hub.HfApi().create_repo(name, exist_ok=True)
-        if card and not overwrite and "README.md" in _list_hf(hub, name, None):
-            raise FerError(f"{address}: it has a README.md, which the card would replace; --overwrite allows it")
-        hub.HfApi().create_commit(name, added, commit_message=f"Upload {path.name}")
+        page = hub.HfApi().create_repo(name, private=not public, exist_ok=True)
+        before = hub.HfApi().model_info(name, timeout=ANSWER)
+        held = {file.rfilename for file in before.siblings or ()}
+        if (taken := [file.path_in_repo for file in added if file.path_in_repo in held]) and not overwrite:
+            raise FerError(f"{address}: it has {' and '.join(taken)}; --overwrite replaces what is there")
+        # Nothing that somebody else uploads in between is replaced.
+        hub.HfApi().create_commit(name, added, commit_message=f"Upload {path.name}", parent_commit=before.sha)
     return str(page)
 
 
-def as_readme(card: str) -> str:
-    """A card as the README of a repository: with the Hub's metadata, without links to files that it does not hold."""
-    text = re.sub(r"(?<!!)\[([^\]]+)\]\((?![a-z]+:|#)[^)]*\)", r"\1", card)
-    return text if text.startswith("---\n") else f"{_METADATA}\n{text}"
+def as_readme(card: str, suffix: str = ".keras") -> str:
+    """A card as the README of a repository: with the Hub's metadata, without links to files that it does not hold.
+
+    Args:
+        card: Markdown.
+        suffix: of the model file: the Hub shows how Keras loads a model, which holds for a .keras file alone.
+    """
+    text = re.sub(r"!\[[^\]]*\]\((?![a-z]+:)[^)]*\)", "", card)
+    text = re.sub(r"(?<!!)\[([^\]]+)\]\((?![a-z]+:|#)[^)]*\)", r"\1", text)
+    if text.startswith("---\n"):
+        return text
+    kind = {".keras": "keras", ".tflite": "tflite"}.get(suffix, "onnx")
+    library, tag = ("library_name: keras\n", "") if kind == "keras" else ("", f"\n- {kind}")
+    return f"{_METADATA.format(library=library, tag=tag)}\n{text}"
 
 
 def _download_hf(address: str, name: str, revision: str | None, file: str | None) -> Path:

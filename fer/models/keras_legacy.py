@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
 
 if TYPE_CHECKING:
     import keras
 
+MAX_CONFIG = 1 << 26  # bytes of a network's description; zipped, a few kilobytes may stand for gigabytes
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SAVED_MODEL = (
     "a SavedModel folder, which is not read: save it as .h5 where it was made, or with the package tf_keras: "
@@ -56,8 +57,7 @@ def load(path: str | Path, weights: str | Path | None = None) -> "tuple[keras.Mo
     except FerError as error:
         raise FerError(f"{path}: {error}") from error
     except Exception as error:  # Keras, h5py and json raise many exception types for a malformed file
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise FerError(f"{path}: Keras cannot read it: {lines[0] if lines else type(error).__name__}") from error
+        raise FerError(f"{path}: Keras cannot read it: {first_line(error)}") from error
 
 
 def _load_keras(path: Path) -> "tuple[keras.Model, list[str]]":
@@ -71,10 +71,13 @@ def _load_keras(path: Path) -> "tuple[keras.Model, list[str]]":
             if any(name.endswith("data.pkl") for name in archive.namelist()):
                 raise FerError("a PyTorch file, not one of Keras")
             raise FerError("a zip, but no .keras file: unpack it first")
+        if archive.getinfo("config.json").file_size > MAX_CONFIG:
+            raise FerError(f"its config.json has more than {MAX_CONFIG:,} bytes")
         config = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
         if _is_legacy(config, metadata.get("keras_version")):
             with archive.open("model.weights.h5") as file, h5py.File(file) as weights:
+                _refuse_other_files(weights)
                 return _rebuild(config, weights)
     _refuse_custom_layers(config)
     return keras.saving.load_model(path, compile=False, safe_mode=True), []
@@ -98,6 +101,7 @@ def _load_hdf5(path: Path) -> "tuple[keras.Model, list[str]]":
     import keras
 
     with h5py.File(path) as file:
+        _refuse_other_files(file)
         text = file.attrs.get("model_config")
         if text is None:
             raise FerError(f"weights without their network: give its model.json, with --weights {path.name}")
@@ -122,6 +126,7 @@ def _load_json(path: Path, weights: str | Path | None) -> "tuple[keras.Model, li
     if not Path(weights).is_file():
         raise FerError(f"there is no file {weights}")
     with h5py.File(weights) as file:
+        _refuse_other_files(file)
         if _is_legacy(config, config.get("keras_version")):
             return _rebuild(config, file)
         named_layers = "layer_names" in file.attrs or "model_weights" in file
@@ -145,6 +150,19 @@ def _rebuild(config: dict, weights: Any) -> "tuple[keras.Model, list[str]]":
     network, root, dropped = legacy_graph.build(config)
     legacy_weights.load(root, weights)
     return network, dropped
+
+
+def _refuse_other_files(file: Any) -> None:
+    """Refuses an HDF5 file whose arrays lie in other files: anything on this disk would be read as weights."""
+    import h5py
+
+    def elsewhere(name: str, item: Any) -> str | None:
+        apart = isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
+        return name if apart or isinstance(item, h5py.ExternalLink) else None
+
+    # Whichever name comes first; h5py cannot pass an error on.
+    if name := file.visititems_links(elsewhere) or file.visititems(elsewhere):
+        raise FerError(f"its {name} lies in another file, which is not read")
 
 
 def _is_legacy(config: dict, version: str | bytes | None) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
 from fer.models import legacy_ops
 from fer.models.legacy_layers import Part, make_layer, refuse_code
 
@@ -29,7 +29,7 @@ def build(config: dict) -> tuple[keras.Model, Part, list[str]]:
     dropped: list[str] = []
     if config["class_name"] not in MODELS:
         way_on = "rebuild it as one where it was made, copy the weights, save it and import that"
-        raise FerError(f"its class {config['class_name']} is no Sequential or functional model of Keras: {way_on}")
+        raise FerError(f"its class {config['class_name']} is neither a Sequential nor a functional model: {way_on}")
     root = _part(config, dropped)
     return _model(root, config, dropped, None), root, dropped
 
@@ -147,7 +147,7 @@ def _apply(part: Part, inputs: Any, options: dict) -> Any:
     try:
         return part.call(inputs, **options)
     except (TypeError, ValueError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = first_line(error)
         raise FerError(
             f"layer {part.name}: {part.kind} of Keras 3 cannot be called as in the file: {reason}"
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
 
 # Names of Keras 1 and of TensorFlow's first Keras, and today's.
 CLASSES = {
@@ -94,7 +94,7 @@ class Part:
 
 def unknown_layer(kind: str, name: str | None = None) -> FerError:
     """The refusal of a layer that Keras 3 does not have."""
-    return FerError(f"{f'layer {name}: ' if name else ''}{kind} is no layer of Keras 3: {_WAY_ON}")
+    return FerError(f"{f'layer {name}: ' if name else ''}{kind} is not a Keras 3 layer: {_WAY_ON}")
 
 
 def refuse_code(node: dict) -> None:
@@ -141,7 +141,7 @@ def make_layer(kind: str, config: dict, dropped: list[str]) -> tuple[keras.Layer
     try:
         layer = getattr(keras.layers, kind).from_config(arguments)
     except (TypeError, ValueError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = first_line(error)
         raise FerError(f"layer {name}: Keras 3 has no such {kind}: {reason}") from error
     if kind == "EinsumDense" and "..." not in layer.equation:
         after = functools.partial(_with_shape, arguments["equation"], after or (lambda y: y))
@@ -228,7 +228,7 @@ def _operation(activation: Any, name: str) -> Callable | None:
         try:
             keras.activations.get(VALUES.get(activation, activation))
         except ValueError as error:
-            raise FerError(f"layer {name}: its activation {activation} is none of Keras 3: {_WAY_ON}") from error
+            raise FerError(f"layer {name}: {activation} is not a Keras 3 activation: {_WAY_ON}") from error
         return None
     kind, config = str(activation["class_name"]), activation["config"]
     if not isinstance(config, dict) or not hasattr(keras.layers, CLASSES.get(kind, kind)):
@@ -242,7 +242,7 @@ def _operation(activation: Any, name: str) -> Callable | None:
 def _rename(kind: str, key: str, value: Any) -> tuple[str, Any]:
     if (kind, key) == ("LeakyReLU", "alpha"):
         key = "negative_slope"
-    elif kind == "Dropout" or not (kind == "Dense" and key == "p"):
+    elif kind != "Embedding":  # its output_dim is still called so
         key = ARGUMENTS.get(key, key)
     if key == "axis" and isinstance(value, list) and len(value) == 1:
         (value,) = value

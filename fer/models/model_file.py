@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 
 from fer.core.errors import FerError
 from fer.core.files import replacing
@@ -18,6 +19,14 @@ from fer.models import runtimes
 from fer.models.bundled import bundled_models, find_model
 from fer.models.runtimes import MEMBER
 
+MAX_RATIO = 100  # of the bytes of an unpacked model and those of its zip file
+# Types of the metadata that the suite acts on; a file may come from anywhere.
+KINDS: dict[str, UnionType] = {
+    **dict.fromkeys(("recipe", "split", "exported", "uncertain_chosen_on"), dict | None),
+    **dict.fromkeys(("data", "votes", "init", "device", "dtype", "date", "revision", "imported"), str | None),
+    **dict.fromkeys(("teachers", "drop_labels"), list | None),
+    **dict.fromkeys(("uncertain_below", "temperature"), int | float | None),
+}
 # Metadata that a file gets after its training: a fitted threshold, and what it was exported to.
 AFTER_TRAINING = ("exported", "uncertain_below", "uncertain_chosen_on")
 
@@ -61,8 +70,15 @@ class ModelInfo:
             raise FerError(f"its {MEMBER} asks for a margin around the face, which is not supported")
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
             raise FerError(f"its {MEMBER} lacks labels, spec or notes")
+        if not all(label.isprintable() and label.strip() for label in labels):
+            raise FerError(f"its {MEMBER} has labels that are empty or not printable: {labels}")
         if not isinstance(metadata, dict):
             raise FerError(f"its {MEMBER} lacks labels, spec or notes")
+        for name, kind in KINDS.items():
+            if not isinstance(found := metadata.get(name), kind):
+                raise FerError(f"its {MEMBER} has a {name} of the wrong type: {found!r:.40}")
+        if not 0 <= (metadata.get("uncertain_below") or 0) <= 1:
+            raise FerError(f"its {MEMBER} has an uncertain_below that is no probability")
         return cls(tuple(labels), spec, metadata)
 
 
@@ -150,11 +166,14 @@ def _read_keras(path: Path) -> bytes:
             if file.read(8) == b"\x89HDF\r\n\x1a\n":
                 raise FerError(f"{path}: an HDF5 file of older Keras, which holds no labels. {_import_hint(path)}")
         with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+            if size > MAX_RATIO * path.stat().st_size:  # of a downloaded file
+                raise FerError(f"{path}: unpacks to {size / 1e6:,.0f} MB, which no network compresses to")
             if damaged := archive.testzip():
                 raise FerError(f"{path}: damaged inside ({damaged}); copy or download it again")
             if MEMBER not in archive.namelist():
                 raise FerError(f"{path}: it holds no labels (not saved by this suite). {_import_hint(path)}")
-            return archive.read(MEMBER)
+            return runtimes.read_member(path, archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise FerError(f"{path}: truncated, or not a Keras file ({error})") from error
 

@@ -16,6 +16,7 @@ from fer.core.errors import FerError, first_line
 from fer.core.system import cores
 
 MEMBER = "fer.json"  # labels, input and metadata: a member of the .tflite's zip, a property of the ONNX file
+MAX_MEMBER = 1 << 20  # bytes of it
 ONNX = ("onnxruntime", "onnxruntime")  # module, package
 LITERT = ("ai_edge_litert.interpreter", "ai-edge-litert")
 CHUNK = 8  # images per LiteRT call: larger batches are no faster, and each batch size costs a copy of the weights
@@ -101,9 +102,21 @@ def read_info_text(path: str | Path) -> str | None:
     _library(*LITERT, path)
     try:
         with zipfile.ZipFile(path) as archive:  # appended to the network, where TFLite metadata keeps label files
-            return archive.read(MEMBER).decode()
+            return read_member(path, archive).decode()
     except (zipfile.BadZipFile, KeyError):
         return None
+
+
+def read_member(path: str | Path, archive: zipfile.ZipFile) -> bytes:
+    """`fer.json` of a model file.
+
+    Raises:
+        FerError: it is too large to be one.
+        KeyError: there is none.
+    """
+    if archive.getinfo(MEMBER).file_size > MAX_MEMBER:
+        raise FerError(f"{path}: its {MEMBER} has more than {MAX_MEMBER:,} bytes")
+    return archive.read(MEMBER)
 
 
 def _normalized(probabilities):

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from fer.core.errors import FerError
+from fer.core.errors import FerError, first_line
 
 # Keras' own variables; under Slurm, JAX finds the processes by itself.
 ADDRESSES, COUNT, INDEX = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -120,7 +120,7 @@ def scope(distribute: bool, run_dir: str = "") -> Iterator[Workers]:
         except Exception as error:
             if workers.processes == 1 or not any(words in str(error) for words in LOST_PEER):
                 raise
-            reason = next(iter(str(error).splitlines()), "")
+            reason = first_line(error)
             message = f"process {workers.index} lost another process of the training ({reason}); {remedy}"
             raise FerError(message) from error
 

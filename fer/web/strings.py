@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 
 from fer.core.errors import FerError
+from fer.core.files import read_text
 
 STATIC = Path(__file__).parent / "static"
 ENGLISH = STATIC / "strings.json"
@@ -27,11 +28,10 @@ def read_strings(path: str | Path | None = None) -> Strings:
     english = json.loads(ENGLISH.read_text(encoding="utf-8"))
     if path is None:
         return english
+    text = read_text(path)
     try:
-        strings = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FerError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:  # also of UTF-8
+        strings = json.loads(text)
+    except ValueError as error:
         raise FerError(f"{path}: is not JSON ({error})") from error
     if not isinstance(strings, dict):
         raise FerError(f"{path}: expected an object of keys and words, as in {ENGLISH}")

@@ -250,6 +250,15 @@ def test_outputs_that_would_overwrite_each_other_are_refused(refuse, outputs, me
     assert message in refuse(evaluate, "--model", "m.keras", "--data", "demo", *outputs)
 
 
+def test_files_that_nobody_asked_to_replace_are_kept(refuse, tmp_path):
+    (tmp_path / "README.md").write_text("# mine\n")
+    said = refuse(evaluate, "--model", "m.keras", "--data", "demo", "--card", tmp_path / "README.md")
+    assert "README.md: exists and is not a model card; choose another name" in said
+    for place in (tmp_path, tmp_path / "why"):
+        said = refuse(evaluate, "--model", "m.keras", "--data", tmp_path, "--explain", place)
+        assert "the sheets would lie among the images; choose another folder" in said
+
+
 def test_explanations_are_a_sheet_for_each_label(measured, tmp_path):
     faces, models, _ = measured
     printed = tiny.printed(evaluate, "--model", models[0], "--data", faces, "--explain", tmp_path / "why")
@@ -290,7 +299,7 @@ def test_card_has_a_row_for_each_kind_of_tta(measured, tmp_path):
     assert "`python evaluate.py --model model0.keras --data faces --split validation`" in text
 
 
-def test_the_command_of_a_card_names_the_form_of_the_data():
+def test_the_command_of_a_card_names_the_form_of_the_data(tmp_path):
     named = ["--labels", "raf-db", "--drop-labels", "contempt,fear", "--group", "p(\\d+)"]
     args = evaluate.parse_args(["--data", "sets/raf", *named])
     command = evaluate.repeat_command(args, {"split_seed": 7})
@@ -300,5 +309,12 @@ def test_the_command_of_a_card_names_the_form_of_the_data():
     args = evaluate.parse_args(["--data", "fer2013/", *analyses, "--attributes", "sets/ages.csv"])
     expected = "--leakage-against fer2013 --robustness r.png --group-by age --attributes ages.csv"
     assert evaluate.repeat_command(args, {}).endswith(f"--split validation {expected}")
+    (tmp_path / "private").mkdir()
+    for name in ("a.csv", "b.csv", "codes.txt"):
+        (tmp_path / "private" / name).touch()
+    tables = ",".join(str(tmp_path / "private" / name) for name in ("a.csv", "b.csv"))
+    given = ["--labels-csv", tables, "--label-map", str(tmp_path / "private" / "codes.txt")]
+    command = evaluate.repeat_command(evaluate.parse_args(["--data", "faces", *given]), {})
+    assert " --labels codes.txt --labels-csv a.csv,b.csv " in command
     downloaded = evaluate.parse_args(["--data", "kaggle:msambare/fer2013"])
     assert " --data kaggle:msambare/fer2013 " in evaluate.repeat_command(downloaded, {})

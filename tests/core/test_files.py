@@ -1,9 +1,11 @@
 """A file is written whole or not at all."""
 
+import json
+
 import pytest
 
 from fer import FerError
-from fer.core.files import check_no_input, check_writable, replacing, write_text
+from fer.core.files import check_folder, check_no_input, check_writable, replacing, write_text
 
 
 def names(folder):
@@ -76,3 +78,22 @@ def test_an_output_that_is_an_input_is_refused(tmp_path, monkeypatch):
 def test_text_is_utf_8_with_a_line_break_at_its_end(tmp_path):
     write_text(tmp_path / "c.txt", "fröhlich")
     assert (tmp_path / "c.txt").read_bytes() == "fröhlich\n".encode()
+
+
+def test_a_name_that_is_no_utf_8_is_kept_in_json(tmp_path):
+    write_text(tmp_path / "c.json", json.dumps("fröhlich caf\udce9", ensure_ascii=False))
+    text = (tmp_path / "c.json").read_text(encoding="utf-8")
+    assert "fröhlich" in text
+    assert json.loads(text) == "fröhlich caf\udce9"
+
+
+def test_a_folder_to_write_to_is_tried(tmp_path):
+    (tmp_path / "file").write_text("a file, not a folder")
+    (tmp_path / "old").mkdir()
+    for folder in ("old", "new"):
+        check_folder(tmp_path / folder)
+    assert sorted(names(tmp_path)) == ["file", "old"]
+    with pytest.raises(FerError, match="file: is a file, not a folder"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(FerError, match="cannot be written"):
+        check_folder(tmp_path / "file" / "deeper")

@@ -22,7 +22,7 @@ class TestInputSpec:
     @pytest.mark.parametrize(
         ("values", "said"),
         [
-            ({"size": 0}, "at least 1 pixel"),
+            ({"size": 0}, "a whole number of 1 to 1024 pixels"),
             ({"channels": 2}, "1 .grey. or 3"),
             ({"channels": 4}, "1 .grey. or 3"),
         ],

@@ -111,7 +111,7 @@ class TestATableOfNames:
         ("text", "said"),
         [
             ("name,gender\na.png,f\n", r"a\.png may mean .*happy/a\.png and .*sad/a\.png; give more of their paths"),
-            ("name,gender\nb.png,f\nb.png,m\n", r"b\.png stands there twice, with different gender"),
+            ("name,gender\nb.png,f\nb.png,m\n", r"b\.png is listed twice, with different gender"),
             (
                 "picture,gender\nb.png,f\n",
                 r"expected a column of file names \(file, file_name, .* found \['picture', 'gender'\]",

@@ -71,6 +71,13 @@ class TestClasses:
         assert load(root, drop_labels=("other",))["all"].labels == ("happy", "sad")
         assert load(root, drop_labels="other")["all"].labels == ("happy", "sad")  # one name is no list of letters
 
+    def test_a_class_may_be_dropped_by_its_number(self, tmp_path):
+        root = layouts.folders(tmp_path, ["1", "4", "7"])
+        data = load(root, labels="raf-db", drop_labels=("7",))["all"]
+        assert data.labels == ("happy", "surprise")
+        assert data.names
+        assert not any(name.startswith("7/") for name in data.names)
+
     def test_a_class_that_nobody_has_cannot_be_dropped(self, tmp_path):
         root = layouts.folders(tmp_path, ["happy", "sad", "contempt"])
         assert "no label 'contmpt' to leave out; there are: contempt, happy, sad" in refused(

@@ -294,6 +294,9 @@ class TestVotes:
         assert data["train"].names == ("row 1",)  # row 0 is not taken for contempt, which has fewer votes
         assert data["train"].skipped == (("row 2", "no emotion holds more than half of its votes"),)
         assert "left out: 1 images with most votes for anger" in caplog.text
+        by_number = load(table, SPEC, votes=votes, vote_mode=mode, drop_labels=("0",))  # anger in fer2013.csv
+        assert by_number["train"].labels == data["train"].labels
+        assert by_number["train"].names == ("row 1",)
         kept = load(table, SPEC, votes=votes, vote_mode=mode, drop_labels=("contempt",))["train"]
         assert kept.names == ("row 0", "row 1")
         assert kept.counts["angry"] == 1

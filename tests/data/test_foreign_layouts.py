@@ -231,7 +231,7 @@ class TestTables:
     def test_an_image_of_two_splits_or_persons_is_refused(self, tmp_path, column, cells):
         rows = [f"path,label,{column}", *(f"0.jpg,happy,{cell}" for cell in cells)]
         said = refused(tmp_path, labels_csv=sample(tmp_path, "t.csv", rows))
-        assert f"images/0.jpg stands there twice, as {cells[0]!r} and {cells[1]!r}" in said
+        assert f"images/0.jpg is listed twice, as {cells[0]!r} and {cells[1]!r}" in said
 
     def test_blanks_around_cells_do_not_count(self, tmp_path):
         rows = ["path,label,subject", "0.jpg , happy ,S01", "1.jpg,happy,S01 ", "2.jpg,sad , S02"]

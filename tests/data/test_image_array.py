@@ -19,7 +19,7 @@ SPEC = InputSpec(12)
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_array, "CACHE_FOLDER", tmp_path / "cache")
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(image_array, "CHUNK", 4)  # several of them
     return tmp_path / "cache"
 
@@ -121,6 +121,9 @@ def test_rows_of_rows_of_joined_images(root):
     picked = SelectedImages(SelectedImages(joined, np.arange(30, 5, -1)), np.array([0, 20, 3]))
     np.testing.assert_array_equal(picked[:], expected[[30, 10, 27]])
     np.testing.assert_array_equal(joined[18], expected[18])
+    np.testing.assert_array_equal(joined[-1], expected[-1])
+    with pytest.raises(IndexError):
+        joined[len(joined)]
     np.testing.assert_array_equal(joined[2:25:5], expected[2:25:5])
     np.testing.assert_array_equal(np.concatenate(list(chunks(joined))), expected)
     np.testing.assert_array_equal(np.stack(list(joined)), expected)

@@ -243,7 +243,7 @@ class TestTables:
         [
             (("name,label", "a.jpg,happy"), "none of its names is an image"),
             (("name,score", "0.jpg,1"), "one of labels"),
-            (("name,label", "0.jpg,happy", "0.jpg,sad"), "0.jpg stands there twice, as 'happy' and 'sad'"),
+            (("name,label", "0.jpg,happy", "0.jpg,sad"), "0.jpg is listed twice, as 'happy' and 'sad'"),
             (("name,label,split", "0.jpg,happy,one"), "must say train, validation or test, not 'one'"),
             (("name,label", "0.jpg,3"), "Numbers mean different emotions"),
             (("name,Label,label", "0.jpg,happy,sad"), "two columns have one name"),

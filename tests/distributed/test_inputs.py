@@ -144,3 +144,8 @@ def test_a_unit_has_one_root_and_a_video_is_a_unit():
         Unit("a", ("a/v.mp4",), True),
         Unit("b", ("b/0",)),
     ]
+
+
+def test_what_is_printed_of_a_place_has_no_keys():
+    assert inputs.shown("s3://user:key@bucket/photos?secret=1") == "s3://bucket/photos"
+    assert inputs.shown("photos/what?") == "photos/what?"

@@ -212,6 +212,13 @@ def test_a_fold_of_data_in_memory_is_warned_about_on_any_split(faces, caplog):
     assert "does not say which images" in caplog.text
 
 
+def test_data_of_one_name_are_the_same_wherever_they_lie():
+    for trained in ("fer2013", "fer2013.csv", "kaggle:msambare/fer2013"):
+        for source in ("data/fer2013/", "fer2013.csv", "kaggle:msambare/fer2013"):
+            assert unseen.is_of({"data": trained}, source)
+        assert not unseen.is_of({"data": trained}, "kaggle:msambare/fer2013plus")
+
+
 def test_the_current_folder_has_a_name(faces, monkeypatch):
     monkeypatch.chdir(faces / "train")
     metadata = configure("plain", data=".").metadata()

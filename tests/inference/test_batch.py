@@ -308,6 +308,7 @@ def test_refused_in_one_line(faces, model, tmp_path, capsys):
         ("there is no such model file", faces, "--model", "none.keras", *output),
         ("results are written as .csv or .jsonl", faces, "--model", model, "--output", "r.txt"),
         ("would replace the images", faces, "--model", model, *output, "--annotated", faces),
+        ("is a file, not a folder", faces, "--model", model, *output, "--annotated", model),
         ("choose one", faces, "--model", model, *output, "--resume", "--overwrite"),
         (
             "none.onnx: there is no such detector model",

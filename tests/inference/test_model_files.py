@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from fer import FerError
-from fer.inference import model_files
+from fer.core import files
 from fer.inference.detectors import create_detector
 from fer.inference.dnn_detectors import YUNET
 from fer.inference.model_files import ModelFile, cached, fetch
@@ -94,7 +94,7 @@ def test_yunet_without_a_file_is_fetched(server, monkeypatch):
 
 def test_the_folder_is_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("FER_CACHE")
-    monkeypatch.setattr(model_files.sys, "platform", "linux")
+    monkeypatch.setattr(files.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert model_files.cache_folder() == tmp_path / "fer"
+    assert files.cache_folder() == tmp_path / "fer"
     assert YUNET.sha256 == "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"

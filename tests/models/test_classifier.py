@@ -223,6 +223,13 @@ def test_damaged_weights_are_named(saved, tmp_path):
         (about(labels=[1, 2, 3]), "its fer.json lacks labels, spec or notes"),
         (about(spec={"side": 12}), "its fer.json lacks labels, spec or notes"),
         (about(spec={"size": "big"}), "its fer.json lacks labels, spec or notes"),
+        (about(spec={"size": 12.5}), "its fer.json lacks labels, spec or notes"),
+        (about(spec={"size": 10_000_000}), "its fer.json lacks labels, spec or notes"),
+        (about(labels=["a", "\x1b[2Jb"]), "its fer.json has labels that are empty or not printable"),
+        (about(notes={"recipe": "x"}), "its fer.json has a recipe of the wrong type: 'x'"),
+        (about(notes={"uncertain_below": "0.5"}), "its fer.json has a uncertain_below of the wrong type"),
+        (about(notes={"uncertain_below": 2}), "its fer.json has an uncertain_below that is no probability"),
+        (about(notes={"x": "1" * 2**21}), "its fer.json has more than 1,048,576 bytes"),
         (about(labels=["a", "b"]), "the network's output shape is (None, 3), but there are 2 labels: a, b"),
         (about(labels=["a", "b", "b"]), "duplicate label in a, b, b"),
         (about(spec={"size": 48}), "the network's input shape is (12, 12, 1), but its InputSpec says (48, 48, 1)"),
@@ -325,3 +332,11 @@ def test_outputs_that_are_no_numbers_are_no_label(tmp_path):
     Classifier(network, tiny.LABELS, SPEC).save(tmp_path / "nan.keras")
     with pytest.raises(FerError, match="outputs are NaN: its training diverged"):
         Classifier.load(tmp_path / "nan.keras").predict(tiny.noise(3))
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(saved, tmp_path):
+    path = tmp_path / "bomb.keras"
+    path.write_bytes(saved[1].read_bytes())
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("more", bytes(10_000_000))
+    assert refused(path).startswith("unpacks to 10 MB")

@@ -1,6 +1,5 @@
 """Models from the Hugging Face Hub and from Kaggle, through their real clients and servers on this machine."""
 
-import argparse
 import base64
 import importlib.util
 import json
@@ -44,7 +43,7 @@ class Hub(BaseHTTPRequestHandler):
             if files is None:
                 return self._answer_json({"error": "Repository not found"}, 404)
             siblings = [{"rfilename": file} for file in files]
-            return self._answer_json({"id": "/".join(parts[2:4]), "siblings": siblings})
+            return self._answer_json({"id": "/".join(parts[2:4]), "siblings": siblings, "sha": COMMIT})
         files, name = self.server.files.get("/".join(parts[:2]), {}), "/".join(parts[4:])
         if name not in files:
             return self._answer_json({"error": "Entry not found"}, 404)
@@ -57,7 +56,10 @@ class Hub(BaseHTTPRequestHandler):
         if path.endswith("/repos/create"):
             name = json.loads(body)
             repository = f"{name.get('organization', 'me')}/{name['name']}"
-            self.server.files.setdefault(repository, {})
+            if repository not in self.server.files:
+                self.server.files[repository] = {}
+                # since 2.0 and before
+                self.server.private[repository] = name.get("visibility") == "private" or name.get("private", False)
             return self._answer_json({"url": f"https://huggingface.co/{repository}"})
         if "/preupload/" in path:
             paths = [file["path"] for file in json.loads(body)["files"]]
@@ -66,6 +68,8 @@ class Hub(BaseHTTPRequestHandler):
             )
         if "/commit/" in path:
             lines = [json.loads(line) for line in body.splitlines()]
+            if lines[0]["value"].get("parentCommit") != COMMIT:
+                return self._answer_json({"error": "Conflict"}, 412)
             repository = "/".join(path.split("/")[3:5])
             for line in lines:
                 if line["key"] == "file":
@@ -95,7 +99,7 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.files = {}
+        server.files, server.private = {}, {}
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server
         server.shutdown()
@@ -213,28 +217,30 @@ def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
     output.parent.mkdir()
     arguments = [str(source), "--output", str(output), "--precision", "float16", "--push", "hf:me/new"]
     server.files["me/new"] = {"README.md": b"by hand"}
+    source.with_suffix(".md").write_text("# Notes of the laboratory\n")  # no card: it stays here
     assert client(PUSH.format(arguments)).endswith(
         f"uploaded {output} with no card: http://127.0.0.1:{server.server_port}/me/new"
     )
     assert server.files["me/new"]["README.md"] == b"by hand"
+    assert server.private == {}  # it was there before
+    upload = "from fer.models import hub; print(hub.upload({!r}, 'hf:me/new', '# mine'))"
+    taken = "refused: hf:me/new: it has small.keras and README.md; --overwrite replaces what is there"
+    assert client(upload.format(str(output))) == taken
     for place in (source, output):  # that of the output counts more
         card = place.with_suffix(".md")
-        card.write_text(f"# {place.stem}\n\nSee [others](others.md) and [Keras](https://keras.io).\n")
-        if place == source:
-            upload = "from fer.models import hub; print(hub.upload({!r}, 'hf:me/new', {!r}))"
-            said = client(upload.format(str(output), str(card)))
-            assert said == (
-                "refused: hf:me/new: it has a README.md, which the card would replace; --overwrite allows it"
-            )
-            client(upload.replace("{!r}))", "{!r}, overwrite=True))").format(str(output), str(card)))
-        else:
-            assert f"with the card {card}: " in client(PUSH.format([*arguments, "--overwrite"]))
+        body = "See [others](others.md) and [Keras](https://keras.io).\n\n![a sheet](why/happy.png)"
+        headings = "\n\n".join(f"## {name}\n\nNone." for name in ("Intended use", "Results", "Limits"))
+        card.write_text(f"# {place.stem}\n\n{body}\n\n{headings}\n")
+        assert f"with the card {card}: " in client(PUSH.format([*arguments, "--overwrite"]))
         found = server.files["me/new"]
         assert found.keys() == {"small.keras", "README.md"}
         assert found["small.keras"] == output.read_bytes()
         _, metadata, text = found["README.md"].decode().split("---\n")
         assert "library_name: keras\nlicense: other\n" in metadata  # the card's last section says which
-        assert text == f"\n# {place.stem}\n\nSee others and [Keras](https://keras.io).\n"
+        assert text.startswith(f"\n# {place.stem}\n\nSee others and [Keras](https://keras.io).\n")
+        assert "why/happy.png" not in text
+        exported = "`small.keras` was exported from this model: keras, float16, same label on"
+        assert (exported in text) == (place == source)
     server.shutdown()
     server.server_close()
     said = client(PUSH.format([*arguments, "--overwrite"]))
@@ -242,13 +248,20 @@ def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
     assert said.endswith(f"{output} is kept: try again with --overwrite")
 
 
-def test_the_card_of_the_original_goes_with_an_output_that_has_none(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(hub, "upload", lambda *arguments, **more: asked.append((*arguments, more)))
-    (tmp_path / "a.md").write_text("# a")
-    names = {"model": str(tmp_path / "a.keras"), "output": str(tmp_path / "b.keras"), "push": "hf:me/b"}
-    export_model.push(argparse.Namespace(**names, overwrite=False))
-    assert asked == [(names["output"], "hf:me/b", tmp_path / "a.md", {"overwrite": False})]
+@pytest.mark.parametrize("public", [False, True])
+def test_a_new_repository_is_private_unless_asked_otherwise(public, client, server, model, tmp_path):
+    output = tmp_path / "small.keras"
+    said = client(PUSH.format([str(model), "--output", str(output), "--push", "hf:me/new", *["--public"] * public]))
+    assert f"a new repository is {'public' if public else 'private'}\n" in said
+    assert server.private == {"me/new": not public}
+    assert server.files["me/new"]["small.keras"] == output.read_bytes()
+
+
+@pytest.mark.parametrize(("suffix", "expected"), [(".tflite", "\n- tflite\n"), (".onnx", "\n- onnx\n")])
+def test_keras_is_not_told_to_load_other_files(suffix, expected):
+    text = hub.as_readme("# a", suffix)
+    assert expected in text
+    assert "library_name" not in text
 
 
 @pytest.mark.parametrize("address", ["hf:me/faces/file.keras", "kaggle:me/faces", "me/faces"])

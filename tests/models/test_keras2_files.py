@@ -19,8 +19,8 @@ from fer.models import keras_legacy
 ARCHIVES = sorted((tiny.ROOT / "tests" / "support" / "keras2").glob("*.zip"))
 REFUSED = {
     "lambda": "layer lambda: Lambda holds code, which is not run",
-    "locally_connected_1d": "layer locally_connected1d: LocallyConnected1D is no layer of Keras 3",
-    "locally_connected_2d": "layer locally_connected2d: LocallyConnected2D is no layer of Keras 3",
+    "locally_connected_1d": "layer locally_connected1d: LocallyConnected1D is not a Keras 3 layer",
+    "locally_connected_2d": "layer locally_connected2d: LocallyConnected2D is not a Keras 3 layer",
     "op_random": "the TensorFlow operation nn.dropout is not translated",
     "op_shape": "the TensorFlow operation compat.v1.shape is not translated",
     "op_space": "the TensorFlow operation nn.space_to_depth is not translated",

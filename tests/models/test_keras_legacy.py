@@ -12,7 +12,7 @@ import pytest
 from support import old
 
 from fer import FerError
-from fer.models import keras_legacy
+from fer.models import keras_legacy, legacy_layers
 
 
 def pixels(channels=1):
@@ -151,7 +151,7 @@ def test_a_layer_of_its_author_in_a_new_file(tmp_path, registered):
     kind = keras.saving.register_keras_serializable("theirs")(Mine) if registered else Mine
     keras.Sequential([keras.Input((4, 4, 1)), kind(), keras.layers.Flatten()]).save(tmp_path / "own.keras")
     keras.saving.get_custom_objects().clear()  # another process knows nothing of it
-    assert "own.keras: Mine is no layer of Keras 3: rebuild the network" in refused(tmp_path / "own.keras")
+    assert "own.keras: Mine is not a Keras 3 layer: rebuild the network" in refused(tmp_path / "own.keras")
 
 
 @pytest.mark.parametrize("damage", ["weights", "config", "cut", "text", "zip"])
@@ -195,7 +195,7 @@ def test_a_model_of_its_author_is_refused_with_the_way_on(tmp_path):
     config = {"class_name": "MyModel", "config": {"name": "mine"}, "keras_version": "2.15.0"}
     (tmp_path / "model.json").write_text(json.dumps(config))
     message = refused(tmp_path / "model.json", old.hdf5(tmp_path / "w.h5", None, old.arrays()))
-    assert "its class MyModel is no Sequential or functional model of Keras: rebuild it as one" in message
+    assert "its class MyModel is neither a Sequential nor a functional model: rebuild it as one" in message
 
 
 def test_weights_in_another_order_are_refused(tmp_path):
@@ -243,7 +243,7 @@ def test_an_activation_of_its_author(tmp_path):
     config = old.keras2()
     config["config"]["layers"][0]["config"]["activation"] = "mine"
     message = refused(old.hdf5(tmp_path / "old.h5", config, old.arrays()))
-    assert "layer conv: its activation mine is none of Keras 3: rebuild the network" in message
+    assert "layer conv: mine is not a Keras 3 activation: rebuild the network" in message
 
 
 def test_channels_first_is_the_reason_that_is_given(tmp_path):
@@ -259,3 +259,28 @@ def test_the_dropout_of_the_package_efficientnet(tmp_path):
     weights, config = old.arrays(), old.keras2()
     config["config"]["layers"][4]["class_name"] = "FixedDropout"
     same(keras_legacy.load(old.hdf5(tmp_path / "old.h5", config, weights))[0], old.today(weights))
+
+
+@pytest.mark.parametrize("how", ["external", "virtual", "link"])
+def test_arrays_that_lie_in_other_files_are_refused(tmp_path, how):
+    """Whoever publishes the imported model would publish these files."""
+    path = old.hdf5(tmp_path / "old.h5", old.keras2(), old.arrays())
+    (tmp_path / "secret").write_bytes(b"s" * 16)
+    name = "model_weights/conv/conv/weight_1:0"
+    with h5py.File(path, "a") as file:
+        del file[name]
+        if how == "external":
+            file.create_dataset(name, (4,), "f4", external=[(str(tmp_path / "secret"), 0, 16)])
+        elif how == "virtual":
+            layout = h5py.VirtualLayout((4,), "f4")
+            layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", (4,))
+            file.create_virtual_dataset(name, layout)
+        else:
+            file[name] = h5py.ExternalLink("other.h5", "/x")
+    assert "lies in another file" in refused(path)
+
+
+def test_an_embedding_keeps_its_width():
+    rename = legacy_layers._rename
+    assert rename("Embedding", "output_dim", 5) == ("output_dim", 5)
+    assert rename("Dense", "output_dim", 5) == ("units", 5)

@@ -157,11 +157,13 @@ def test_token_file(tmp_path):
     assert app.read_token(app.parse_args(["--token-file", str(path)])) == TOKEN
     assert app.read_token(app.parse_args(["--token", TOKEN])) == TOKEN
     assert app.read_token(app.parse_args([])) is None
+    path.write_text(TOKEN, encoding="utf-8-sig")  # as editors of Windows do
+    assert app.read_token(app.parse_args(["--token-file", str(path)])) == TOKEN
     for content in ("", "one\ntwo\n"):
         path.write_text(content)
         with pytest.raises(FerError, match="one line"):
             app.read_token(app.parse_args(["--token-file", str(path)]))
-    with pytest.raises(FerError, match="cannot be read"):
+    with pytest.raises(FerError, match="cannot be opened"):
         app.read_token(app.parse_args(["--token-file", str(tmp_path / "missing")]))
 
 

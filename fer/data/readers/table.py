@@ -1,6 +1,7 @@
 """A table beside image files: one row for each image, with a label and perhaps a split and a person."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ def join(
         beside: a table means files below its own folder, if there are images.
 
     Raises:
-        FerError: no name is a file, a name fits several, or a file stands there twice with another label, split or
+        FerError: no name is a file, a name fits several, or a file is listed twice with another label, split or
             person.
     """
     listing = Listing(tree.root) if listing is None else listing
@@ -162,7 +163,7 @@ def join(
             if path in seen:
                 for one, other in zip(seen[path], told, strict=True):
                     if one != other:
-                        text = f"{path} stands there twice, as {one!r} and {other!r}"
+                        text = f"{path} is listed twice, as {one!r} and {other!r}"
                         raise FerError(f"{tree.root / table}: {text}")
                 continue
             seen[path] = told
@@ -323,8 +324,8 @@ class TableOfFiles(Reader):
             paths = tree.named(*BESIDE)
             tables = [(path, read_rows(tree.root / path, split_above(path))) for path in paths]
             return join(tree, tables, beside=True)
-        whole = Path(options.labels_csv)
-        files = [whole] if whole.is_file() else list(map(Path, str(whole).split(",")))
+        given = str(options.labels_csv)
+        files = [Path(given)] if os.path.isfile(given) else list(map(Path, given.split(",")))
         tables = []
         for file in files:
             split = _split_in(file.stem) if len(files) > 1 else None
