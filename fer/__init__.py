@@ -10,8 +10,12 @@ Importing the package loads nothing heavy: the names below are imported when the
 """
 
 import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a checkout is not installed, and pip does not refuse it
+    raise ImportError(f"fer needs Python 3.11 or later; this is {sys.version.split()[0]}")
 
 from fer.core.errors import FerError
 from fer.core.formats import MOST_PIXELS

@@ -9,6 +9,7 @@ work. `python -m fer doctor` does the same.
 import argparse
 import importlib
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,7 +109,10 @@ def one_line(error: Exception) -> str:
 
 
 def find_python() -> str:
-    return f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if not (3, 11) <= sys.version_info < (3, 14):  # requires-python in pyproject.toml
+        raise Missing(f"{found}; TensorFlow or this suite does not run on it")
+    return found
 
 
 def find_packages() -> str:

@@ -73,7 +73,7 @@ def add_output_arguments(parser):
     group.add_argument("--risk-coverage", metavar="PNG", help="accuracy against coverage, printed as a table as well")
     group.add_argument("--groups", metavar="PNG", help="accuracy and recalls of the groups of --group-by")
     group.add_argument("--mistakes", metavar="CSV", help="all mistakes, the most confident first; a sheet as PNG")
-    group.add_argument("--robustness", metavar="PNG", help="accuracy under 8 corruptions in 5 strengths, printed too")
+    group.add_argument("--robustness", metavar="PNG", help="accuracy under 8 corruptions in 5 severities, printed too")
     group.add_argument("--card", metavar="MD", help="a model card, from the model's metadata and all three --tta")
     text = "a TOML file with notes for the card: a table for each model (models/cards.toml)"
     group.add_argument("--card-notes", metavar="TOML", help=text)

@@ -72,6 +72,40 @@ def check_folder(path: str | Path) -> None:
         check_writable(path)
 
 
+@contextmanager
+def exclusive(folder: str | Path) -> Iterator[None]:
+    """Keeps other processes of this function out of a folder, made as needed; the system forgets it with the process.
+
+    Windows and some network file systems cannot lock a folder: there nothing is kept out.
+
+    Raises:
+        FerError: another process is in it, or it cannot be made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    made = not os.path.isdir(folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise FerError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FerError(f"{folder}: another process is at work here; wait for it, or stop it") from error
+        yield
+    finally:
+        os.close(descriptor)
+        if made:
+            with suppress(OSError):  # what came in stays
+                os.rmdir(folder)
+
+
 def check_no_input(outputs: Iterable[str | Path], inputs: Iterable[str | Path | None]) -> None:
     """Refuses to write over what the command reads.
 

@@ -139,7 +139,7 @@ def details(paths: Sequence[Path], classifier: Classifier, notes: Mapping[str, s
         "network": _network(classifier),
         "files": ", ".join(map(_file, paths)),
         "training": _training(metadata),
-        "hardware": ", ".join(filter(None, (metadata.get("device"), metadata.get("dtype")))),
+        "hardware": ", ".join(filter(None, (metadata.get("device"), metadata.get("dtype"), _duration(metadata)))),
         "calibration": _calibration(metadata),
         "date": ", ".join(filter(None, (metadata.get("date"), _of("revision", metadata.get("revision"))))),
     }
@@ -147,6 +147,12 @@ def details(paths: Sequence[Path], classifier: Classifier, notes: Mapping[str, s
         rows[name] = "; ".join(filter(None, (rows.get(name), notes.get(name))))
     lines = ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items() if text)]
     return "\n".join(lines)
+
+
+def _duration(metadata: dict) -> str:
+    if (seconds := metadata.get("training_seconds")) is None:  # of an earlier version
+        return ""
+    return f"{seconds / 3600:.1f} hours" if seconds >= 2 * 3600 else f"{max(1, round(seconds / 60))} min"
 
 
 def _file(path: Path) -> str:
@@ -238,10 +244,10 @@ def _results(
         by_kind = ", ".join(f"{kind} {100 * mean:.1f}{'†' * (kind in robustness.trained_on)}" for kind, mean in means)
         low, high = robustness.mean_ci95
         lines[-1] += (
-            f" Mean accuracy under corruption in five strengths (`--robustness`): {100 * robustness.mean:.1f} % "
+            f" Mean accuracy under corruption in five severities (`--robustness`): {100 * robustness.mean:.1f} % "
             f"({100 * low:.1f} to {100 * high:.1f}): {by_kind}."
         )
-        lines[-1] += " † The training images were changed in a like way." if robustness.trained_on else ""
+        lines[-1] += " † The training augmentation imitates this corruption." if robustness.trained_on else ""
     return "\n".join(lines)
 
 

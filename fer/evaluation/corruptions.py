@@ -1,7 +1,9 @@
-"""Corruptions of images in five strengths, to measure how robust a classifier is.
+"""Corruptions of images in five severities, to measure how robust a classifier is.
 
-The kinds and the five strengths follow Hendrycks & Dietterich 2019, "Benchmarking neural network robustness to common
-corruptions and perturbations"; the amounts are chosen for face crops of 48 pixels and scale with the image's side.
+Kinds in five severities are the idea of Hendrycks & Dietterich 2019, "Benchmarking neural network robustness to common
+corruptions and perturbations". The amounts are this suite's own, for face crops of 48 pixels, and scale with the side of
+the image: no figure compares with one of ImageNet-C. Blur, noise, JPEG and small size (pixelate) are among its corruptions,
+shift and tilt among the perturbations of ImageNet-P; darkness and occlusion are in neither.
 """
 
 from collections.abc import Callable
@@ -11,9 +13,9 @@ import numpy as np
 
 from fer.core.errors import FerError
 
-STRENGTHS = (1, 2, 3, 4, 5)
+SEVERITIES = (1, 2, 3, 4, 5)
 
-# Amounts by strength; lengths are shares of the image's side.
+# Amounts by severity; lengths are shares of the image's side.
 _BLUR = (0.01, 0.015, 0.02, 0.03, 0.04)  # standard deviation
 _NOISE = (5.0, 10.0, 15.0, 25.0, 40.0)  # grey levels, standard deviation
 _DARKNESS = (0.7, 0.5, 0.35, 0.2, 0.1)  # factor of the brightness
@@ -24,29 +26,29 @@ _TILT = (5.0, 10.0, 15.0, 25.0, 40.0)  # degrees, to either side
 _OCCLUSION = (0.15, 0.25, 0.35, 0.45, 0.55)  # side of a grey square
 
 
-def corrupt(images: np.ndarray, kind: str, strength: int, *, seed: int = 0) -> np.ndarray:
+def corrupt(images: np.ndarray, kind: str, severity: int, *, seed: int = 0) -> np.ndarray:
     """Corrupts images.
 
     Args:
         images: uint8 (n, size, size, channels).
         kind: a key of `CORRUPTIONS`.
-        strength: 1 to 5.
-        seed: of noise, directions and places; the same for every strength, so that strengths are comparable.
+        severity: 1 to 5.
+        seed: of noise, directions and places; the same for every severity, so that severities are comparable.
 
     Returns:
         uint8 (n, size, size, channels), new arrays.
 
     Raises:
-        FerError: an unknown kind or strength.
+        FerError: an unknown kind or severity.
     """
     if kind not in CORRUPTIONS:
         raise FerError(f"unknown corruption {kind!r}; choose one of {', '.join(CORRUPTIONS)}")
-    if strength not in STRENGTHS:
-        raise FerError(f"the strength of a corruption must be 1 to {STRENGTHS[-1]}, not {strength}")
+    if severity not in SEVERITIES:
+        raise FerError(f"the severity of a corruption must be 1 to {SEVERITIES[-1]}, not {severity}")
     function, amounts = CORRUPTIONS[kind]
     rng, changed = np.random.default_rng(seed), np.empty_like(images)
     for i, image in enumerate(images):
-        changed[i] = function(image, amounts[strength - 1], rng).reshape(image.shape)
+        changed[i] = function(image, amounts[severity - 1], rng).reshape(image.shape)
     return changed
 
 

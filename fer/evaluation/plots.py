@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from fer.core.figures import ACCENT, DARK, LIGHT, MUTED, STYLE, headline, save
-from fer.evaluation.corruptions import STRENGTHS
+from fer.evaluation.corruptions import SEVERITIES
 from fer.evaluation.groups import SMALL, Groups
 from fer.evaluation.metrics import BINS, Report
 from fer.evaluation.robustness import Robustness
@@ -202,7 +202,7 @@ def groups(scores: Groups, path: str | Path, *, title: str = "") -> None:
 
 
 def robustness(scores: Sequence[Robustness], path: str | Path, *, title: str = "") -> None:
-    """Draws accuracy against the strength of each corruption, a panel for each model; strength 0 is none.
+    """Draws accuracy against the severity of each corruption, a panel for each model; severity 0 is none.
 
     Args:
         scores: the accuracies of each model.
@@ -218,11 +218,11 @@ def robustness(scores: Sequence[Robustness], path: str | Path, *, title: str = "
         for axes, one in zip(panels, scores, strict=True):
             for i, (kind, values) in enumerate(one.accuracy.items()):
                 line: dict[str, Any] = {"color": str(0.6 * (i % 3) / 2), "marker": MARKERS[i % len(MARKERS)]}
-                axes.plot([0, *STRENGTHS], [one.clean, *values], label=kind, markersize=5, linewidth=1.2, **line)
-            axes.set(xlabel="strength of the corruption", ylim=(0, 1))
+                axes.plot([0, *SEVERITIES], [one.clean, *values], label=kind, markersize=5, linewidth=1.2, **line)
+            axes.set(xlabel="severity of the corruption", ylim=(0, 1))
             if len(scores) > 1:
                 axes.set_title(one.name)
-            axes.set_xticks([0, *STRENGTHS])
+            axes.set_xticks([0, *SEVERITIES])
         panels[0].set_ylabel("accuracy")
         panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))

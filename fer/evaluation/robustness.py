@@ -11,7 +11,7 @@ from fer.core.errors import FerError
 from fer.core.images import InputSpec
 from fer.core.text import aligned
 from fer.data.dataset import Dataset
-from fer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from fer.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fer.evaluation.predictions import predict
 from fer.models.classifier import Classifier
 
@@ -35,7 +35,7 @@ class Robustness:
         name: of the model, or of all models of the ensemble.
         n_images: images of each measurement.
         clean: accuracy on the images as they are.
-        accuracy: kind of corruption -> accuracy at the strengths 1 to 5.
+        accuracy: kind of corruption -> accuracy at the severities 1 to 5.
         shares: float64 (kinds, n_images), the share of the five copies of an image that are classified correctly.
         trained_on: the kinds whose like was in the training augmentation: accuracy under these says less about others.
     """
@@ -49,17 +49,17 @@ class Robustness:
 
     @property
     def mean(self) -> float:
-        """Mean accuracy over all kinds and strengths."""
+        """Mean accuracy over all kinds and severities."""
         return float(self.shares.mean())
 
     @property
     def mean_ci95(self) -> tuple[float, float]:
         """Low and high end of the 95% interval of `mean` over images; see `interval`."""
-        return interval(self.shares.mean(axis=0))
+        return interval(self.shares.mean(axis=0), least=0.0)
 
     def summary(self) -> str:
-        """A table: accuracy by kind and strength, and the means."""
-        rows = [["corruption", *(f"strength {strength}" for strength in STRENGTHS), "mean"]]
+        """A table: accuracy by kind and severity, and the means."""
+        rows = [["corruption", *(f"severity {severity}" for severity in SEVERITIES), "mean"]]
         for kind, values in self.accuracy.items():
             marked = kind + " *" * (kind in self.trained_on)
             rows.append([marked, *(f"{value:.1%}" for value in values), f"{np.mean(values):.1%}"])
@@ -70,7 +70,7 @@ class Robustness:
         head = f"{self.name} under corruption: accuracy on {self.n_images:,} images; {self.clean:.1%} without"
         lines = [head, aligned(rows), f"95% interval of the mean: {low:.1%} to {high:.1%}"]
         if self.trained_on:
-            lines.append("* the training images were changed in a like way")
+            lines.append("* the training augmentation imitates this corruption")
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
@@ -101,7 +101,7 @@ class RobustnessComparison:
     Attributes:
         names: of A and B.
         n_images: of each measurement.
-        differences: kind, or "mean" for all kinds -> mean accuracy(A) - mean accuracy(B) over the five strengths, and
+        differences: kind, or "mean" for all kinds -> mean accuracy(A) - mean accuracy(B) over the five severities, and
             low and high end of its 95% interval over images (`interval`).
     """
 
@@ -123,16 +123,17 @@ class RobustnessComparison:
         return {"models": list(self.names), "images": self.n_images, "differences": differences}
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: np.ndarray, *, least: float = -1.0) -> tuple[float, float]:
     """Low and high end of the 95% interval of a mean over images: the mean -+ 1.96 standard errors.
 
     The copies of an image are not independent, but their images are: the standard error is that of the images' means.
 
     Args:
-        values: float64 (n), one for each image.
+        values: float64 (n), one for each image; of a single one nothing is known.
+        least: their least possible value, below which the interval does not go, nor above 1.
     """
-    error = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("inf")
-    return float(values.mean()) - error, float(values.mean()) + error
+    error = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 2.0
+    return max(least, float(values.mean()) - error), min(1.0, float(values.mean()) + error)
 
 
 def measure_robustness(
@@ -143,13 +144,13 @@ def measure_robustness(
     tta: str = "none",
     progress: Callable[[Iterable, int, str], Iterable] = lambda items, total, text: items,
 ) -> Robustness:
-    """Classifies corrupted copies of labelled images, every kind of `CORRUPTIONS` in every strength.
+    """Classifies corrupted copies of labelled images, every kind of `CORRUPTIONS` in every severity.
 
     The images are corrupted as the network receives them, after detection, crop and resizing.
 
     Args:
         classifiers, data, name, tta: as `predictions.predict` takes them.
-        progress: wraps the iteration over kinds and strengths.
+        progress: wraps the iteration over kinds and severities.
     """
     whole = {spec: np.asarray(part.images) for spec, part in data.items()}  # decoded once, where they are on demand
 
@@ -160,9 +161,9 @@ def measure_robustness(
 
     clean = float(correct(lambda images: images).mean())
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in CORRUPTIONS}
-    steps = list(product(CORRUPTIONS, STRENGTHS))
-    for kind, strength in progress(steps, len(steps), "corruptions"):
-        found[kind].append(correct(partial(corrupt, kind=kind, strength=strength)))
+    steps = list(product(CORRUPTIONS, SEVERITIES))
+    for kind, severity in progress(steps, len(steps), "corruptions"):
+        found[kind].append(correct(partial(corrupt, kind=kind, severity=severity)))
     recipes = [classifier.metadata.get("recipe", {}) for classifier in classifiers]
     return Robustness(
         name,

@@ -27,7 +27,8 @@ _lock = threading.Lock()
 def grad_cam(classifier: Classifier, images: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
     """Heat maps of a label's evidence.
 
-    The score is the logit where the network ends in a softmax layer, else the logarithm of the probability.
+    The score is the logit where the network ends in a softmax, else the logarithm of the probability. What a central
+    crop cuts off has no heat.
 
     Args:
         classifier: from a .keras file.
@@ -57,8 +58,8 @@ def grad_cam(classifier: Classifier, images: np.ndarray, codes: np.ndarray | Non
         found, slopes = (np.asarray(keras.ops.convert_to_numpy(array), np.float32) for array in (activations, gradient))
         weights = slopes.mean(axis=(1, 2), keepdims=True)  # (n, 1, 1, filters)
         coarse = np.maximum((weights * found).sum(axis=-1), 0)  # (n, h, w)
-        for i, heat in enumerate(coarse):
-            maps[start + i] = cv2.resize(heat, images.shape[2:0:-1], interpolation=cv2.INTER_LINEAR)
+        for seen, heat in zip(maps[rows][:, *_seen(classifier.model, images.shape[1:3])], coarse, strict=True):
+            seen[:] = cv2.resize(heat, seen.shape[::-1], interpolation=cv2.INTER_LINEAR)
     largest = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0)
 
@@ -94,9 +95,23 @@ def _split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     pixels, features, last = model.inputs[0], candidates[-1].output, model.layers[-1]
     if isinstance(last, keras.layers.Softmax):
         scores = last.input
-    else:  # the softmax is inside the last Dense layer; the logarithm of its output is the logit but for a common term
+    elif isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax:
+        # Not the logarithm of its output, whose gradient vanishes where the network is sure.
+        logits = keras.layers.Dense.from_config(last.get_config() | {"name": "logits", "activation": None})
+        scores = logits(last.input)
+        logits.set_weights(last.get_weights())
+    else:
         scores = keras.ops.log(keras.ops.maximum(model.outputs[0], 1e-7))
     return keras.Model(pixels, features), keras.Model(features, scores)
+
+
+def _seen(model: keras.Model, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of an image that reach the features: those of a central crop, or all."""
+    crop = next((layer for layer in model.layers if isinstance(layer, keras.layers.CenterCrop)), None)
+    if crop is None:
+        return slice(None), slice(None)
+    tops = [(whole - part) // 2 for whole, part in zip(size, (crop.height, crop.width), strict=True)]
+    return slice(tops[0], tops[0] + crop.height), slice(tops[1], tops[1] + crop.width)
 
 
 def _is_spatial(layer: keras.Layer) -> bool:

@@ -25,7 +25,7 @@ KINDS: dict[str, UnionType] = {
     **dict.fromkeys(("recipe", "split", "exported", "uncertain_chosen_on"), dict | None),
     **dict.fromkeys(("data", "votes", "init", "device", "dtype", "date", "revision", "imported"), str | None),
     **dict.fromkeys(("teachers", "drop_labels"), list | None),
-    **dict.fromkeys(("uncertain_below", "temperature"), int | float | None),
+    **dict.fromkeys(("uncertain_below", "temperature", "training_seconds"), int | float | None),
 }
 # Metadata that a file gets after its training: a fitted threshold, and what it was exported to.
 AFTER_TRAINING = ("exported", "uncertain_below", "uncertain_chosen_on")

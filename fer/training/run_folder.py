@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from fer.core.errors import FerError, first_line
-from fer.core.files import check_writable, replacing
+from fer.core.files import check_writable, file_sha256, replacing
 from fer.data.image_array import digests
 from fer.models.classifier import Classifier
+from fer.models.model_file import read_info
 from fer.training import curves
 from fer.training.config import TrainingConfig
 from fer.training.distribute import Workers
@@ -50,6 +51,7 @@ class BestModel(keras.callbacks.Callback):
         self.network, self.float32_copy, self.labels = network, float32_copy, labels
         self.config, self.metadata, self.workers = config, metadata, workers
         self.monitor = config.recipe.keep_best.removeprefix("val_")
+        self.score = "accuracy" if self.monitor == "last" else self.monitor
         self.epoch: int | None = None
         self.value: float | None = None
         self.current = 0
@@ -59,7 +61,7 @@ class BestModel(keras.callbacks.Callback):
 
     # At the end of validation, not of the epoch: averaged weights are in the network only until then.
     def on_test_end(self, logs=None):
-        value = float(logs["accuracy" if self.monitor == "last" else self.monitor])
+        value = float(logs[self.score])
         sign = -1 if self.monitor == "loss" else 1
         finite = all(np.isfinite(score) for score in logs.values())  # accuracy is finite even where all else is NaN
         if not finite:
@@ -132,7 +134,8 @@ class RunFolder(keras.callbacks.Callback):
                 arrays = {name: archive[name] for name in archive.files if name != "state"}
             differences = _differences(state["identity"], json.loads(json.dumps(self.identity)))
         except FileNotFoundError as error:
-            raise FerError(f"{self.path}: there is no checkpoint to resume from") from error
+            text = "no checkpoint to resume from, as it ended within the first epoch; start again with --overwrite"
+            raise FerError(f"{self.path}: {text}") from error
         except Exception as error:  # what a damaged zip can raise has no common class
             raise FerError(f"{self.path}: the checkpoint is damaged ({error}); start again with --overwrite") from error
         if differences:
@@ -145,10 +148,26 @@ class RunFolder(keras.callbacks.Callback):
             variable.assign(arrays[name])
         self.history, self.finished, self.pending = state["history"], state["finished"], state["callbacks"]
         self._restore_dtype(state["identity"]["dtype"], state.get("dtype", state["identity"]["dtype"]))
-        self.best.epoch, self.best.value = state["best"]
+        self._restore_best(state)
         self._diverged()
-        if not Path(self.config.output).exists() and self.best.epoch is not None:
-            raise FerError(f"{self.config.output}: the best model so far is gone; start again with --overwrite")
+
+    def _restore_best(self, state: dict) -> None:
+        """Takes the best epoch so far from the checkpoint, or from the model file where that is an epoch ahead."""
+        self.best.epoch, self.best.value = state["best"]
+        output = Path(self.config.output)
+        if self.best.epoch is None:
+            return
+        if not output.exists():
+            raise FerError(f"{output}: the best model so far is gone; start again with --overwrite")
+        known = state.get("model")
+        if self.finished or known in (None, file_sha256(output)):  # a finished model may have been calibrated since
+            return
+        found = read_info(output).metadata
+        ahead = found.get("epoch") == len(self.history) + 1  # it was saved, and the process killed before a checkpoint
+        if not ahead or any(found.get(name) != self.best.metadata.get(name) for name in ("data", "seed")):
+            raise FerError(f"{output}: is not the model of this run any more; put it back, or start with --overwrite")
+        scores = found["validation_while_training"]
+        self.best.epoch, self.best.value = found["epoch"], scores[f"val_{self.best.score}"]
 
     def _restore_dtype(self, last: str, earlier: str) -> None:
         """Notes that the run goes on in another precision, for the checkpoint and the model's metadata."""
@@ -205,6 +224,7 @@ class RunFolder(keras.callbacks.Callback):
             "history": self.history,
             "finished": self.finished,
             "best": [self.best.epoch, self.best.value],
+            "model": None if self.best.epoch is None else file_sha256(self.config.output),
             "callbacks": [
                 {name: _plain(vars(callback)[name]) for name in self.STATE if name in vars(callback)}
                 for callback in self.callbacks

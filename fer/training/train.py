@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from fer.data.splitting import FRACTION, SEED, split_off
 from fer.data.unseen import check_unseen
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
-from fer.models.model_file import read_info
+from fer.models.model_file import read_info, update_metadata
 from fer.training.config import RECIPE_SETTINGS, TrainingConfig, check_loaded, configure, settle
 from fer.training.recipe import Recipe
 from fer.training.recipes import COUNTS_ON, RECIPES
@@ -232,7 +233,7 @@ def run(
     import keras
 
     from fer.models import device
-    from fer.training import calibration, fit
+    from fer.training import fit
     from fer.training.distribute import scope
 
     if warning := device.warning():
@@ -247,7 +248,10 @@ def run(
         metadata["split"]["drawn"] = data["validation"].drawn
     metadata["n_images"] = {name: len(part) for name, part in data.items()}
     metadata |= {"device": device.describe(), "dtype": dtype}
-    with scope(distribute, config.run_dir) as workers:
+    with ExitStack() as stack:
+        workers = stack.enter_context(scope(distribute, config.run_dir))
+        if workers.is_first:
+            stack.enter_context(files.exclusive(config.run_dir))
         keras.utils.set_random_seed(config.seed)  # all processes must give their variables the same initial values
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
@@ -274,13 +278,23 @@ def run(
             workers=workers,
             verbose=verbose,
         )
-    if folder.best.epoch is None:
-        raise FerError("no epoch gave finite validation scores; lower --learning-rate")
-    if workers.is_first and config.recipe.calibrate:
-        classifier, validation = Classifier.load(config.output), data["validation"]
-        if len(validation) < calibration.FEWEST:
-            logger.warning("not calibrated: %d validation images are too few (%d)", len(validation), calibration.FEWEST)
-        elif "temperature" not in classifier.metadata:
-            calibration.calibrate(classifier, validation.images, validation.targets).save(config.output)
-    workers.wait()  # the others load what the first has saved
+        if folder.best.epoch is None:
+            raise FerError("no epoch gave finite validation scores; lower --learning-rate")
+        if workers.is_first:
+            _complete(config, data["validation"], folder.history)
+        workers.wait()  # the others load what the first has saved
     return TrainingResult(Path(config.output), Path(config.run_dir), folder.best.epoch, folder.history)
+
+
+def _complete(config: TrainingConfig, validation: Dataset, history: list[dict]) -> None:
+    """Adds to the model file what is known after the last epoch: the time, and if asked for the temperature."""
+    from fer.training import calibration
+
+    known = read_info(config.output).metadata  # all of it, where the run was finished before
+    if config.recipe.calibrate and len(validation) < calibration.FEWEST:
+        logger.warning("not calibrated: %d validation images are too few (%d)", len(validation), calibration.FEWEST)
+    elif config.recipe.calibrate and "temperature" not in known:
+        classifier = Classifier.load(config.output)
+        calibration.calibrate(classifier, validation.images, validation.targets).save(config.output)
+    if "training_seconds" not in known:
+        update_metadata(config.output, {"training_seconds": round(sum(row["seconds"] for row in history), 1)})

@@ -153,3 +153,13 @@ def test_damaged_exported_model_is_a_failure(copied, examine):
     code, lines = examine(MODELS)
     assert code == 1
     assert "fer2013.tflite: LiteRT cannot load it" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [((3, 10, 9), False), ((3, 11, 0), True), ((3, 13, 5), True), ((3, 14), False)]
+)
+def test_a_python_that_is_too_old_or_too_new_is_named(version, fits, examine, monkeypatch):
+    monkeypatch.setattr(doctor.sys, "version_info", version)
+    code, lines = examine(next(check for check in doctor.CHECKS if check.name == "Python"))
+    assert code == (0 if fits else 1)
+    assert ("remedy: install Python 3.11, 3.12 or 3.13" in lines[1]) == (not fits)

@@ -1,11 +1,14 @@
 """A file is written whole or not at all."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+from support import tiny
 
 from fer import FerError
-from fer.core.files import check_folder, check_no_input, check_writable, replacing, write_text
+from fer.core.files import check_folder, check_no_input, check_writable, exclusive, replacing, write_text
 
 
 def names(folder):
@@ -97,3 +100,25 @@ def test_a_folder_to_write_to_is_tried(tmp_path):
         check_folder(tmp_path / "file")
     with pytest.raises(FerError, match="cannot be written"):
         check_folder(tmp_path / "file" / "deeper")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot lock a folder")
+def test_a_second_process_stays_out_of_a_folder_until_the_first_has_ended(tmp_path):
+    code = "import sys; from fer.core.files import exclusive\n"
+    code += "with exclusive(sys.argv[1]): print('in', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, tmp_path / "run"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": tiny.ROOT}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == "in\n"
+        with pytest.raises(FerError, match="run: another process is at work here"), exclusive(tmp_path / "run"):
+            pass
+        process.kill()
+    with exclusive(tmp_path / "run"):
+        (tmp_path / "run" / "x").touch()
+    assert names(tmp_path / "run") == ["x"]
+
+
+def test_a_folder_that_stays_empty_is_not_left(tmp_path):
+    with pytest.raises(ValueError, match="mine"), exclusive(tmp_path / "run"):
+        raise ValueError("mine")
+    assert names(tmp_path) == []

@@ -54,7 +54,7 @@ def test_a_card_holds_the_metadata_and_the_figures(learnt, known, tmp_path):
     clean = leakage.without_near_duplicate
     assert f"near-duplicate in training: {100 * clean.accuracy:.2f} % (" in text
     low, high = (f"{100 * end:.1f}" for end in robustness.mean_ci95)
-    assert f"five strengths (`--robustness`): {100 * robustness.mean:.1f} % ({low} to {high}): " in text
+    assert f"five severities (`--robustness`): {100 * robustness.mean:.1f} % ({low} to {high}): " in text
     chosen = optimism(known.metadata, known.metadata["data"], "validation")
     assert chosen.endswith("so the figures are slightly optimistic.")
     assert chosen in text

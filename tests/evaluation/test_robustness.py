@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import cv2
 import numpy as np
@@ -11,8 +12,8 @@ from support import tiny
 from fer import FerError
 from fer.core.images import InputSpec
 from fer.evaluation import plots
-from fer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from fer.evaluation.robustness import ALIKE, Robustness, measure_robustness
+from fer.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from fer.evaluation.robustness import ALIKE, Robustness, interval, measure_robustness
 from fer.models.classifier import Classifier
 from fer.training.recipe import AUGMENTATION
 
@@ -28,10 +29,10 @@ def faces():
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", CORRUPTIONS)
-def test_damage_grows_with_strength(kind, channels, faces):
+def test_damage_grows_with_severity(kind, channels, faces):
     images = np.repeat(faces, channels, axis=3)
     before = images.copy()
-    damage = [np.abs(corrupt(images, kind, strength) - images.astype(float)).mean() for strength in STRENGTHS]
+    damage = [np.abs(corrupt(images, kind, severity) - images.astype(float)).mean() for severity in SEVERITIES]
     assert damage == sorted(damage)
     assert damage[0] > 0
     np.testing.assert_array_equal(images, before)
@@ -56,11 +57,11 @@ def test_some_corruptions_by_hand(faces):
 
 
 @pytest.mark.parametrize(
-    ("kind", "strength", "message"), [("rain", 1, "unknown corruption 'rain'"), ("blur", 6, "1 to 5")]
+    ("kind", "severity", "message"), [("rain", 1, "unknown corruption 'rain'"), ("blur", 6, "1 to 5")]
 )
-def test_unknown_corruption_is_refused(kind, strength, message, faces):
+def test_unknown_corruption_is_refused(kind, severity, message, faces):
     with pytest.raises(FerError, match=message):
-        corrupt(faces, kind, strength)
+        corrupt(faces, kind, severity)
 
 
 def test_accuracy_under_each_corruption(learnt, tmp_path):
@@ -107,7 +108,7 @@ def test_kinds_that_training_imitated_are_marked(learnt):
         model = dataclasses.replace(known, metadata=known.metadata | {"recipe": recipe | changes})
         found = measure_robustness([model], {SPEC: data})
         assert found.trained_on == expected
-        assert ("like way" in found.summary()) == bool(expected)
+        assert ("imitates" in found.summary()) == bool(expected)
         assert ("small size *" in found.summary()) == bool(expected)
 
 
@@ -132,3 +133,24 @@ def test_two_models_are_compared_image_by_image():
     assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
     with pytest.raises(FerError, match="found 100 and 50"):
         a.compare(measured(ones[:, :50]))
+
+
+def test_an_interval_never_leaves_what_is_possible():
+    low, high = interval(np.array([1.0] * 9 + [0.0]), least=0.0)
+    assert 0.6 < low < 0.8
+    assert high == 1
+    assert interval(np.array([0.8]), least=0.0) == (0, 1)
+    assert interval(np.array([0.1])) == (-1, 1)
+
+
+def test_the_documented_amounts_are_those_of_the_code():
+    """A table of docs/evaluation.md: kind, and five numbers."""
+    text = (tiny.ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    rows = text.partition("| corruption | severity 1 to 5 |")[2].partition("\n\n")[0].splitlines()[2:]
+    told = {
+        kind: re.findall(r"\d[\d.]*", amounts) for _, kind, amounts, _ in (re.split(r" *\| *", row) for row in rows)
+    }
+    assert told.keys() == CORRUPTIONS.keys()
+    for kind, (_, amounts) in CORRUPTIONS.items():
+        percent = 100 if kind in ("blur", "small size", "shift", "occlusion") else 1
+        assert [float(number) for number in told[kind][:5]] == pytest.approx([percent * amount for amount in amounts])

@@ -92,12 +92,33 @@ def test_a_map_follows_its_definition():
         np.testing.assert_allclose(heat, expected / max(expected.max(), 1e-9), atol=1e-4)
 
 
-def test_softmax_inside_the_dense_layer():
+def test_softmax_inside_the_dense_layer_gives_the_same_maps():
+    keras.utils.set_random_seed(3)
     pixels = keras.Input(SPEC.shape)
-    features = keras.layers.Conv2D(4, 3, activation="relu")(pixels)
-    probabilities = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(features))
-    known = Classifier(keras.Model(pixels, probabilities), tiny.LABELS, SPEC)
-    assert grad_cam(known, tiny.data(4).images).max() == pytest.approx(1)
+    features = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, activation="relu")(pixels))
+    inside = keras.Model(pixels, keras.layers.Dense(3, activation="softmax")(features))
+    apart = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Dense(3)(features)))
+    weights = [9 * array for array in inside.get_weights()]  # a network that is sure
+    expected, found = [], []
+    for model, maps in ((apart, expected), (inside, found)):
+        model.set_weights(weights)
+        maps.append(grad_cam(Classifier(model, tiny.LABELS, SPEC), tiny.data(4).images))
+    assert found[0].max() == pytest.approx(1)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-4)
+
+
+def test_what_a_crop_cuts_off_has_no_heat():
+    keras.utils.set_random_seed(0)
+    spec = InputSpec(48)
+    known = Classifier(networks.build("four-block", tiny.LABELS, spec, crop=24), tiny.LABELS, spec)
+    images = tiny.noise(3, size=48)
+    maps = grad_cam(known, images)
+    inner = np.zeros((48, 48), bool)
+    inner[12:36, 12:36] = True
+    assert maps[:, inner].max() == pytest.approx(1)
+    assert not maps[:, ~inner].any()
+    alone = np.where(inner[..., None], images, 0)
+    np.testing.assert_allclose(grad_cam(known, alone), maps, atol=1e-4)
 
 
 def test_randomized_weights_change_the_maps(stripes):

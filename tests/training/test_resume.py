@@ -203,7 +203,7 @@ def folder(interrupted, tmp_path):
 def test_a_new_start_forgets_the_old_checkpoint_at_once(folder):
     with interrupted_at(0), pytest.raises(KeyboardInterrupt):
         tiny.fit(folder)
-    with pytest.raises(FerError, match=r"checkpoint.npz: there is no checkpoint to resume from"):
+    with pytest.raises(FerError, match=r"no checkpoint to resume from, .*; start again with --overwrite"):
         tiny.fit(folder, resume=True)
 
 
@@ -324,6 +324,25 @@ def test_a_run_without_its_best_model_is_refused(folder):
     refused(folder, r"model.keras: the best model so far is gone; start again with --overwrite")
 
 
+def test_the_model_of_another_training_is_not_taken_for_that_of_the_run(folder):
+    """Somebody has trained another model to the same --output meanwhile."""
+    tiny.fit(folder.parent / "other", seed=8)
+    shutil.copy(folder.parent / "other" / "model.keras", folder)
+    refused(folder, r"model.keras: is not the model of this run any more; put it back, or start with --overwrite")
+
+
+def test_a_model_that_is_an_epoch_ahead_of_the_checkpoint_is_kept(folder):
+    """The process was killed after an epoch had been saved, and on this machine that epoch scores lower."""
+    found = Classifier.load(folder / "model.keras")
+    scores = {"val_accuracy": 2.0, "val_loss": -1.0}  # which no epoch reaches
+    metadata = found.metadata | {"epoch": 2, "validation_while_training": scores}
+    Classifier(found.model, found.labels, found.spec, metadata).save(folder / "model.keras")
+    before = (folder / "model.keras").read_bytes()
+    best = tiny.fit(folder, resume=True).best
+    assert best.epoch == 2
+    assert (folder / "model.keras").read_bytes() == before
+
+
 def test_a_checkpoint_from_before_a_flag_existed_goes_on(folder):
     with np.load(folder / "checkpoint.npz") as archive:
         arrays = dict(archive)
@@ -369,6 +388,6 @@ def unfinish(folder, epochs):
     path.write_text(json.dumps(content))
     with np.load(folder / "checkpoint.npz", allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files if name != "state"}
-    state = state_of(folder / "checkpoint.npz") | {"finished": False}
+    state = state_of(folder / "checkpoint.npz") | {"finished": False, "model": None}  # its model got the time since
     state["identity"]["recipe"]["epochs"] = epochs
     np.savez(folder / "checkpoint.npz", state=json.dumps(state), **arrays)
