@@ -7,7 +7,6 @@ Every face is another person. The faces go to POST /predict and, with the label 
 POST /corrections; the model's own labels are counted. docs/web.md trains on the folder and reports what that costs.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer.cli import terminal
+from fer.cli import arguments, terminal
 from fer.core.errors import FerError
 from fer.core.files import replacing
 from fer.data.synthetic_faces import LABELS, faces
@@ -27,7 +26,7 @@ CORRECTED, HELD_OUT = 101, 102  # seeds, which draw different persons
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("server", help="address of the page")
     parser.add_argument("--images", type=int, default=20, metavar="N", help="corrections per label (20)")
     parser.add_argument("--held-out", metavar="DIR", help="write class folders of 100 other persons per label")

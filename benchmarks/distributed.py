@@ -27,6 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from fer.cli import arguments
 from fer.core import labels
 from fer.data.dataset import Dataset, Entry
 from fer.training.recipes import RECIPES
@@ -36,7 +37,7 @@ BYTES = {"f64": 8, "f32": 4, "bf16": 2, "f16": 2, "s64": 8, "u64": 8, "s32": 4, 
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--recipe", choices=RECIPES, default="four-block")
     parser.add_argument("--batch-size", type=int, help="global batch (that of the recipe)")
     parser.add_argument("--devices", type=int, default=2, help="compared with one (2)")

@@ -15,7 +15,6 @@ the frames of the faces, OpenCV on one thread.
 Haar's framing and MTCNN's are adjusted so that the median of the sizes found is that of the squares: see `detectors`.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -26,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer.cli import terminal
+from fer.cli import arguments, terminal
 from fer.cli.arguments import model_path
 from fer.core.images import InputSpec
 from fer.data import loading
@@ -46,7 +45,7 @@ SAMPLES = ("chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field",
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--data", required=True, metavar="PATH", help="FER2013 as class folders or as a table")
     parser.add_argument("--faces", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="of the choice of faces and of their places (0)")
@@ -101,13 +100,13 @@ def make_searches(args):
         for name in args.detectors
     }
     if "haar" in searches:
-        searches["haar, first pass only"] = finder(Haar(later_passes=False))
+        searches["haar, first pass only"] = finder(Haar(), later_passes=False)
         searches |= {name: plain(*settings) for name, settings in PLAIN.items()}
     return searches
 
 
-def finder(made):
-    return lambda image: [face.box for face in made.find(image)]
+def finder(made, **options):
+    return lambda image: [face.box for face in made.find(image, **options)]
 
 
 def plain(name, step, neighbours):

@@ -8,7 +8,6 @@ at its best batch size. Photographs (scikit-image's astronaut, moved about, 640x
 detector alone on decoded images, times the cores used. Measured in turn; the figures are medians of the ratios.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -22,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import scenes
 
-from fer.cli import terminal
+from fer.cli import arguments, terminal
 from fer.core import system
 from fer.data import synthetic_faces
 from fer.inference import results
@@ -32,7 +31,7 @@ BATCHES = (16, 32, 64, 128, 256, 512)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--faces", type=int, default=2000)
     parser.add_argument("--photographs", type=int, default=200)

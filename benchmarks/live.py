@@ -10,7 +10,6 @@ waited for: a camera should find as many faces. Also: the 95th and 99th percenti
 `--memory-frames` frames take. The rival runs in its own interpreter: pip install fer==25.10.3.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -56,7 +55,7 @@ for line in sys.stdin:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--model", nargs="+", default=[arguments.model_path(live_model())])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--memory-frames", type=int, default=10_000)
@@ -209,8 +208,8 @@ def growth(session, names, frames):
     return resident() - first
 
 
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def resident(pid="self"):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from fer.cli import arguments
 from fer.core import labels
 
 RUNS = ("memory", "disk", "none", "resumed")
@@ -34,7 +35,7 @@ EPOCHS = 2
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--images", type=int, default=20_000, help="a tenth of them for validation (20,000)")
     parser.add_argument("--side", type=int, default=224, metavar="PIXELS", help="of the colour images (224)")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS, help="(all)")

@@ -11,7 +11,6 @@ time until then, without that of importing the packages; Ray itself starts once,
 the time of all cores per image, the program that hands out the work included: it shows the overhead on a busy machine.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -25,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from folder import draw_faces, photograph, write
 
-from fer.cli import terminal
+from fer.cli import arguments, terminal
 from fer.core import system
 from fer.distributed import cluster, inputs, parts
 from fer.distributed.labeller import prepare_run
@@ -35,7 +34,7 @@ from fer.models.bundled import BEST
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--model", default=BEST)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, system.cores()])
     parser.add_argument("--faces", type=int, default=6000)

@@ -9,7 +9,6 @@ project, on images of its own size. All runtimes take turns, round by round, so 
 Figures are medians. int8 is calibrated on synthetic faces: this measures speed, not accuracy.
 """
 
-import argparse
 import dataclasses
 import json
 import subprocess
@@ -22,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer.cli import terminal
+from fer.cli import arguments, terminal
 from fer.models import export, runtimes
 
 SINGLES = 20  # single faces per round
@@ -36,7 +35,7 @@ model.predict(np.zeros((1, *model.spec.shape), np.uint8))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--model", required=True, metavar="MODEL")
     parser.add_argument("--network", help="an untrained network of fer/models/networks.py instead")
     parser.add_argument("--width", type=int, help="of that network")

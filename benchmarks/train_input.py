@@ -15,7 +15,6 @@ A training step takes six floating-point operations for each multiplication of t
 once forward and twice backward. --peak says how many the hardware can do, for the share that "together" reaches.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -27,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer.cli import terminal
+from fer.cli import arguments, terminal
 from fer.core import labels
 from fer.data.dataset import Dataset
 from fer.data.entry import Entry
@@ -39,7 +38,7 @@ LARGEST = 1 << 28  # bytes of all images, where they are larger
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--recipe", choices=RECIPES, default="four-block")
     parser.add_argument("--precision", default="auto", help="as for train.py (auto)")
     parser.add_argument("--rounds", type=int, default=5)

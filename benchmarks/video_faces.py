@@ -11,7 +11,6 @@ frames with a standard deviation of 4 pixels, `dark` leaves a quarter of the lig
 34 to 48 pixels. Each photograph is a video of its own, labelled in line as `predict_webcam.py` labels a file.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -39,7 +38,7 @@ FILLED = (30, 30.0)  # of a video with one
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--data", required=True, metavar="PATH", help="FER2013 as class folders or as a table")
     parser.add_argument("--seed", type=int, default=0, help="of faces, places and paths (0)")
     parser.add_argument("--detector", choices=CHOICES, default=AUTO)

@@ -8,7 +8,6 @@ browser does. The live page gets the moving astronaut from Chromium's fake camer
 come over the page's own WebSocket. Playwright and Chromium may be missing: then that figure is left out.
 """
 
-import argparse
 import http.client
 import json
 import os
@@ -29,7 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import scenes
 import soak
-from live import video
+from live import resident, video
+
+from fer.cli import arguments
 
 CLIENTS = 8
 WARM_UP = 20  # requests
@@ -39,7 +40,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--requests", type=int, default=200, help="for each number of clients")
     parser.add_argument("--memory-requests", type=int, default=1000)
@@ -171,10 +172,6 @@ def camera(folder):
     path = folder / "camera.mjpeg"
     path.write_bytes(b"".join(cv2.imencode(".jpg", cv2.imread(name))[1].tobytes() for name in names))
     return path
-
-
-def resident(pid):
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`cross_validate`: k trainings, each scored on images of other persons, with mean and spread of the scores."""
+"""`cross_validate`: k trainings, each scored on images of other subjects, with mean and spread of the scores."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ class CrossValidation:
         pooled: of all images, each predicted by the model that has not been trained on it.
         results: the training of each fold, with its model file and run folder.
         n_training: number of training images of each fold.
-        persons: True where persons were kept apart, False where only identical images were.
+        subjects: True where subjects were kept apart, False where only identical images were.
         chosen: True where each fold chose its epoch, end, learning rate or temperature by the images that score it.
     """
 
@@ -49,7 +49,7 @@ class CrossValidation:
     pooled: Report
     results: tuple[train.TrainingResult, ...]
     n_training: tuple[int, ...]
-    persons: bool
+    subjects: bool
     chosen: bool
 
     def values(self, score: str = "accuracy") -> np.ndarray:
@@ -73,7 +73,7 @@ class CrossValidation:
         values = [self.values(name) for name in SCORES]
         rows.append(["mean", "", "", *(f"{value.mean():.4f}" for value in values)])
         rows.append(["standard deviation", "", "", *(f"{value.std(ddof=1):.4f}" for value in values)])
-        kind = "persons kept apart" if self.persons else "identical images kept together"
+        kind = "subjects kept apart" if self.subjects else "identical images kept together"
         lines = [f"{len(self.reports)}-fold cross-validation, {kind}", aligned(rows)]
         if self.chosen:
             lines.append("Each fold chose its epoch, end, rate or temperature by the images that score it: optimistic.")
@@ -98,7 +98,7 @@ def cross_validate(
     Args:
         data: what `fer.data.loading.load` takes as its source, all splits together; or a loaded data set.
         recipe: a recipe or the name of one.
-        folds: k; every image is validated once. Persons and identical images stay on one side.
+        folds: k; every image is validated once. Subjects and identical images stay on one side.
         overwrite: replace the folds of an earlier run.
         verbose: as for `keras.Model.fit`.
         settings: as for `fer.train` but for `output` and `validation_fraction`: the models go to
@@ -108,7 +108,7 @@ def cross_validate(
         The scores of each fold, and of all folds together.
 
     Raises:
-        FerError: as `fer.train`; or fewer than k persons or images.
+        FerError: as `fer.train`; or fewer than k subjects or images.
         TypeError: an unknown setting.
     """
     if without := [name for name in WITHOUT_EFFECT if name in settings]:
@@ -177,7 +177,7 @@ def run(config: TrainingConfig, data: Dataset, k: int, *, verbose: int = 0) -> C
         probabilities, targets = (np.concatenate(parts) for parts in zip(*predicted, strict=True))
         pooled = metrics.compute_report(probabilities, targets, classifier.labels)
         numbers = tuple(reports), pooled, tuple(results), tuple(n_training)
-        found = CrossValidation(*numbers, persons=bool(data.groups), chosen=chosen)
+        found = CrossValidation(*numbers, subjects=bool(data.groups), chosen=chosen)
         with replacing(Path(config.run_dir, TABLE)) as path:  # after each fold: what was reached survives an end
             found.table().to_csv(path, index=False)
         write_text(Path(config.run_dir, POOLED), json.dumps(pooled.to_dict(), indent=1))

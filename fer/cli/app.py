@@ -44,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     page.add_argument(
         "--compare-model", type=model_path, metavar="MODEL", help="a second model that labels images too, side by side"
     )
-    page.add_argument("--camera", action="append", default=[], metavar="NAME=URL", help="a camera to show (repeatable)")
+    page.add_argument("--camera", action="append", default=[], metavar="NAME=URL|N", help="show a camera (repeatable)")
     group = page.add_argument_group("network")
     group.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network (127.0.0.1)")
     group.add_argument("--port", type=at_least(int, 0), default=7860, help="0 takes a free one (7860)")

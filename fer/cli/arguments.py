@@ -12,7 +12,7 @@ from fer.data import coding, places
 from fer.models import bundled
 
 if TYPE_CHECKING:  # it needs OpenCV, whose absence `fer doctor` reports
-    from fer.core.images import InputSpec
+    pass
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +38,6 @@ def at_least(kind: type, least: float) -> Callable[[str], float]:
             raise argparse.ArgumentTypeError(f"must be {least} or more, not {text}")
         return value
 
-    number.__name__ = "number"  # argparse shows it where `kind` cannot read the text
     return number
 
 
@@ -57,12 +56,15 @@ def between(low: float, high: float) -> Callable[[str], float]:
 
 
 def add_data_arguments(
-    parser: argparse.ArgumentParser, *, required: bool = False, format_flag: str = "--format"
+    parser: argparse.ArgumentParser, *, required: bool = False, without: str = "demo", format_flag: str = "--format"
 ) -> None:
-    """Adds --data, --votes, --keep-list, --validation-fraction, --split-seed and those of `add_form_arguments`."""
+    """Adds --data, --votes, --keep-list, --validation-fraction, --split-seed and those of `add_form_arguments`.
+
+    `without` says what the command does where --data is not required and not given.
+    """
     group = parser.add_argument_group("data")
     text = "a folder or table (docs/data.md lists the formats), synthetic faces, or a Kaggle or Hugging Face data set"
-    text += "" if required else " (demo)"
+    text += "" if required else f" ({without})"
     group.add_argument("--data", required=required, metavar=places.PLACES, help=text)
     add_form_arguments(group, format_flag=format_flag)
     group.add_argument("--votes", metavar="FER2013NEW.csv", help="FER+ votes for the rows of a CSV")
@@ -77,15 +79,15 @@ def add_form_arguments(group: argparse._ActionsContainer, *, format_flag: str = 
     text = "what class names mean: 1=surprise,2=fear,...; a coding such as raf-db; or 'own': accept them as they are"
     one = group.add_mutually_exclusive_group()
     one.add_argument("--labels", metavar="NAME=LABEL,...|CODING|own", help=text)
-    text = f"the same: {', '.join(coding.CODINGS)}"
+    text = f"a known coding, as --labels takes it: {', '.join(coding.CODINGS)}"
     one.add_argument("--codes", dest="labels", choices=coding.CODINGS, metavar="CODING", help=text)
-    text = "the same, from a file of lines 1=surprise"
+    text = "a file of lines such as 1=surprise, as --labels takes it"
     one.add_argument("--label-map", dest="labels", type=_file, metavar="FILE", help=text)
     group.add_argument("--drop-labels", type=_names, metavar="LABEL,...", help="leave these labels out")
     text = "a table of file names and labels for the images of --data; or several, a split each: train.csv,test.csv"
     group.add_argument("--labels-csv", metavar="CSV[,CSV...]", help=text)
     group.add_argument(format_flag, metavar="NAME", help="the format of the data (docs/data.md)")
-    text = "persons, each kept in a single split: a column, a regular expression for paths, or 'none'"
+    text = "subjects, each kept in a single split: a column, a regular expression for paths, or 'none'"
     group.add_argument("--group", metavar="COLUMN|REGEX|none", help=text)
     text = "where the decoded images are kept: auto holds them in memory where they fit, else decodes them again (auto)"
     group.add_argument("--cache", choices=("auto", "memory", "disk", "none"), help=text)
@@ -107,7 +109,7 @@ FORM = ("labels", "drop_labels", "labels_csv", "format", "group", "cache")
 def form_options(args: argparse.Namespace) -> dict:
     """The arguments of `add_form_arguments` as keyword arguments of `loading.load`."""
     given = {name: getattr(args, name) for name in FORM}
-    given["format"] = getattr(args, "data_format", None) if hasattr(args, "data_format") else args.format
+    given["format"] = getattr(args, "data_format", args.format)  # of export_model.py, whose --format is another
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -123,13 +125,6 @@ def dataset_options(args: argparse.Namespace) -> dict:
     given = {name: value for name, value in split.items() if value is not None}
     given |= form_options(args)
     return given | {"votes": args.votes, "keep_list": args.keep_list, "progress": terminal.progress}
-
-
-def load_data(args: argparse.Namespace, spec: "InputSpec", splits: tuple[str, ...], **votes) -> dict:
-    """Loads the data that the arguments of `add_data_arguments` name; see `loading.load`."""
-    from fer.data import loading
-
-    return loading.load(args.data, spec, splits=splits, **dataset_options(args) | votes)
 
 
 def take_split(args: argparse.Namespace, metadata: Iterable[Mapping]) -> None:
@@ -166,7 +161,8 @@ def add_recognition_arguments(parser: argparse.ArgumentParser, *, model: str = b
     """Adds --model, by default a bundled one, --detector and --detector-model."""
     from fer.inference.detectors import CHOICES
 
-    text = f"a .keras, .onnx or .tflite file, or a bundled model: {', '.join(bundled.bundled_models())} ({model})"
+    names = ", ".join(bundled.bundled_models())
+    text = f"a .keras, .onnx or .tflite file, hf:OWNER/NAME, kaggle:..., or a bundled model: {names} ({model})"
     parser.add_argument("--model", type=model_path, default=model, metavar="MODEL", help=text)
     parser.add_argument("--detector", choices=CHOICES, default="auto", help="face detector (auto)")
     parser.add_argument("--detector-model", metavar="FILE", help="YuNet's file, for --detector auto and yunet")

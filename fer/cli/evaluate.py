@@ -31,10 +31,10 @@ CROPS = {"none": "single crop", "flip": "flip TTA", "ten-crop": "ten-crop TTA"}
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.parser(__doc__)
-    text = f"files or bundled models; several are averaged ({bundled.BEST})"
+    text = f"files, bundled models, hf:OWNER/NAME or kaggle:...; several are averaged ({bundled.BEST})"
     parser.add_argument("--model", nargs="+", default=[bundled.BEST], metavar="MODEL", help=text)
     arguments.add_data_arguments(parser, required=True)
-    parser.add_argument("--split", choices=(*SPLITS, "all"), default="validation", help="(validation)")
+    parser.add_argument("--split", choices=(*SPLITS, "all"), default="validation", help="split to score (validation)")
     text = (
         "test-time augmentation: a single crop, or the average of an image and its mirror image, or of ten crops (none)"
     )
@@ -72,7 +72,7 @@ def add_output_arguments(parser):
     group.add_argument("--reliability", metavar="PNG", help="accuracy against confidence (calibration)")
     group.add_argument("--risk-coverage", metavar="PNG", help="accuracy against coverage, printed as a table as well")
     group.add_argument("--groups", metavar="PNG", help="accuracy and recalls of the groups of --group-by")
-    group.add_argument("--mistakes", metavar="CSV", help="all mistakes, the most confident first; a sheet as PNG")
+    group.add_argument("--mistakes", metavar="CSV", help="all mistakes, and a contact sheet as PNG beside it")
     group.add_argument("--robustness", metavar="PNG", help="accuracy under 8 corruptions in 5 severities, printed too")
     group.add_argument("--card", metavar="MD", help="a model card, from the model's metadata and all three --tta")
     text = "a TOML file with notes for the card: a table for each model (models/cards.toml)"

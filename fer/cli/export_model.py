@@ -14,7 +14,7 @@ import numpy as np
 from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
-from fer.data import places
+from fer.data import loading, places
 from fer.data.unseen import check_unseen
 from fer.models import export, hub
 from fer.models.classifier import Classifier
@@ -33,8 +33,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--output", required=True, metavar="X.onnx|X.tflite|X.keras|FOLDER", help="file or folder to write"
     )
     precisions = tuple(dict.fromkeys(name for names in export.PRECISIONS.values() for name in names))
-    parser.add_argument("--precision", choices=precisions, default="float32", help="(float32)")
-    arguments.add_data_arguments(parser, format_flag="--data-format")
+    text = "of the exported weights and operations (float32)"
+    parser.add_argument("--precision", choices=precisions, default="float32", help=text)
+    text = "none: compared on synthetic faces; int8 needs --data"
+    arguments.add_data_arguments(parser, without=text, format_flag="--data-format")
     text = "also upload it to the Hugging Face Hub, with its card or that of MODEL (needs `hf auth login`)"
     parser.add_argument("--push", metavar="hf:OWNER/NAME", help=text)
     parser.add_argument("--public", action="store_true", help="a new repository of --push is public, not private")
@@ -63,8 +65,8 @@ def main(args: argparse.Namespace) -> int:
     train = validation = None
     if args.data:
         arguments.take_split(args, [info.metadata])
-        data = arguments.load_data(args, info.spec, ("train", "validation"))
         options = arguments.dataset_options(args)
+        data = loading.load(args.data, info.spec, splits=("train", "validation"), **options)
         # Not strict: where it warns, the accuracy is optimistic, but calibration and comparison are as good.
         check_unseen([info.metadata], data["validation"], args.data, "validation", strict=False, **options)
         train, validation = data["train"].images, data["validation"].align(info.labels)

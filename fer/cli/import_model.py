@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from fer.cli import arguments, terminal
-from fer.core import labels
+from fer.core import files, labels
 from fer.core.errors import FerError
 from fer.data import loading
 from fer.data.splits import SPLITS
@@ -91,6 +91,7 @@ def check(args):
         raise FerError(f"{output}: the name must end in {', '.join(formats)}")
     if output.exists() and not args.overwrite:
         raise FerError(f"{output} exists: replace it with --overwrite, or choose another name")
+    files.check_writable(output)
     return formats[output.suffix]
 
 

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import importlib.util
+import re
 from typing import Any
 
 from fer.core.errors import FerError
@@ -15,9 +16,11 @@ from fer.training.recipes import RECIPES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of train.py beside those of the data; each field of a recipe is one."""
     run = parser.add_argument_group("run")
-    run.add_argument("--output", metavar="MODEL.keras", help="file for the best epoch (default: in the run folder)")
-    run.add_argument("--run-dir", metavar="DIR", help="log, curves, checkpoint (default: runs/NAME OF THE OUTPUT)")
-    text = "continue the run in --run-dir with its own settings; only --precision may change"
+    run.add_argument("--output", metavar="MODEL.keras", help="file for the best epoch (model.keras in the run folder)")
+    text = "log, curves, checkpoint (runs/NAME OF --output; without --output runs/RECIPE-DATA)"
+    run.add_argument("--run-dir", metavar="DIR", help=text)
+    text = "continue the run in --run-dir with its settings; only --precision may change, and --data, --votes, "
+    text += "--keep-list, --labels-csv and --teacher may name a new place"
     run.add_argument("--resume", action="store_true", help=text)
     run.add_argument("--overwrite", action="store_true", help="replace an earlier run or output")
     run.add_argument(
@@ -39,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="network and numbers; --list-recipes prints them (four-block)",
     )
     training.add_argument("--seed", type=int, help="seed of the weights, the order, augmentation and dropout (42)")
-    training.add_argument("--precision", choices=PRECISIONS, help="of the arithmetic (auto)")
+    training.add_argument(
+        "--precision", choices=PRECISIONS, help="of the computation (auto: bfloat16 where it is fast)"
+    )
     training.add_argument(
         "--distribute",
         action="store_true",
@@ -72,7 +77,11 @@ def resolve(args: argparse.Namespace) -> TrainingConfig:
         raise FerError("--tensorboard needs a package of its own: pip install tensorboard")
     writes_nothing = bool(args.diagram) and not args.resume
     overwrite = args.overwrite or writes_nothing
-    return settle(configure(**given), given, resume=args.resume, overwrite=overwrite, spell=_flag)
+    try:
+        config = configure(**given)
+    except FerError as error:
+        raise FerError(_in_flags(str(error))) from error
+    return settle(config, given, resume=args.resume, overwrite=overwrite, spell=_flag)
 
 
 def check_folds(args: argparse.Namespace) -> None:
@@ -89,6 +98,12 @@ def _flag(name: str, value: object = None) -> str:
     if isinstance(value, bool):
         return f"--{words}" if value else f"--no-{words}"
     return f"--{words}" if value is None else f"--{words} {value}"
+
+
+def _in_flags(text: str) -> str:
+    """A message about settings as Python names them, in the words of the command line."""
+    names = [name for name in SETTINGS if "_" in name or text.startswith(f"{name} ")]
+    return re.sub(rf"\b({'|'.join(sorted(names, key=len, reverse=True))})\b", lambda found: _flag(found[1]), text)
 
 
 def rates(text: str) -> tuple[float, ...]:

@@ -3,8 +3,11 @@
 import re
 import unicodedata
 
-# The codes of fer2013.csv, in order; everything else is matched by name, never by position.
+# Orders of codes and of networks' outputs. Where names are known, they are matched by name, never by position.
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+FERPLUS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
+AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
+ALPHABETICAL = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
 _SYNONYMS = {
     "angry": ("anger", "mad", "anrgy", "angery"),
@@ -18,7 +21,7 @@ _SYNONYMS = {
 }
 EMOTIONS = tuple(_SYNONYMS)
 _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
-_NUMBER = re.compile(r"\d+[\s._-]*|[\s._-]*\d+$")  # before or behind a word: "0_angry", "3 - sad"
+_NUMBER = re.compile(r"^\d+[\s._-]*|[\s._-]*\d+$")  # before or behind a word: "0_angry", "3 - sad"
 
 
 def canonical(word: str) -> str:
@@ -40,10 +43,10 @@ def is_emotion(word: str) -> bool:
 # that tells them apart.
 ORDERS = {
     "FER2013's codes": FER2013,
-    "alphabetical": ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
-    "AffectNet's": ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry"),
+    "alphabetical": tuple(name for name in ALPHABETICAL if name != "contempt"),
+    "AffectNet's": AFFECTNET[:-1],
     "ResEmoteNet's": ("happy", "surprise", "sad", "angry", "disgust", "fear", "neutral"),
-    "alphabetical, with contempt": ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
-    "AffectNet's, with contempt": ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt"),
-    "FER+'s votes": ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
+    "alphabetical, with contempt": ALPHABETICAL,
+    "AffectNet's, with contempt": AFFECTNET,
+    "FER+'s votes": FERPLUS,
 }

@@ -174,8 +174,19 @@ def audit(
     skipped = {split: part.skipped for split, part in parts.items()}
     counted = Counter(size for size in sizes if size)
     return Audit(
-        *(data, splits, flat | blank, blank, counted, odd_sizes(sizes), exact, (i, j, r), chained, threshold),
-        *(skipped, voted, probabilities),
+        data=data,
+        splits=splits,
+        flat=flat | blank,
+        blank=blank,
+        sizes=counted,
+        odd=odd_sizes(sizes),
+        exact=exact,
+        pairs=(i, j, r),
+        near=chained,
+        threshold=threshold,
+        skipped=skipped,
+        voted=voted,
+        probabilities=probabilities,
     )
 
 

@@ -39,7 +39,7 @@ def to_dict(found: Audit) -> dict:
         "leakage": leakage(found),
     }
     if found.data.groups:
-        report["persons"] = persons(found)
+        report["subjects"] = subjects(found)
     for kind, groups in (("exact", found.exact_groups), ("near", found.near_groups)):
         report[f"{kind}_groups"] = [[image(row) for row in rows] for rows in groups]
         report[f"{kind}_conflicts"] = [named(rows) for rows in found.conflicts(groups)]
@@ -70,8 +70,8 @@ def leakage(found: Audit) -> dict[str, dict[str, float]]:
     return report
 
 
-def persons(found: Audit) -> dict[str, int]:
-    """Number of persons or sequences, and of those with images in two splits: {"train and validation": ...}."""
+def subjects(found: Audit) -> dict[str, int]:
+    """Number of subjects or sequences, and of those with images in two splits: {"train and validation": ...}."""
     groups = np.array(found.data.groups)
     known = {split: set(groups[found.splits == split]) - {""} for split in found.present}
     counts = {"all": len(set().union(*known.values()))}
@@ -92,8 +92,8 @@ def summary(found: Audit) -> str:
     ):
         lines += _some(what, [names[row] for row in rows])
     if found.data.groups:
-        count, *shared = persons(found).items()
-        lines.append(f"persons or sequences: {count[1]:,}" + "".join(f"; {n:,} in both {pair}" for pair, n in shared))
+        count, *shared = subjects(found).items()
+        lines.append(f"subjects or sequences: {count[1]:,}" + "".join(f"; {n:,} in both {pair}" for pair, n in shared))
     lines += _duplicates(found) + _doubts(found, names)
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.files import read_text
-from fer.core.labels import EMOTIONS, FER2013, canonical, is_emotion
+from fer.core.labels import AFFECTNET, ALPHABETICAL, EMOTIONS, FER2013, FERPLUS, canonical, is_emotion
 
 OWN = "own"  # accept the names as they are
 LEFT_OUT = ""  # the label of what a coding leaves out
@@ -24,14 +24,14 @@ RAF_DB = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 # As the publishers number them: docs/data.md.
 CODINGS: dict[str, dict[str, str]] = {
     "fer2013": _numbered(FER2013),
-    "ferplus": _numbered(("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")),
+    "ferplus": _numbered(FERPLUS),
     "raf-db": _numbered(RAF_DB, 1),
     "raf-db-0": _numbered(RAF_DB),  # copies in folders 0 to 6
     "affectnet": {
-        **_numbered(("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")),
+        **_numbered(AFFECTNET),
         **dict.fromkeys(("8", "9", "10"), LEFT_OUT),  # none, uncertain, no face
     },
-    "affectnet-yolo": _numbered(("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")),
+    "affectnet-yolo": _numbered(ALPHABETICAL),
     "ck+": _numbered(("neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", "surprise")),
     "ckextended": _numbered((*FER2013, "contempt")),
 }
@@ -151,9 +151,9 @@ def _explain(unknown: list[str], known: Mapping[str, str]) -> str:
         if meanings and len(unknown) <= 11:
             text += f". Numbers mean different emotions in different sets: {numbers[0]} is {meanings}"
         else:
-            text += ". They look like persons, ages or sequences"
+            text += ". They look like subjects, ages or sequences"
     elif len(unknown) > 2 * len(EMOTIONS):
-        text += ". They look like persons or sequences"
+        text += ". They look like subjects or sequences"
     first = sorted(unknown)[0]
     near = get_close_matches(canonical(first), EMOTIONS, n=1, cutoff=0.7)
     question = f" Is {first} {near[0]}?" if near else ""

@@ -26,8 +26,8 @@ class Dataset:
         entries: the key of each of the n images.
         skipped: (name, reason) of everything that was left out.
         root: the folder or the table to which the entries are relative; "" for synthetic faces.
-        groups: the person or sequence of each image, "" where unknown; empty where none is known.
-        question: a line about folders that may be persons or not, whom a random split might put on both sides.
+        groups: the subject or sequence of each image, "" where unknown; empty where none is known.
+        question: a line about folders that may be subjects or not, whom a random split might put on both sides.
         drawn: True for a part that was drawn by chance from images without a validation split.
     """
 
@@ -101,7 +101,7 @@ class Dataset:
             images: uint8 (n, size, size, channels), channels 1 (grey) or 3 (BGR), of the size that the network takes.
             labels: the label of each image.
             order: the k labels, some perhaps without an image; by default those that occur, sorted.
-            groups: the person of each image, "" where unknown.
+            groups: the subject of each image, "" where unknown.
 
         Raises:
             FerError: arrays of another shape or type, or a label that is not in `order`.

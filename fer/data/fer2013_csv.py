@@ -10,7 +10,8 @@ import pandas as pd
 
 from fer.core import csv
 from fer.core.errors import FerError
-from fer.core.labels import FER2013, canonical
+from fer.core.labels import canonical
+from fer.data.coding import CODINGS
 
 SIDE = 48  # pixels of a side of a FER2013 image
 USAGES = {"training": "train", "publictest": "validation", "privatetest": "test"}
@@ -30,13 +31,10 @@ class Table:
     splits: np.ndarray | None
 
 
-CODES = {str(code): name for code, name in enumerate(FER2013)}
-
-
 def read(
     path: Path,
     progress: Callable[[Iterable, int], Iterable] = lambda rows, _: rows,
-    coding: Mapping[str, str] = CODES,
+    coding: Mapping[str, str] = CODINGS["fer2013"],
 ) -> Table:
     """Reads `emotion,pixels[,Usage]` in any order of columns; stray spaces do no harm.
 
@@ -70,7 +68,8 @@ def _codes(path: Path, first: int, column: pd.Series, coding: Mapping[str, str])
     if codes.isna().any():
         bad = int(np.flatnonzero(codes.isna())[0])
         found = reprlib.repr(column.iloc[bad])
-        more = "; with 7 for contempt, as CK+'s table has it: --format ckextended" if coding == CODES else ""
+        seven = coding == CODINGS["fer2013"]
+        more = "; with 7 for contempt, as CK+'s table has it: --format ckextended" if seven else ""
         raise FerError(f"{csv.at_row(path, first + bad)}: emotion must be 0 to {len(coding) - 1}, not {found}{more}")
     return codes.to_numpy(np.int64)
 

@@ -1,4 +1,4 @@
-"""What a reader finds: the images of a data set with class names, splits and persons, none of them decoded yet."""
+"""What a reader finds: the images of a data set with class names, splits and subjects, none of them decoded yet."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -69,15 +69,15 @@ class Listing:
         sources: where the pixels are.
         names: class names as written; "" where there is none.
         splits: "train", "validation", "test" or "all".
-        groups: persons or sequences; "" where unknown.
+        groups: subjects or sequences; "" where unknown.
         coding: what the class names mean, where the form says so.
         order: labels that the data set has even where no image carries them, in their order.
         shares: float32 (n, len(order)), votes as shares, in place of names; rows of zeros for images that do not count.
         skipped: (split, name, reason) of what is left out; "" for what belongs to no split.
         notes: a line for everything that lies there and is not used.
         hint: where the labels may be, for whoever finds that the class names are none.
-        question: a line about folders that may be persons or not; "" where all is clear.
-        columns: further columns of a table, for persons and attributes: name -> n values.
+        question: a line about folders that may be subjects or not; "" where all is clear.
+        columns: further columns of a table, for subjects and attributes: name -> n values.
     """
 
     root: Path

@@ -57,9 +57,9 @@ def load(
             for the splits of the source, "all" where it has none.
         labels: what the class names mean: see `coding.read_coding`, or a mapping of names to labels.
         drop_labels: one or several class names or labels, whose images are left out.
-        labels_csv: a table with a column of file names, one of labels, and perhaps a split and a person.
+        labels_csv: a table with a column of file names, one of labels, and perhaps a split and a subject.
         format: the name of a reader, where the source does not show its form by itself.
-        group: persons or sequences, which the validation split keeps on one side: a column of the table, or a regular
+        group: subjects or sequences, which the validation split keeps on one side: a column of the table, or a regular
             expression for the paths, of which the first group counts; "none" keeps none apart.
         votes: FER+ votes for the rows of a CSV.
         vote_mode: "majority" for eight labels, one-hot, as images are scored; "shares" for eight labels, the
@@ -69,7 +69,7 @@ def load(
         keep_list: a CSV with the names of the images to keep (`KeepList.read`); the others join `skipped`. It does not
             move the border between training and validation images.
         validation_fraction: share taken from the training images where the source has no validation split. It is
-            stratified; identical images, and those of one person, stay on one side. None takes none: all are "train".
+            stratified; identical images, and those of one subject, stay on one side. None takes none: all are "train".
         seed: of that choice.
         cache: where the pixels are kept: "memory", "disk", "none", or "auto"; see `image_array.decode_all`.
         progress: wraps the iteration over images; gets it, their number and a word.
@@ -128,20 +128,24 @@ def load(
         logger.info("%s", line)
     if splits == (ALL,):
         datasets = {ALL: join(list(datasets.values()))}
-    undivided = datasets.pop(UNDIVIDED, None)
-    if undivided is not None and not len(undivided):
-        raise FerError(f"{source}: no usable image in {UNDIVIDED} ({len(undivided.skipped)} skipped)")
-    if undivided is not None and validation_fraction is None:
-        datasets["train"] = undivided.kept_by(kept)
-    elif undivided is not None and validation_fraction is not None:
-        divided = split_off(undivided, validation_fraction, seed)
-        datasets["train"], datasets["validation"] = (part.kept_by(kept) for part in divided)
+    if UNDIVIDED in datasets:
+        datasets |= _divide(datasets.pop(UNDIVIDED), source, kept, validation_fraction, seed)
     for split in splits if splits != AS_IS else ():
         if split not in datasets:
             raise FerError(f"{source}: it has no {split} split, and validation_fraction is None")
         if not len(datasets[split]):
             raise FerError(f"{source}: no usable image in {split} ({len(datasets[split].skipped)} skipped)")
     return datasets if splits == AS_IS else {split: datasets[split] for split in splits}
+
+
+def _divide(undivided: Dataset, source: str, kept: KeepList, fraction: float | None, seed: int) -> dict[str, Dataset]:
+    """The splits of data that have none of their own: first divided, then reduced to the list."""
+    if not len(undivided):
+        raise FerError(f"{source}: no usable image in {UNDIVIDED} ({len(undivided.skipped)} skipped)")
+    if fraction is None:
+        return {"train": undivided.kept_by(kept)}
+    parts = split_off(undivided, fraction, seed)
+    return {name: part.kept_by(kept) for name, part in zip(("train", "validation"), parts, strict=True)}
 
 
 def load_for_models(

@@ -1,4 +1,4 @@
-"""What the listing of a data set means: the label of every class name, and who is a person of their own."""
+"""What the listing of a data set means: the label of every class name, and who is a subject of their own."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -11,13 +11,13 @@ from fer.data import coding
 from fer.data.coding import LEFT_OUT
 from fer.data.listing import MOST, Listing
 from fer.data.readers.class_folders import NO_IMAGES
-from fer.data.readers.laboratory import persons_of
+from fer.data.readers.laboratory import subjects_of
 
-NO_GROUPS = "none"  # --group: persons are not kept apart
+NO_GROUPS = "none"  # --group: subjects are not kept apart
 
 
 def groups(listing: Listing, group: str | None) -> list[str]:
-    """The person or sequence of each image; empty where none is known or none is wanted.
+    """The subject or sequence of each image; empty where none is known or none is wanted.
 
     Raises:
         FerError: `group` is neither a column nor a regular expression that fits an image.
@@ -27,7 +27,7 @@ def groups(listing: Listing, group: str | None) -> list[str]:
             return listing.groups
         if any(entry.row is not None for entry in listing.entries):
             return []
-        found = persons_of([entry.path for entry in listing.entries])
+        found = subjects_of([entry.path for entry in listing.entries])
         if found:
             listing.question = ""
             _tell(listing, found, "file names", f" (else --group {NO_GROUPS})")
@@ -36,9 +36,9 @@ def groups(listing: Listing, group: str | None) -> list[str]:
     if group == NO_GROUPS:
         return []
     if group.lower() in listing.columns:
-        persons = listing.columns[group.lower()]
-        _tell(listing, persons, "--group")
-        return persons
+        subjects = listing.columns[group.lower()]
+        _tell(listing, subjects, "--group")
+        return subjects
     try:
         pattern = re.compile(group)
     except re.error as error:
@@ -49,25 +49,25 @@ def groups(listing: Listing, group: str | None) -> list[str]:
         stray = listing.entries[matches.index(None)]
         raise FerError(
             f"--group {group!r}: fits {fitting:,} of {len(matches):,} images, and not {stray}, "
-            "which would be of no person"
+            "which would be of no subject"
         )
     if not fitting:
         columns = f" ({', '.join(listing.columns)})" if listing.columns else ""
         raise FerError(
             f"--group {group!r}: neither a column{columns} nor a pattern that fits {listing.entries[0]}; "
-            f"'{NO_GROUPS}' keeps no persons apart"
+            f"'{NO_GROUPS}' keeps no subjects apart"
         )
-    persons = [(match[1] if match.lastindex else match[0]) if match else "" for match in matches]
-    _tell(listing, persons, "--group")
-    return persons
+    subjects = [(match[1] if match.lastindex else match[0]) if match else "" for match in matches]
+    _tell(listing, subjects, "--group")
+    return subjects
 
 
-def _tell(listing: Listing, persons: list[str], source: str, way_out: str = "") -> None:
-    """Notes how many persons there are and what told them, and which images are of none."""
-    known = sorted(set(persons) - {""})
-    strays = [str(entry) for entry, person in zip(listing.entries, persons, strict=True) if not person]
-    listing.notes.append(f"{len(known):,} persons or sequences by {source}: {', '.join(known[:3])} ...{way_out}")
-    listing.notes += [f"of no known person: {', '.join(strays[:3])}"] if strays else []
+def _tell(listing: Listing, subjects: list[str], source: str, way_out: str = "") -> None:
+    """Notes how many subjects there are and what told them, and which images are of none."""
+    known = sorted(set(subjects) - {""})
+    strays = [str(entry) for entry, subject in zip(listing.entries, subjects, strict=True) if not subject]
+    listing.notes.append(f"{len(known):,} subjects or sequences by {source}: {', '.join(known[:3])} ...{way_out}")
+    listing.notes += [f"of no known subject: {', '.join(strays[:3])}"] if strays else []
 
 
 def targets(

@@ -1,4 +1,4 @@
-"""Divides images into training and validation: stratified by label; identical images and persons stay on one side."""
+"""Divides images into training and validation: stratified by label; identical images and subjects stay on one side."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from fer.data.dataset import Dataset
 from fer.data.duplicates import connected, group_identical
 
 FRACTION, SEED = 0.1, 42  # of the validation split, where the data have none
-# How it is drawn, for model files. Rule 1 drew it from a keep list's images, and stray file names hid persons. In rules
-# 1 and 2, so did a stray image among numbered folders, and the person with most images was always taken.
+# How it is drawn, for model files. Rule 1 drew it from a keep list's images, and stray file names hid subjects. In
+# rules 1 and 2, so did a stray image among numbered folders, and the subject with most images was always taken.
 RULE = 3
-FOLDS = 20  # parts of which the validation split takes some, where persons are kept apart
+FOLDS = 20  # parts of which the validation split takes some, where subjects are kept apart
 
 
 def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
@@ -25,9 +25,9 @@ def split_off(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Da
 
     Raises:
         FerError: a fraction outside 0..1, a label with fewer than two different images, fewer than two groups, or
-            folders that may be persons or not.
+            folders that may be subjects or not.
     """
-    _check_persons(dataset)
+    _check_subjects(dataset)
     if not 0 < fraction < 1:
         raise FerError(f"the validation fraction must lie between 0 and 1, not {fraction}")
     taken = _by_groups(dataset, fraction, seed) if dataset.groups else _by_images(dataset, fraction, seed)
@@ -39,9 +39,9 @@ def folds(dataset: Dataset, k: int, seed: int) -> Iterator[tuple[Dataset, Datase
     """The k pairs (training, validation) of a cross-validation; every image is validated once.
 
     Raises:
-        FerError: fewer than k persons, or different images; or folders that may be persons or not.
+        FerError: fewer than k subjects, or different images; or folders that may be subjects or not.
     """
-    _check_persons(dataset)
+    _check_subjects(dataset)
     units = units_of(dataset)
     what, most = _most_folds(dataset, units)
     if not 2 <= k <= most:
@@ -51,23 +51,23 @@ def folds(dataset: Dataset, k: int, seed: int) -> Iterator[tuple[Dataset, Datase
         yield dataset.select(rest), replace(dataset.select(validation), skipped=())
 
 
-def _check_persons(dataset: Dataset) -> None:
+def _check_subjects(dataset: Dataset) -> None:
     if dataset.question:
-        raise FerError(f"{dataset.root}: to keep persons apart, say who they are: {dataset.question}")
+        raise FerError(f"{dataset.root}: to keep subjects apart, say who they are: {dataset.question}")
 
 
 def units_of(dataset: Dataset) -> np.ndarray:
-    """int64 (n): numbers of what stays together: identical images, and all images of a person."""
+    """int64 (n): numbers of what stays together: identical images, and all images of a subject."""
     _, same = group_identical(dataset.images)
     if not dataset.groups:
         return same
-    names, person = np.unique(np.array(dataset.groups), return_inverse=True)
-    known = np.array([name != "" for name in names])[person]
-    first = np.unique(person, return_index=True)[1]
+    names, subject = np.unique(np.array(dataset.groups), return_inverse=True)
+    known = np.array([name != "" for name in names])[subject]
+    first = np.unique(subject, return_index=True)[1]
     first_same = np.unique(same, return_index=True)[1]
     n, rows = len(dataset), np.arange(len(dataset))
     i = np.r_[rows[known], rows]
-    j = np.r_[first[person[known]], first_same[same]]
+    j = np.r_[first[subject[known]], first_same[same]]
     return np.unique(connected(i, j, n), return_inverse=True)[1]
 
 
@@ -89,12 +89,12 @@ def _by_groups(dataset: Dataset, fraction: float, seed: int) -> np.ndarray:
     units = units_of(dataset)
     n_units = int(units.max(initial=-1)) + 1
     if n_units < 2:
-        raise FerError("all images show one person or sequence: they cannot be kept apart; --group none splits them")
+        raise FerError("all images show one subject or sequence: they cannot be kept apart; --group none splits them")
     k = min(_most_folds(dataset, units)[1], FOLDS)
     if k < 2:
         raise FerError("every label has a single image: too few to split into training and validation")
     wanted = min(max(1, round(fraction * k)), k - 1)
-    size = fraction * len(dataset) / wanted  # the first fold holds the person with most images, which may be too many
+    size = fraction * len(dataset) / wanted  # the first fold holds the subject with most images, which may be too many
     parts = sorted(_fold_rows(dataset, units, k, seed), key=lambda rows: abs(len(rows) - size))
     taken = np.zeros(len(dataset), bool)
     taken[np.concatenate(parts[:wanted])] = True
@@ -104,7 +104,7 @@ def _by_groups(dataset: Dataset, fraction: float, seed: int) -> np.ndarray:
 def _most_folds(dataset: Dataset, units: np.ndarray) -> tuple[str, int]:
     """What limits the number of parts, and that limit. The second one is scikit-learn's."""
     counts = {
-        "persons" if dataset.groups else "different images": int(units.max(initial=-1)) + 1,
+        "subjects" if dataset.groups else "different images": int(units.max(initial=-1)) + 1,
         "images of the commonest label": int(np.bincount(dataset.targets.argmax(axis=1)).max(initial=0)),
     }
     return min(counts.items(), key=lambda item: item[1])

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from fer.core.files import replacing
+from fer.core.labels import FER2013
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+LABELS = FER2013
 
 
 class Expression(NamedTuple):

@@ -1,9 +1,9 @@
 """Corruptions of images in five severities, to measure how robust a classifier is.
 
 Kinds in five severities are the idea of Hendrycks & Dietterich 2019, "Benchmarking neural network robustness to common
-corruptions and perturbations". The amounts are this suite's own, for face crops of 48 pixels, and scale with the side of
-the image: no figure compares with one of ImageNet-C. Blur, noise, JPEG and small size (pixelate) are among its corruptions,
-shift and tilt among the perturbations of ImageNet-P; darkness and occlusion are in neither.
+corruptions and perturbations". The amounts are this suite's own, for face crops of 48 pixels, and scale with the side
+of the image: no figure compares with one of ImageNet-C. Blur, noise, JPEG and small size (pixelate) are kinds of it,
+shift and tilt are kinds of ImageNet-P; darkness and occlusion are in neither.
 """
 
 from collections.abc import Callable

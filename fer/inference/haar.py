@@ -57,9 +57,8 @@ class Haar:
 
     OpenCV's cascades are not thread-safe: each thread needs an object of its own.
 
-    Args:
-        later_passes: search again where the first pass finds no certain face, see `LATER_PASSES`. An image without a
-            face then takes three to four times as long.
+    It searches again where the first pass finds no certain face: an image without a face takes three to four times as
+    long. See `LATER_PASSES`.
 
     Raises:
         FerError: this OpenCV ships no cascades.
@@ -68,15 +67,15 @@ class Haar:
     name = "haar"
     FRAMING = 1.055  # side of FER2013's crops by the cascade's: the median over the faces found
 
-    def __init__(self, later_passes: bool = True):
-        self.later_passes = LATER_PASSES if later_passes else ()
+    def __init__(self):
+        self.later_passes = LATER_PASSES
         self._other_passes = [one for group in self.later_passes for one in group if one != FIRST_PASS]
         names = {one.cascade for one in (FIRST_PASS, *self._other_passes)}
         self._cascades = {name: _load_cascade(name) for name in sorted(names)}
 
     def clone(self) -> "Haar":
-        """A detector with the same settings, for another thread."""
-        return Haar(later_passes=bool(self.later_passes))
+        """Another one, for another thread."""
+        return Haar()
 
     def find(self, image: np.ndarray, later_passes: bool = True) -> list[Face]:
         """Finds the faces in an image.
@@ -94,7 +93,7 @@ class Haar:
         grey = search_copy(image, cv2.COLOR_BGR2GRAY)
         whole = Box(0, 0, image.shape[1], image.shape[0])
         found = self._run_pass(grey, FIRST_PASS, whole, image.shape)
-        if later_passes and self.later_passes:
+        if later_passes:
             small = 2 * SMALLEST * image.shape[1] / grey.shape[1]  # invisible at half the size
             found = [face for face in found if face.score > WEAK_WINDOWS or face.box.width < small]
             grey = shrink(grey, 0.5)

@@ -1,5 +1,6 @@
 """The device that Keras uses, and the dtype policy that suits it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -87,8 +88,6 @@ def _cpu_info(key: str) -> str:
 
 
 def _cpu_name() -> str:
-    import os
-
     return f"{_cpu_info('model name') or 'unnamed'}, {os.cpu_count()} cores"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fer.core.errors import FerError
-from fer.core.files import replacing
+from fer.core.files import check_writable, replacing
 from fer.core.images import InputSpec, prepare
 from fer.data import synthetic_faces
 from fer.models import runtimes
@@ -66,6 +66,7 @@ def check_output(path: str | Path, format: str, precision: str = "float32", *, o
         raise FerError(f"{path} is a {'folder' if path.is_dir() else 'file'} and is not replaced; choose another name")
     if path.is_dir() and not (path / "saved_model.pb").exists():
         raise FerError(f"{path} is a folder that holds no SavedModel and is not replaced; choose another name")
+    check_writable(path if path.suffix else path.with_name(f"{path.name}.new"))
 
 
 def export(
@@ -280,9 +281,12 @@ def _replacing_any(path: Path) -> Iterator[Path]:
         with replacing(path) as temporary:
             yield temporary
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        yield Path(folder, path.name)
-        if path.exists():
-            shutil.rmtree(path)
-        Path(folder, path.name).rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+            yield Path(folder, path.name)
+            if path.exists():
+                shutil.rmtree(path)
+            Path(folder, path.name).rename(path)
+    except OSError as error:
+        raise FerError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -71,7 +71,7 @@ class Recipe:
         None,
         DROPOUT_RATES,
     )
-    dense_dropout: tuple[float, ...] = _field((0.25,), "the same for the dense layers", None, DROPOUT_RATES)
+    dense_dropout: tuple[float, ...] = _field((0.25,), "the same, after the dense layers", None, DROPOUT_RATES)
 
     drop_blank: bool = _field(False, "leave out training images of a single colour")
     vote_mode: str = _field(
@@ -190,7 +190,8 @@ class Recipe:
                 raise FerError(f"{item.name} must be {bounds.text}, not {value}")
         sides = self.progressive_sizes
         if not all(0 < side <= self.size for side in sides):
-            raise FerError(f"progressive_sizes must be sides up to {self.size}, not {sides}; () switches them off")
+            text = f"progressive_sizes must be sides up to {self.size}, not {sides}"
+            raise FerError(f"{text}; an empty value switches them off")
         every = self.self_distillation_every
         if self.self_distillation and every >= self.epochs:
             text = f"self_distillation_every must be below the number of epochs, {self.epochs}, not {every}"

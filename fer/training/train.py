@@ -75,7 +75,8 @@ def train(
             the validation split.
         recipe: a recipe or the name of one; by default "four-block".
         resume: continue the run in `run_dir` (or of `output`) with the settings that it was started with; of these only
-            `precision` may change, between "float32" and "bfloat16".
+            `precision` may change, between "float32" and "bfloat16", and `data`, `votes`, `keep_list`, `labels_csv` and
+            `teacher` may name a new place.
         overwrite: replace an earlier run or model in the same place.
         tensorboard: also write TensorBoard logs into the run folder.
         distribute: train on all devices, and on all processes that KERAS_DISTRIBUTION_... or Slurm name (JAX only).

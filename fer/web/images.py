@@ -158,7 +158,7 @@ def label(state: State, data: bytes, explain: bool = False) -> dict:
     limits = state.limits
     image = decode(data, limits, most_pixels=limits.image_pixels)
     try:
-        predictions = by_size(state.recognizer(image))
+        predictions = state.recognizer(image)
         result = labelled(predictions, image)
         if state.compared is not None:
             for face, second in zip(
@@ -182,14 +182,9 @@ def second_opinions(second: Recognizer, image: np.ndarray, predictions: list[Pre
     return [{k: v for k, v in other.to_dict().items() if k in Expression.model_fields} for other in others]
 
 
-def by_size(predictions: list[Prediction]) -> list[Prediction]:
-    """The same, the largest face first."""
-    return sorted(predictions, key=lambda one: -one.box.area)
-
-
 def labelled(predictions: list[Prediction], image: np.ndarray) -> dict:
-    """Predictions in the shape of `LabelledImage`, with the number of each face that is tracked."""
-    faces = [one.to_dict() for one in by_size(predictions)]
+    """Predictions in the shape of `LabelledImage`: the largest face first, with its number where faces are tracked."""
+    faces = [one.to_dict() for one in predictions]
     height, width = image.shape[:2]
     return {"emotion": faces[0]["label"] if faces else None, "faces": faces, "width": width, "height": height}
 

@@ -114,7 +114,6 @@ def _number(kind: type, *, zero: bool) -> Any:
             raise argparse.ArgumentTypeError(f"must be {'0 or more' if zero else 'more than 0'}, not {text}")
         return value
 
-    number.__name__ = "number"  # argparse names it where `kind` cannot read the text
     return number
 
 

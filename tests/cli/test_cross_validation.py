@@ -1,4 +1,4 @@
-"""`train.py --folds`: a model for each fold, persons kept apart, the mean and the spread of the scores."""
+"""`train.py --folds`: a model for each fold, subjects kept apart, the mean and the spread of the scores."""
 
 import json
 from unittest import mock
@@ -24,7 +24,7 @@ def test_every_fold_has_its_model_and_the_scores_their_mean(tmp_path, capsys):
     with mock.patch("fer.training.curves.learning_curves"):  # which takes longer than the training
         assert tiny.script(train, *flags(layouts.jaffe(tmp_path / "faces"), tmp_path), "--folds", "2") == 0
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("2-fold cross-validation, persons kept apart")
+    start = lines.index("2-fold cross-validation, subjects kept apart")
     rows = [line.split() for line in lines[start + 2 : start + 6]]
     assert lines[start + 6].startswith("Each fold chose its epoch")
     assert "all folds together: each image by the model that was not trained on it" in lines
@@ -95,7 +95,7 @@ def test_images_that_were_learnt_from_or_labelled_by_votes_are_not_scored(tmp_pa
         fer.cross_validate(faces, votes="v.csv", vote_mode="mixed", run_dir=tmp_path / "run")
 
 
-def test_more_folds_than_persons_are_refused(tmp_path, refuse):
+def test_more_folds_than_subjects_are_refused(tmp_path, refuse):
     arguments = flags(layouts.jaffe(tmp_path / "faces"), tmp_path)
-    assert "--folds 6: from 2 to the number of persons, 5" in refuse(train, *arguments, "--folds", "6")
+    assert "--folds 6: from 2 to the number of subjects, 5" in refuse(train, *arguments, "--folds", "6")
     assert "--folds 0: from 2 to" in refuse(train, *arguments, "--folds", "0")

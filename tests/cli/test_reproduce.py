@@ -25,15 +25,20 @@ def commands(folder, *words):
     return [text.split("\n") for text in (folder / "said").read_text().strip().split("\n\n")]
 
 
-@pytest.mark.parametrize(("mode", "trainings"), [((), 5), (("chain",), 11), (("reference",), 4), (("gpu",), 8)])
+@pytest.mark.parametrize(
+    ("mode", "trainings"), [((), 5), (("chain",), 11), (("reference",), 4), (("gpu",), 8), (("rehearse",), 8)]
+)
 def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for name in ("fer2013.csv", "fer2013new.csv"):  # of which the rehearsal takes some rows
+        Path(name).write_text("".join(f"line {number} of {name}\n" for number in range(1, 30_000)))
     trained, exported = set(), set()
     for program, *words in commands(tmp_path, *mode):
         needed = set()
         if program == "train.py":
             assert not {"--resume", "--overwrite"} & set(words)  # nothing to go on with
             config = resolve(train.parse_args(words))
+            assert config.recipe.epochs == 1 or mode != ("rehearse",)
             needed = {config.init, *config.teacher} - {None}
         elif program == "export_model.py":
             needed = {export_model.parse_args(words).model}
@@ -45,6 +50,9 @@ def test_every_training_is_understood(mode, trainings, tmp_path, monkeypatch):
         elif program == "export_model.py":
             exported.add(export_model.parse_args(words).output)
     assert len(trained) == trainings
+    if mode == ("rehearse",):
+        lines = Path("rehearsal/fer2013new.csv").read_text().splitlines()
+        assert [len(lines), *lines[800:802]] == [1001, "line 801 of fer2013new.csv", "line 28711 of fer2013new.csv"]
 
 
 def test_it_goes_on_where_it_stopped(tmp_path):
@@ -66,5 +74,6 @@ def test_it_goes_on_where_it_stopped(tmp_path):
 
 def test_an_unknown_part_is_refused(tmp_path):
     done = subprocess.run(["sh", SCRIPT, "everything"], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, "usage: sh models/reproduce.sh [single|chain|reference|gpu]\n")
+    usage = "usage: sh models/reproduce.sh [single|chain|reference|gpu|rehearse]\n"
+    assert (done.returncode, done.stderr) == (2, usage)
     assert list(tmp_path.iterdir()) == []

@@ -174,10 +174,14 @@ def test_an_amount_beside_augment_wins():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--epochs", "0"], "epochs must be at least 1, not 0"),
-        (["--learning-rate", "-1"], "learning_rate must be above 0"),
-        (["--dropout", "0.2,1.5"], "dropout must be rates from 0 to below 1"),
-        (["--ema", "1"], "ema must be from 0 to below 1"),
+        (["--epochs", "0"], "--epochs must be at least 1, not 0"),
+        (["--learning-rate", "-1"], "--learning-rate must be above 0"),
+        (["--dropout", "0.2,1.5"], "--dropout must be rates from 0 to below 1"),
+        (["--ema", "1"], "--ema must be from 0 to below 1"),
+        (
+            ["--recipe", "fer2013", "--epochs", "5"],
+            "--self-distillation-every must be below the number of epochs, 5, not 5; --self-distillation 0 switches it",
+        ),
         (["--output", "model.h5"], "--output must end in .keras, not model.h5"),
         (["--seed", "-1"], "--seed must lie between 0 and 4294967295, not -1"),
         (["--seed", str(2**32)], "--seed must lie between 0 and"),

@@ -311,7 +311,6 @@ def test_a_model_disputes_labels(learnt, tmp_path, capsys):
         (("--sheets", __file__), "is a file, not a folder"),
         (("--votes", "votes.csv"), "--votes belong to the rows of a fer2013.csv"),
         (("--near", "1.5"), "must lie from 0.8 to below 1, not 1.5"),
-        (("--report", "x", "--write-clean-list", "x"), "two outputs would be one file: x"),
         (("--report", "x.txt"), "x.txt: the name must end in .json"),
     ],
 )
@@ -320,12 +319,12 @@ def test_what_the_script_refuses(planted, flags, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_persons_in_two_splits_are_counted(tmp_path):
-    for split, persons in (("train", ("KA", "KL", "KM")), ("test", ("KM", "KR"))):
-        for person in persons:
+def test_subjects_in_two_splits_are_counted(tmp_path):
+    for split, subjects in (("train", ("KA", "KL", "KM")), ("test", ("KM", "KR"))):
+        for subject in subjects:
             for name, code in (("anger", "AN"), ("fear", "FE")):
-                layouts.write(tmp_path / split / name / f"{person}.{code}1.7.tiff", layouts.face(48))
+                layouts.write(tmp_path / split / name / f"{subject}.{code}1.7.tiff", layouts.face(48))
     found = audit.audit(loading.load(tmp_path, InputSpec(), splits=loading.AS_IS, format="class-folders"))
-    assert audit_report.persons(found) == {"all": 4, "train and test": 1}
-    assert "persons or sequences: 4; 1 in both train and test" in audit_report.summary(found).splitlines()
-    assert audit_report.to_dict(found)["persons"]["all"] == 4
+    assert audit_report.subjects(found) == {"all": 4, "train and test": 1}
+    assert "subjects or sequences: 4; 1 in both train and test" in audit_report.summary(found).splitlines()
+    assert audit_report.to_dict(found)["subjects"]["all"] == 4

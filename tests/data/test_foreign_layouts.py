@@ -1,4 +1,4 @@
-"""Layouts that docs/data.md does not name: right labels, splits and persons, or one line that names the way on."""
+"""Layouts that docs/data.md does not name: right labels, splits and subjects, or one line that names the way on."""
 
 import json
 
@@ -20,25 +20,25 @@ def sample(root, table, rows, *, folder="images", n=6):
     return layouts.text(root / table, *rows)
 
 
-class TestPersons:
+class TestSubjects:
     @pytest.mark.parametrize(
-        ("names", "persons"),
+        ("names", "subjects"),
         [
             ([f"{i:03}/{c}" for i in range(4) for c in ("happy", "sad")], {f"{i:03}" for i in range(4)}),
             ([f"{c}/S{i}" for i in range(4) for c in ("happy", "sad")], {f"S{i}" for i in range(4)}),
             ([f"NI/Weak/P{i}/happy" for i in range(3)] + [f"VL/Weak/P{i}/happy" for i in range(3)], {"P0", "P1", "P2"}),
             ([f"session{s}/S{i}/happy" for i in range(3) for s in (1, 2)], {"S0", "S1", "S2"}),
             ([f"{i:03}/happy/take{t}" for i in range(3) for t in (1, 2)], {"000", "001", "002"}),
-            ([f"{person}/happy" for person in ("F01", "F02", "M01")], {"F01", "F02", "M01"}),
+            ([f"{subject}/happy" for subject in ("F01", "F02", "M01")], {"F01", "F02", "M01"}),
             ([f"{c}/x" for c in ("happy", "sad")], set()),
             ([f"{c}/{kind}" for c in ("happy", "sad") for kind in ("men", "women")], set()),
         ],
     )
-    def test_numbered_folders_are_persons_and_named(self, tmp_path, caplog, names, persons):
+    def test_numbered_folders_are_subjects_and_named(self, tmp_path, caplog, names, subjects):
         caplog.set_level("INFO")
-        assert set(load(layouts.folders(tmp_path, names))["all"].groups) == persons
-        assert ("folders are taken as persons" in caplog.text) == bool(persons)
-        assert "may be persons" not in caplog.text
+        assert set(load(layouts.folders(tmp_path, names))["all"].groups) == subjects
+        assert ("folders are taken as subjects" in caplog.text) == bool(subjects)
+        assert "may be subjects" not in caplog.text
 
     @pytest.mark.parametrize(
         "names",
@@ -53,10 +53,10 @@ class TestPersons:
             ["anna/happy", "ben/happy"],
         ],
     )
-    def test_folders_that_may_be_persons_are_asked_about(self, tmp_path, names):
+    def test_folders_that_may_be_subjects_are_asked_about(self, tmp_path, names):
         root = layouts.folders(tmp_path, names, 4)
         said = refused(root, splits=("train", "validation"))
-        assert "may be persons: --group '" in said
+        assert "may be subjects: --group '" in said
         with pytest.raises(FerError, match="say who they are"):
             next(folds(load(root)["all"], 2, seed=1))
         assert counts(load(root, ("train", "validation"), group="none")).keys() == {"train", "validation"}
@@ -69,30 +69,30 @@ class TestPersons:
         caplog.set_level("INFO")
         names = [f"{split}/{kind}/happy" for split in ("train", "val") for kind in ("mild", "strong")]
         assert counts(load(layouts.folders(tmp_path, names), ("train", "validation"))) == {"train": 4, "validation": 4}
-        assert "mild, strong may be persons" in caplog.text
+        assert "mild, strong may be subjects" in caplog.text
 
-    def test_file_names_that_say_person_or_video(self, tmp_path, caplog):
+    def test_file_names_that_say_subject_or_video(self, tmp_path, caplog):
         caplog.set_level("INFO")
-        for person in range(3):
+        for subject in range(3):
             for label in ("happy", "sad"):
-                layouts.write(tmp_path / label / f"subject{person:02}_{label}_1.jpg")
+                layouts.write(tmp_path / label / f"subject{subject:02}_{label}_1.jpg")
         assert set(load(tmp_path)["all"].groups) == {"SUBJECT00", "SUBJECT01", "SUBJECT02"}
         assert (
-            "3 persons or sequences by file names: SUBJECT00, SUBJECT01, SUBJECT02 ... (else --group none)"
+            "3 subjects or sequences by file names: SUBJECT00, SUBJECT01, SUBJECT02 ... (else --group none)"
             in caplog.text
         )
 
-    def test_a_stray_file_does_not_hide_the_persons(self, tmp_path, caplog):
+    def test_a_stray_file_does_not_hide_the_subjects(self, tmp_path, caplog):
         caplog.set_level("INFO")
         root = layouts.ck48(tmp_path)
         layouts.write(root / "CK+48" / "happy" / "mine.png")
         train, validation = load(root, ("train", "validation")).values()
         assert not set(train.groups) & set(validation.groups) - {""}
         assert len({*train.groups, *validation.groups} - {""}) == 10
-        assert "of no known person: CK+48/happy/mine.png" in caplog.text
+        assert "of no known subject: CK+48/happy/mine.png" in caplog.text
 
     @pytest.mark.parametrize("stray", ["extra", "augmented1", "005"])
-    def test_a_stray_image_or_folder_does_not_hide_the_folders_of_persons(self, tmp_path, caplog, stray):
+    def test_a_stray_image_or_folder_does_not_hide_the_folders_of_subjects(self, tmp_path, caplog, stray):
         caplog.set_level("INFO")
         root = layouts.folders(tmp_path, [f"{label}/S{i:03}" for label in ("happy", "sad") for i in range(6)], each=4)
         layouts.write(root / "happy" / "stray.png")
@@ -100,7 +100,7 @@ class TestPersons:
         train, validation = load(root, ("train", "validation")).values()
         assert not set(train.groups) & set(validation.groups) - {""}
         assert {*train.groups, *validation.groups} == {*(f"S{i:03}" for i in range(6)), stray, ""}
-        assert "7 folders are taken as persons" in caplog.text
+        assert "7 folders are taken as subjects" in caplog.text
         assert f"also {stray}, which are numbered otherwise; 1 images lie in none of them" in caplog.text
 
 
@@ -207,10 +207,10 @@ class TestTables:
             f"{root}happy/{number}.png" for number in range(5, 8)
         ]
 
-    def test_a_missing_person_is_not_replaced_by_another(self, tmp_path):
+    def test_a_missing_subject_is_not_replaced_by_another(self, tmp_path):
         for number in range(3):
             layouts.write(tmp_path / "S002" / f"{number}.png")
-        rows = [f"S00{person}/{number}.png,happy" for person in (1, 2) for number in range(3)]
+        rows = [f"S00{subject}/{number}.png,happy" for subject in (1, 2) for number in range(3)]
         part = load(tmp_path, labels_csv=layouts.text(tmp_path / "t.csv", "path,label", *rows))["all"]
         assert part.names == tuple(f"S002/{number}.png" for number in range(3))
 
@@ -228,7 +228,7 @@ class TestTables:
         assert labelled(part) == {("x/a.png", "happy"), ("x/A.png", "sad")}
 
     @pytest.mark.parametrize(("column", "cells"), [("split", ("train", "test")), ("subject", ("p1", "p2"))])
-    def test_an_image_of_two_splits_or_persons_is_refused(self, tmp_path, column, cells):
+    def test_an_image_of_two_splits_or_subjects_is_refused(self, tmp_path, column, cells):
         rows = [f"path,label,{column}", *(f"0.jpg,happy,{cell}" for cell in cells)]
         said = refused(tmp_path, labels_csv=sample(tmp_path, "t.csv", rows))
         assert f"images/0.jpg is listed twice, as {cells[0]!r} and {cells[1]!r}" in said
@@ -312,8 +312,8 @@ class TestSplits:
         assert counts(data) == {"train": 2, "validation": 2}
         assert data["train"].skipped == (("images/images", "not in a class folder"),)
 
-    def test_a_person_named_like_a_split_is_no_split(self, tmp_path):
-        names = [f"{person}/{label}" for person in ("Asha", "Dev", "Meena", "Ravi") for label in ("happy", "sad")]
+    def test_a_subject_named_like_a_split_is_no_split(self, tmp_path):
+        names = [f"{subject}/{label}" for subject in ("Asha", "Dev", "Meena", "Ravi") for label in ("happy", "sad")]
         said = refused(layouts.folders(tmp_path, names))
         assert "Dev/ would be the validation split, but 4 of 16 images lie in folders of splits; rename it" in said
 

@@ -1,4 +1,4 @@
-"""Every form of docs/data.md, imitated with synthetic faces: right labels, splits and persons, or one clear refusal."""
+"""Every form of docs/data.md, imitated with synthetic faces: labels, splits and subjects, or one clear refusal."""
 
 from collections import Counter
 from pathlib import PurePosixPath

@@ -1,4 +1,4 @@
-"""Imitations of the data sets of the field, built from synthetic faces: layouts, codings, splits and persons."""
+"""Imitations of the data sets of the field, built from synthetic faces: layouts, codings, splits and subjects."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -120,38 +120,38 @@ def yolo(root: Path) -> Path:
     return root
 
 
-def ck48(root: Path, persons: int = 10) -> Path:
-    for person in range(persons):
+def ck48(root: Path, subjects: int = 10) -> Path:
+    for subject in range(subjects):
         for number, name in enumerate(("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")):
             for frame in range(3):
-                write(root / "CK+48" / name / f"S{person:03}_{number:03}_{frame:08}.png")
+                write(root / "CK+48" / name / f"S{subject:03}_{number:03}_{frame:08}.png")
     return root
 
 
-def ck_raw(root: Path, persons: int = 8) -> Path:
-    for person in range(persons):
+def ck_raw(root: Path, subjects: int = 8) -> Path:
+    for subject in range(subjects):
         for sequence in range(3):
-            place = Path(f"S{person:03}") / f"{sequence:03}"
+            place = Path(f"S{subject:03}") / f"{sequence:03}"
             for frame in range(5):
                 write(root / "cohn-kanade-images" / place / f"{frame:08}.png")
             if sequence < 2:
-                name = f"S{person:03}_{sequence:03}_00000004_emotion.txt"
-                text(root / "Emotion" / place / name, f"   {(person + sequence) % 8:.7e}")
+                name = f"S{subject:03}_{sequence:03}_00000004_emotion.txt"
+                text(root / "Emotion" / place / name, f"   {(subject + sequence) % 8:.7e}")
     return root
 
 
 def jaffe(root: Path) -> Path:
-    for person in ("KA", "KL", "KM", "KR", "MK"):
+    for subject in ("KA", "KL", "KM", "KR", "MK"):
         for number, code in enumerate(("AN", "DI", "FE", "HA", "NE", "SA", "SU")):
-            write(root / f"{person}.{code}1.{number}.tiff")
+            write(root / f"{subject}.{code}1.{number}.tiff")
     return root
 
 
 def kdef(root: Path) -> Path:
     for session in "AB":
-        for person in ("F01", "F02", "M01", "M02"):
+        for subject in ("F01", "F02", "M01", "M02"):
             for code in ("AF", "AN", "DI", "HA", "NE", "SA", "SU"):
-                name = f"{session}{person}"
+                name = f"{session}{subject}"
                 write(root / name / f"{name}{code}S.JPG")
     return root
 
@@ -169,10 +169,10 @@ def expw(root: Path) -> Path:
 
 
 def oulu(root: Path) -> Path:
-    for person in range(1, 6):
+    for subject in range(1, 6):
         for name in ("Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise"):
             for frame in range(2):
-                write(root / "OriginalImg" / "VL" / "Strong" / f"P{person:03}" / name / f"{frame:03}.jpeg")
+                write(root / "OriginalImg" / "VL" / "Strong" / f"P{subject:03}" / name / f"{frame:03}.jpeg")
     return root
 
 

@@ -1,4 +1,4 @@
-"""Class folders in any arrangement: SPLIT/CLASS, CLASS/SPLIT, CLASS, PERSON/CLASS, one or several folders deeper."""
+"""Class folders in any arrangement: SPLIT/CLASS, CLASS/SPLIT, CLASS, SUBJECT/CLASS, one or several folders deeper."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from fer.core.errors import FerError
 from fer.core.labels import canonical, is_emotion
 from fer.data.listing import ALL, MOST, Listing, Options, Reader
-from fer.data.readers import persons
+from fer.data.readers import subjects
 from fer.data.readers.table import label_hint
 from fer.data.splits import PREFIXES, split_of
 from fer.data.walk import Tree
@@ -34,7 +34,7 @@ class ClassFolders(Reader):
             split = split_of(parts[at_split]) if at_split is not None and at_split < len(parts) else None
             if split or at_split is None:
                 splits[path] = split or ALL
-        if len(splits) < len(folders) / 2:  # one of several persons, Dev, is no validation split
+        if len(splits) < len(folders) / 2:  # one of several subjects, Dev, is no validation split
             named = "/".join(folders[next(iter(splits))][: (at_split or 0) + 1])
             raise FerError(
                 f"{tree.root}: {named}/ would be the {splits[next(iter(splits))]} split, but {len(splits):,} of "
@@ -56,7 +56,7 @@ class ClassFolders(Reader):
         if not listing.entries:
             raise FerError("; ".join(filter(None, [f"{tree.root}: no images in class folders", listing.hint])))
         at_splits = frozenset(i for parts in used for i, part in enumerate(parts) if i != at_class and split_of(part))
-        listing.groups, note, listing.question = persons.of_folders(used, at_class or 0, at_splits)
+        listing.groups, note, listing.question = subjects.of_folders(used, at_class or 0, at_splits)
         listing.notes += filter(None, [note])
         self._check_spelling(tree, listing, at_class)
         self._name_the_rest(tree, listing, inside, at_split, at_class)
@@ -80,7 +80,7 @@ class ClassFolders(Reader):
         return None
 
     def _check_numbers(self, tree: Tree, folders: list[tuple[str, ...]], at_class: int) -> None:
-        """Refuses numbers that mean classes on two levels: one of them may count persons or folds."""
+        """Refuses numbers that mean classes on two levels: one of them may count subjects or folds."""
         for level in range(at_class + 1, max(map(len, folders), default=0)):
             both = [(parts[at_class], parts[level]) for parts in folders if level < len(parts)]
             fitting = [pair for pair in both if all(map(self.is_class, pair)) and not all(map(is_emotion, pair))]

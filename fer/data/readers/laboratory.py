@@ -1,4 +1,4 @@
-"""Sets recorded in a laboratory, each person many times: CK+, JAFFE, KDEF, Oulu-CASIA; and ExpW's list of faces."""
+"""Sets recorded in a laboratory, each subject many times: CK+, JAFFE, KDEF, Oulu-CASIA; and ExpW's list of faces."""
 
 import re
 from pathlib import PurePosixPath
@@ -14,9 +14,9 @@ from fer.data.walk import Tree
 
 PEAKS = 3  # the last frames of a sequence of CK+, which show the expression fully
 
-# Persons in file names: CK+48 S010_004_00000017, JAFFE KA.AN1.39, KDEF AF01ANS (sessions A and B are one person), and
+# Subjects in file names: CK+48 S010_004_00000017, JAFFE KA.AN1.39, KDEF AF01ANS (sessions A and B are one subject), and
 # what says so by a word: subject03_12, video7_frame0001.
-PERSON_NAMES = (
+SUBJECT_NAMES = (
     re.compile(r"(S\d{2,3})_\d{3}_\d{8}.*", re.IGNORECASE),
     re.compile(r"([A-Z]{2})[.\-](?:AN|DI|FE|HA|NE|SA|SU)\d?[.\-]\d+", re.IGNORECASE),
     re.compile(r"[AB]([FM]\d{2})(?:AN|AF|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)", re.IGNORECASE),
@@ -24,10 +24,10 @@ PERSON_NAMES = (
 )
 
 
-def persons_of(paths: list[str]) -> list[str]:
-    """The persons that file names tell, "" for a stray file; empty where most follow no known pattern."""
+def subjects_of(paths: list[str]) -> list[str]:
+    """The subjects that file names tell, "" for a stray file; empty where most follow no known pattern."""
     stems = [PurePosixPath(path).stem for path in paths]
-    for pattern in PERSON_NAMES:
+    for pattern in SUBJECT_NAMES:
         found = [pattern.fullmatch(stem) for stem in stems]
         if sum(map(bool, found)) > MOST * len(stems):
             return [match[1].upper() if match else "" for match in found]
@@ -69,7 +69,7 @@ class CkPlus(Reader):
 
 
 class CodedNames(Reader):
-    """Files whose names say person and expression."""
+    """Files whose names say subject and expression."""
 
     pattern: re.Pattern
 
@@ -85,7 +85,7 @@ class CodedNames(Reader):
         listing = Listing(tree.root, coding=LETTERS)
         for path in tree.images:
             if match := self._match(path):
-                listing.add_file(tree, path, match["expression"], ALL, match["person"].upper())
+                listing.add_file(tree, path, match["expression"], ALL, match["subject"].upper())
                 expression = canonical(LETTERS[plain(match["expression"])])
                 if any(is_emotion(part) and canonical(part) != expression for part in PurePosixPath(path).parts[:-1]):
                     raise FerError(f"{tree.root / path}: its name says {expression}, and it lies in another folder")
@@ -103,7 +103,7 @@ class Jaffe(CodedNames):
 
     name = "jaffe"
     pattern = re.compile(
-        r"(?P<person>[A-Z]{2})[.\-](?P<expression>AN|DI|FE|HA|NE|SA|SU)\d?[.\-]\d+\.\w+", re.IGNORECASE
+        r"(?P<subject>[A-Z]{2})[.\-](?P<expression>AN|DI|FE|HA|NE|SA|SU)\d?[.\-]\d+\.\w+", re.IGNORECASE
     )
 
 
@@ -112,7 +112,7 @@ class Kdef(CodedNames):
 
     name = "kdef"
     pattern = re.compile(
-        r"[AB](?P<person>[FM]\d{2})(?P<expression>AN|AF|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)\.\w+", re.IGNORECASE
+        r"[AB](?P<subject>[FM]\d{2})(?P<expression>AN|AF|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)\.\w+", re.IGNORECASE
     )
 
 

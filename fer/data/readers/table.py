@@ -1,4 +1,4 @@
-"""A table beside image files: one row for each image, with a label and perhaps a split and a person."""
+"""A table beside image files: one row for each image, with a label and perhaps a split and a subject."""
 
 import json
 import os
@@ -25,7 +25,7 @@ BESIDE = ("metadata.csv", "metadata.jsonl")  # tables that lie beside the images
 # Files that may hold labels, in forms that no reader takes.
 MAYBE = ("*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt", "*.lst", "*.xml", "*.xlsx", "*.mat", "*.npy", "*.npz", "*.pkl")
 SAMPLE = 200  # file names that are looked at for a hint
-PERSONS = ("person", "subject", "person_id", "subject_id", "identity", "participant")
+SUBJECTS = ("person", "subject", "person_id", "subject_id", "identity", "participant")
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Rows:
         names: how the tables name the files.
         labels: class names.
         splits: a split each.
-        groups: persons, "" where unknown.
+        groups: subjects, "" where unknown.
         columns: further columns.
     """
 
@@ -142,7 +142,7 @@ def join(
 
     Raises:
         FerError: no name is a file, a name fits several, or a file is listed twice with another label, split or
-            person.
+            subject.
     """
     listing = Listing(tree.root) if listing is None else listing
     index = FileIndex(tree.images, [name for _, rows in tables for name in rows.names])
@@ -213,21 +213,21 @@ def _name_relabelled(listing: Listing) -> None:
 
 
 def read_rows(path: Path, split: str | None = None) -> Rows:
-    """Reads a table with one of the columns `NAMES` and one of `LABELS`, and perhaps `SPLITS` and `PERSONS`.
+    """Reads a table with one of the columns `NAMES` and one of `LABELS`, and perhaps `SPLITS` and `SUBJECTS`.
 
     Raises:
         FerError: it is no such table.
     """
     table = _read_lines_of_json(path) if path.suffix.lower() == ".jsonl" else csv.read_csv(path)
     csv.require(table, (), path)
-    table = table.map(str.strip)  # "S01 " would be another person than "S01"
+    table = table.map(str.strip)  # "S01 " would be another subject than "S01"
     name, label = _column(table, NAMES), label_column(table, path)
     if name is None or label is None:
         raise FerError(
             f"{path}: expected a column of file names ({', '.join(NAMES[:4])}) and one of labels "
             f"({', '.join(LABELS[:3])}); found {', '.join(table.columns)}"
         )
-    parts, person = _column(table, SPLITS), _column(table, PERSONS)
+    parts, subject = _column(table, SPLITS), _column(table, SUBJECTS)
     splits = [split or ALL] * len(table)
     if parts is not None:
         known = {cell: split_of(cell) for cell in set(table[parts])}
@@ -239,7 +239,7 @@ def read_rows(path: Path, split: str | None = None) -> Rows:
         table[name].tolist(),
         table[label].tolist(),
         splits,
-        table[person].tolist() if person else [],
+        table[subject].tolist() if subject else [],
         {column: table[column].tolist() for column in further},
     )
 

@@ -1,4 +1,4 @@
-"""Persons, each on one side of a split: from file names, folders, columns and patterns."""
+"""Subjects, each on one side of a split: from file names, folders, columns and patterns."""
 
 from collections import Counter
 from pathlib import PurePosixPath
@@ -17,8 +17,8 @@ from fer.data.splitting import folds, split_off
 from fer.data.walk import Tree
 
 
-class TestPersons:
-    def test_ck48_keeps_persons_apart(self, tmp_path):
+class TestSubjects:
+    def test_ck48_keeps_subjects_apart(self, tmp_path):
         data = load(layouts.ck48(tmp_path), ("train", "validation"))
         train, validation = ({entry.path.split("/")[-1][:4] for entry in part.entries} for part in data.values())
         assert train
@@ -44,7 +44,7 @@ class TestPersons:
         assert jaffe.counts == kdef.counts | dict.fromkeys(jaffe.labels, 5)
         assert ("KA.HA1.3.tiff", "happy") in labelled(jaffe)
         assert ("BF01/BF01AFS.JPG", "fear") in labelled(kdef)
-        assert set(kdef.groups) == {"F01", "F02", "M01", "M02"}  # sessions A and B are one person
+        assert set(kdef.groups) == {"F01", "F02", "M01", "M02"}  # sessions A and B are one subject
 
     def test_jaffe_sorted_into_splits_and_classes(self, tmp_path):
         for i, path in enumerate(sorted(layouts.jaffe(tmp_path / "a").iterdir())):
@@ -62,7 +62,7 @@ class TestPersons:
         said = refused(tmp_path / "c", format="jaffe")
         assert "its name says happy, and it lies in another folder" in said
 
-    def test_oulu_folders_above_the_classes_are_persons(self, tmp_path):
+    def test_oulu_folders_above_the_classes_are_subjects(self, tmp_path):
         part = load(layouts.oulu(tmp_path))["all"]
         assert {PurePosixPath(group).name for group in part.groups} == {f"P{i:03}" for i in range(1, 6)}
         assert part.counts["happy"] == 10
@@ -81,23 +81,23 @@ class TestPersons:
         assert set(part.groups) == {"p0", "p1", "p2", "p3"}
         part = load(root / "pictures", labels_csv=table, group=r"(\d)\.jpg")["all"]
         assert len(set(part.groups)) == 10
-        assert "10 persons or sequences by --group" in caplog.text
+        assert "10 subjects or sequences by --group" in caplog.text
         said = refused(root / "pictures", labels_csv=table, group=r"^(\d)\.jpg")
-        assert "fits 10 of 14 images, and not 10.jpg, which would be of no person" in said
+        assert "fits 10 of 14 images, and not 10.jpg, which would be of no subject" in said
         assert "neither a column (subject) nor a pattern" in refused(root / "pictures", labels_csv=table, group="xyz")
 
-    def test_every_person_is_validated_once(self, tmp_path):
+    def test_every_subject_is_validated_once(self, tmp_path):
         part = load(layouts.jaffe(tmp_path))["all"]
         seen = []
         for train, validation in folds(part, 5, seed=1):
             assert not set(train.groups) & set(validation.groups)
             seen += validation.names
         assert sorted(seen) == sorted(part.names)
-        with pytest.raises(FerError, match="from 2 to the number of persons, 5"):
+        with pytest.raises(FerError, match="from 2 to the number of subjects, 5"):
             next(folds(part, 6, seed=1))
 
     @pytest.mark.parametrize("sizes", [[200, *[10] * 30], [50, 30, 20], [30, *[8] * 9]])
-    def test_the_person_with_most_images_is_not_validation(self, sizes):
+    def test_the_subject_with_most_images_is_not_validation(self, sizes):
         groups = np.repeat([f"p{i}" for i in range(len(sizes))], sizes)
         images = np.random.default_rng(0).integers(0, 256, (len(groups), 4, 4, 1), np.uint8)
         labels = [("happy", "sad")[i % 2] for i in range(len(groups))]
