@@ -10,11 +10,11 @@
 #                                     batch-norm statistics of third.keras were re-estimated; training does so by itself now.
 #   sh models/reproduce.sh reference  the other classroom networks
 #   sh models/reproduce.sh gpu        the plan for a GPU; it has not been run
-#   sh models/reproduce.sh rehearse   every line of that plan for one epoch on 800 images, with JAX on a CPU: half an hour
+#   sh models/reproduce.sh rehearse   that plan but for its speed tests, for one epoch on 800 images, with JAX on a CPU
 #
 # The first and the last two need more packages: pip install -r requirements-export.txt jax -c constraints.txt
 set -eu
-out=reproduced runs=runs timing= epochs=
+out=reproduced runs=runs epochs=
 votes="--data fer2013.csv --votes fer2013new.csv"
 labels="--data fer2013/" # FER2013's own, which are scored
 mixed="$votes --vote-mode mixed"
@@ -43,8 +43,8 @@ ferplus() {
 gpu() {
     # Four teachers, three students, and a small student: docs/install-gpu.md says how long, by arithmetic.
     export KERAS_BACKEND=jax
-    for recipe in se-resnet vgg; do
-        python benchmarks/train_input.py --recipe $recipe --peak 989 $timing # of an H100 or H200, bfloat16, dense
+    [ "$epochs" ] || for recipe in se-resnet vgg; do
+        python benchmarks/train_input.py --recipe $recipe --peak 989 # of an H100 or H200, bfloat16, dense
     done
     for seed in 1 2 3 4; do train $mixed --recipe se-resnet --seed $seed --output $out/teacher$seed.keras; done
     teachers="$out/teacher1.keras $out/teacher2.keras $out/teacher3.keras $out/teacher4.keras"
@@ -63,7 +63,7 @@ gpu() {
 }
 
 rehearse() {
-    out=rehearsal runs=rehearsal/runs timing="--rounds 1 --seconds 1" epochs="--epochs 1"
+    out=rehearsal runs=rehearsal/runs epochs="--epochs 1"
     mkdir -p $out
     for name in fer2013 fer2013new; do # the same 800 training and 200 validation rows of both
         sed -n '1,801p;28711,28910p' $name.csv >$out/$name.csv

@@ -15,6 +15,7 @@ from fer.cli import arguments, terminal
 from fer.core import files
 from fer.core.errors import FerError
 from fer.data import loading, places
+from fer.data.image_array import Images
 from fer.data.unseen import check_unseen
 from fer.models import export, hub
 from fer.models.classifier import Classifier
@@ -121,7 +122,7 @@ def push(args: argparse.Namespace, origin: str) -> None:
     print(f"uploaded {what}: {page}")
 
 
-def subset(images: np.ndarray, n_images: int) -> np.ndarray:
+def subset(images: Images, n_images: int) -> np.ndarray:
     """At most so many images, evenly spaced over all of them."""
     return images[np.linspace(0, len(images) - 1, min(n_images, len(images))).astype(int)]
 

@@ -7,9 +7,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from fer.core.errors import FerError
+from fer.evaluation.intervals import accuracy_and_f1, resamples
 
-RESAMPLES = 2000  # of the bootstrap
-DRAWS = 100  # resamples drawn at a time, which bounds the memory
 SIGNIFICANT = 0.05  # p below which a difference counts as significant
 
 
@@ -148,6 +147,7 @@ def compare(
     only_a, only_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
     (low, lowest), (high, highest) = _bootstrap(y_true, y_pred_a, y_pred_b, k, seed)
     once = np.ones((1, n), int)
+    f1_a, f1_b = (float(accuracy_and_f1(once, y_true, y_pred, k)[1][0]) for y_pred in (y_pred_a, y_pred_b))
     name_a, name_b = names
     return Comparison(
         names=(name_a, name_b),
@@ -155,7 +155,7 @@ def compare(
         only_a=only_a,
         only_b=only_b,
         neither=int((~correct_a & ~correct_b).sum()),
-        macro_f1=(float(_metrics(once, y_true, y_pred_a, k)[1][0]), float(_metrics(once, y_true, y_pred_b, k)[1][0])),
+        macro_f1=(f1_a, f1_b),
         accuracy_difference_ci95=(float(low), float(high)),
         macro_f1_difference_ci95=(float(lowest), float(highest)),
         p=float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0,
@@ -165,33 +165,14 @@ def compare(
 def _bootstrap(y_true, y_pred_a, y_pred_b, k, seed) -> np.ndarray:
     """Percentiles 2.5 and 97.5 of the differences in accuracy and macro F1, float64 (2, 2).
 
-    Images with the same true label and predictions are interchangeable, so a resample is a multinomial draw of the
-    counts of these kinds: the same bootstrap, in a time that does not grow with n.
+    Images with the same true label and predictions are interchangeable: these are the kinds of `intervals.resamples`.
     """
     kinds, counts = np.unique(np.stack([y_true, y_pred_a, y_pred_b]), axis=1, return_counts=True)
-    rng, n, differences = np.random.default_rng(seed), len(y_true), []
-    for _ in range(RESAMPLES // DRAWS):
-        drawn = rng.multinomial(n, counts / n, DRAWS)
-        (accuracy_a, f1_a), (accuracy_b, f1_b) = (_metrics(drawn, kinds[0], y_pred, k) for y_pred in kinds[1:])
+    differences = []
+    for drawn in resamples(counts, seed):
+        (accuracy_a, f1_a), (accuracy_b, f1_b) = (accuracy_and_f1(drawn, kinds[0], y_pred, k) for y_pred in kinds[1:])
         differences.append(np.stack([accuracy_a - accuracy_b, f1_a - f1_b], axis=1))
     return np.percentile(np.concatenate(differences), [2.5, 97.5], axis=0)
-
-
-def _metrics(counts, y_true, y_pred, k) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and macro F1 (as `Report.macro_f1`, over the labels that occur) of many resamples at once.
-
-    Args:
-        counts: int (m, kinds), images of each kind in m resamples.
-        y_true, y_pred: int (kinds,), true and predicted label of each kind.
-
-    Returns:
-        Two arrays float64 (m,).
-    """
-    codes = np.arange(k)
-    support, predicted = counts @ (y_true[:, None] == codes), counts @ (y_pred[:, None] == codes)  # (m, k)
-    hits = counts @ ((y_true == y_pred)[:, None] & (y_true[:, None] == codes))
-    f1 = 2 * hits / np.maximum(support + predicted, 1)
-    return hits.sum(axis=1) / counts.sum(axis=1), np.mean(f1, axis=1, where=support > 0)
 
 
 def _percent(p: float) -> str:

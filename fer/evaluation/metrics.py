@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from fer.core.errors import FerError
 from fer.core.text import aligned
-from fer.evaluation.intervals import wilson
+from fer.evaluation.intervals import accuracy_and_f1, resamples, wilson
 
 BINS = 15  # equal-width confidence bins of the calibration error, as in Guo et al. 2017, table 1
 SMALLEST = float(np.finfo(np.float32).eps)  # probability below which the NLL is clipped, as in scikit-learn
@@ -111,6 +111,15 @@ class Report:
         """Mean F1 of the labels that occur; `macro` gives the reason."""
         return self.macro["f1"]
 
+    @cached_property
+    def macro_f1_ci95(self) -> tuple[float, float]:
+        """Low and high end of the 95% interval of `macro_f1`: percentiles of a bootstrap over images."""
+        k = len(self.labels)
+        y_true, y_pred = np.divmod(np.arange(k * k), k)  # of the cells of the confusion matrix
+        found = [accuracy_and_f1(drawn, y_true, y_pred, k)[1] for drawn in resamples(self.confusion.ravel())]
+        low, high = np.percentile(np.concatenate(found), [2.5, 97.5])
+        return float(low), float(high)
+
     @property
     def ece(self) -> float:
         """Expected calibration error: mean over images of |accuracy - mean confidence| of their bin.
@@ -168,6 +177,7 @@ class Report:
             "accuracy_ci95": list(self.accuracy_ci95),
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
+            "macro_f1_ci95": list(self.macro_f1_ci95),
             "macro": self.macro,
             "weighted": self.weighted,
             "per_class": self.per_class,
@@ -187,12 +197,12 @@ class Report:
         """The metrics of the whole set, one per line."""
         low, high = self.accuracy_ci95
         interval = f"95% interval {low:.2%} to {high:.2%}, {self.n_images:,} images"
-        weighted = self.weighted
+        weighted, (f1_low, f1_high) = self.weighted, self.macro_f1_ci95
         return "\n".join([
             f"accuracy            {self.accuracy:.2%}  ({interval})",
             f"balanced accuracy   {self.balanced_accuracy:.2%}",
             f"top-2 accuracy      {self.top2_accuracy:.2%}",
-            f"macro F1            {self.macro_f1:.3f}",
+            f"macro F1            {self.macro_f1:.3f}  (95% interval {f1_low:.3f} to {f1_high:.3f}, bootstrap)",
             f"weighted F1         {weighted['f1']:.3f}  "
             f"(precision {weighted['precision']:.3f}, recall {weighted['recall']:.3f})",
             f"NLL                 {self.nll:.3f} nats",

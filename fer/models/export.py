@@ -15,6 +15,7 @@ from fer.core.errors import FerError
 from fer.core.files import check_writable, replacing
 from fer.core.images import InputSpec, prepare
 from fer.data import synthetic_faces
+from fer.data.image_array import Images
 from fer.models import runtimes
 from fer.models.classifier import BATCH_SIZE, Classifier
 
@@ -118,7 +119,7 @@ def export(
     return agreement
 
 
-def predict(path: str | Path, images: np.ndarray) -> np.ndarray:
+def predict(path: str | Path, images: Images) -> np.ndarray:
     """Probabilities float32 (n, k) from a file or folder that `export` wrote, for uint8 (n, size, size, channels)."""
     if not Path(path).is_dir():
         return Classifier.load(path).predict(images)

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
+from typing import Any
 
 from fer.core.errors import FerError
 from fer.core.files import replacing
@@ -21,7 +21,7 @@ from fer.models.runtimes import MEMBER
 
 MAX_RATIO = 100  # of the bytes of an unpacked model and those of its zip file
 # Types of the metadata that the suite acts on; a file may come from anywhere.
-KINDS: dict[str, UnionType] = {
+KINDS: dict[str, Any] = {
     **dict.fromkeys(("recipe", "split", "exported", "uncertain_chosen_on"), dict | None),
     **dict.fromkeys(("data", "votes", "init", "device", "dtype", "date", "revision", "imported"), str | None),
     **dict.fromkeys(("teachers", "drop_labels"), list | None),

@@ -45,8 +45,9 @@ def measured(tmp_path_factory):
 
 
 KEYS = {
-    *("images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "macro", "weighted"),
-    *("per_class", "recall_ci95", "reliability", "confusion", "top2_accuracy", "ece", "nll", "risk_coverage"),
+    *("images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "macro_f1_ci95", "macro"),
+    *("weighted", "per_class", "recall_ci95", "reliability", "confusion", "top2_accuracy", "ece", "nll"),
+    "risk_coverage",
     *("model", "data", "data_options", "votes", "keep_list", "split", "tta", "views"),
 }
 

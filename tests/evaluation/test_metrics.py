@@ -197,8 +197,8 @@ def test_to_dict_has_the_promised_keys_and_survives_json(case):
     *_, report = case
     plain = report.to_dict()
     assert list(plain) == [
-        "images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "macro", "weighted",
-        "per_class", "recall_ci95", "confusion", "top2_accuracy", "ece", "nll", "reliability",
+        "images", "labels", "accuracy", "accuracy_ci95", "balanced_accuracy", "macro_f1", "macro_f1_ci95", "macro",
+        "weighted", "per_class", "recall_ci95", "confusion", "top2_accuracy", "ece", "nll", "reliability",
     ]  # fmt: skip
     for name in ("macro", "weighted"):
         assert list(plain[name]) == ["precision", "recall", "specificity", "f1"]
@@ -294,3 +294,16 @@ def test_a_table_of_counts():
         "happy     12        1",
         "sad        3        0",
     ]
+
+
+def test_interval_of_macro_f1_is_that_of_resampled_images():
+    rng = np.random.default_rng(4)
+    y_true = rng.choice(3, 200, p=(0.6, 0.3, 0.1))
+    y_pred = np.where(rng.random(200) < 0.7, y_true, rng.integers(0, 3, 200))
+    report = compute_report(np.eye(3)[y_pred], np.eye(3)[y_true], ("angry", "happy", "sad"))
+    found = []
+    for _ in range(500):
+        rows = rng.integers(0, 200, 200)
+        found.append(f1_score(y_true[rows], y_pred[rows], labels=np.unique(y_true[rows]), average="macro"))
+    np.testing.assert_allclose(report.macro_f1_ci95, np.percentile(found, [2.5, 97.5]), atol=0.02)
+    assert report.macro_f1_ci95[0] < report.macro_f1 < report.macro_f1_ci95[1]
