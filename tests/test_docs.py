@@ -80,3 +80,14 @@ def test_the_layout_names_what_there_is():
             assert name in there, f"{package}/{name}"
     for path in re.findall(r"`(fer/[\w/.]+\.py)`", text):
         assert (tiny.ROOT / path).exists(), path
+
+
+def test_every_cited_paper_is_in_the_references():
+    references = (tiny.ROOT / "docs" / "references.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"^- ([\w-]+).*? (\d{4}),", references, flags=re.MULTILINE))
+    cite = re.compile(r"([A-Z][\w-]+)(?: et al\.| (?:&|and)\s+[A-Z][\w-]+),?\s+\(?((?:19|20)\d\d)\b")
+    cited = set()
+    for path in [*(tiny.ROOT / "fer").rglob("*.py"), *(tiny.ROOT / "docs").glob("*.md"), tiny.ROOT / "README.md"]:
+        cited.update(cite.findall(path.read_text(encoding="utf-8")))
+    assert len(cited) > 25
+    assert cited - known == set()
