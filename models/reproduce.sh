@@ -14,7 +14,7 @@
 #
 # The first and the last two need more packages: pip install -r requirements-export.txt jax -c constraints.txt
 set -eu
-out=reproduced runs=runs epochs=
+out=reproduced runs=runs short=
 votes="--data fer2013.csv --votes fer2013new.csv"
 labels="--data fer2013/" # FER2013's own, which are scored
 mixed="$votes --vote-mode mixed"
@@ -29,7 +29,7 @@ train() {
     elif [ -e $run/run.json ] && ! [ -e "$output" ]; then # stopped in its first epoch
         way=--overwrite
     fi
-    python train.py $way $epochs --run-dir "$run" "$@"
+    python train.py $way $short --run-dir "$run" "$@"
 }
 
 fast() {
@@ -43,7 +43,7 @@ ferplus() {
 gpu() {
     # Four teachers, three students, and a small student: docs/install-gpu.md says how long, by arithmetic.
     export KERAS_BACKEND=jax
-    [ "$epochs" ] || for recipe in se-resnet vgg; do
+    [ "$short" ] || for recipe in se-resnet vgg; do
         python benchmarks/train_input.py --recipe $recipe --peak 989 # of an H100 or H200, bfloat16, dense
     done
     for seed in 1 2 3 4; do train $mixed --recipe se-resnet --seed $seed --output $out/teacher$seed.keras; done
@@ -63,7 +63,7 @@ gpu() {
 }
 
 rehearse() {
-    out=rehearsal runs=rehearsal/runs epochs="--epochs 1"
+    out=rehearsal runs=rehearsal/runs short="--epochs 1 --precision float32"
     mkdir -p $out
     for name in fer2013 fer2013new; do # the same 800 training and 200 validation rows of both
         sed -n '1,801p;28711,28910p' $name.csv >$out/$name.csv
