@@ -117,7 +117,7 @@ def check(args: argparse.Namespace) -> None:
     if args.record:
         writer.check_video_format(args.record)
     if args.log:
-        results.check_output(args.log, kept=args.overwrite)
+        results.check_output(args.log, kept=True)  # below, like the others
     if args.timeline:
         from fer.core import figures
 
