@@ -67,7 +67,7 @@ def check_folder(path: str | Path) -> None:
     if os.path.isfile(path):
         raise FerError(f"{path}: is a file, not a folder")
     if os.path.isdir(path):
-        check_writable(Path(path, "x"))
+        check_writable(Path(path, ".x"))
     else:
         check_writable(path)
 
