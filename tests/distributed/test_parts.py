@@ -89,7 +89,7 @@ def test_counts_of_a_folder(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     write(tmp_path)
-    with pytest.raises(FerError, match="not this model's columns; choose another --output"):
+    with pytest.raises(FerError, match="does not have this model's columns; choose another --output"):
         parts.sources(tmp_path, parts.schema(("x", "y"), uncertain=False))
     (tmp_path / f"part-{'0' * 20}.parquet").write_bytes(b"PAR1 cut short")
     with pytest.raises(FerError, match=r"part-0+.parquet: not a part of these results"):

@@ -111,7 +111,8 @@ def test_bad_translations_are_refused(translation, changes, words):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "cannot be read"), (b"\xff", "is not JSON"), (b"[]", "expected")]
+    ("content", "words"),
+    [(None, "cannot be opened"), (b"\xff", "not a text file"), (b"{", "is not JSON"), (b"[]", "expected")],
 )
 def test_other_files_are_refused(tmp_path, content, words):
     path = tmp_path / "a.json"
