@@ -12,7 +12,8 @@
 #   sh models/reproduce.sh gpu        the plan for a GPU; it has not been run
 #   sh models/reproduce.sh rehearse   that plan but for its speed tests, for one epoch on 800 images, with JAX on a CPU
 #
-# The first and the last two need more packages: pip install -r requirements-export.txt jax -c constraints.txt
+# The first needs the packages of requirements-export.txt, the last needs jax, and the plan itself JAX for a GPU
+# (docs/install-gpu.md).
 set -eu
 out=reproduced runs=runs short=
 votes="--data fer2013.csv --votes fer2013new.csv"

@@ -4,15 +4,12 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from fer.cli import terminal
 from fer.core.errors import FerError
 from fer.data import coding, places
 from fer.models import bundled
-
-if TYPE_CHECKING:  # it needs OpenCV, whose absence `fer doctor` reports
-    pass
 
 
 class _Parser(argparse.ArgumentParser):

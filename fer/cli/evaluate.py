@@ -186,7 +186,8 @@ def check(args):
         )
     if Path(args.model[0]).suffix != ".keras":
         raise FerError(f"{args.model[0]}: --fit-threshold writes into a .keras file; export it again afterwards")
-    if Path(args.model[0]).is_symlink() or hub.is_address(args.asked[0]):
+    downloaded = hub.is_address(args.asked[0]) or "kagglehub" in Path(args.model[0]).parts  # its cache has no links
+    if downloaded or Path(args.model[0]).is_symlink():
         raise FerError(f"{args.model[0]}: --fit-threshold would change a downloaded file, or a link; copy it first")
     files.check_writable(args.model[0])
 

@@ -103,7 +103,8 @@ def _flag(name: str, value: object = None) -> str:
 def _in_flags(text: str) -> str:
     """A message about settings as Python names them, in the words of the command line."""
     names = [name for name in SETTINGS if "_" in name or text.startswith(f"{name} ")]
-    return re.sub(rf"\b({'|'.join(sorted(names, key=len, reverse=True))})\b", lambda found: _flag(found[1]), text)
+    found = rf"(?<![^\s])({'|'.join(sorted(names, key=len, reverse=True))})\b"  # not within a path
+    return re.sub(found, lambda match: _flag(match[1]), text)
 
 
 def rates(text: str) -> tuple[float, ...]:

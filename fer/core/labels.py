@@ -21,7 +21,7 @@ _SYNONYMS = {
 }
 EMOTIONS = tuple(_SYNONYMS)
 _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
-_NUMBER = re.compile(r"^\d+[\s._-]*|[\s._-]*\d+$")  # before or behind a word: "0_angry", "3 - sad"
+_NUMBER = re.compile(r"^(\d+[\s._-]*)+|([\s._-]*\d+)+$")  # before or behind a word: "0_angry", "3 - sad"
 
 
 def canonical(word: str) -> str:

@@ -51,7 +51,7 @@ class ImageArray(ABC):
 
     def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
         if isinstance(rows, int | np.integer):
-            return self.take(np.arange(len(self))[[rows]])[0]
+            return self.take(np.array([range(len(self))[rows]]))[0]
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         rows = np.asarray(rows)

@@ -1,6 +1,7 @@
 """What model files tell of their training data: how they were split, and whether the images at hand were among them."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,10 @@ def is_of(metadata: Mapping, source: str | Path) -> bool:
     """Whether a model was trained on data of this name: fer2013/, fer2013.csv and kaggle:OWNER/fer2013 have one."""
     if not (trained := metadata.get("data")):
         return False
-    trained, name = (known.rpartition("/")[2] for known in (trained, places.name_of(source)))
+    trained, name = (re.sub(r"/versions/\d+$", "", known) for known in (trained, places.name_of(source)))
+    if places.is_address(trained) and places.is_address(name):  # "faces" of two owners
+        return trained == name
+    trained, name = (known.rpartition("/")[2] for known in (trained, name))
     return bool({name, Path(name).stem} & {trained, Path(trained).stem})
 
 

@@ -3,6 +3,7 @@
 The headings follow Mitchell et al. 2019, "Model cards for model reporting".
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,6 +83,7 @@ def write_card(
 
 def is_card(text: str) -> bool:
     """Whether a Markdown text is what `write_card` writes, of this or an earlier version."""
+    text = re.sub(r"\A---\n.*?\n---\s*", "", text, flags=re.DOTALL)  # the Hub's metadata, which its author may add
     return text.startswith("# ") and all(f"\n## {name}\n" in text for name in ("Intended use", "Results", "Limits"))
 
 

@@ -5,6 +5,7 @@ property.
 """
 
 import json
+import re
 import shlex
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ from fer.models import runtimes
 from fer.models.bundled import bundled_models, find_model
 from fer.models.runtimes import MEMBER
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 MAX_RATIO = 100  # of the bytes of an unpacked model and those of its zip file
 # Types of the metadata that the suite acts on; a file may come from anywhere.
 KINDS: dict[str, Any] = {
@@ -27,8 +29,8 @@ KINDS: dict[str, Any] = {
     **dict.fromkeys(("teachers", "drop_labels"), list | None),
     **dict.fromkeys(("uncertain_below", "temperature", "training_seconds"), int | float | None),
 }
-# Metadata that a file gets after its training: a fitted threshold, and what it was exported to.
-AFTER_TRAINING = ("exported", "uncertain_below", "uncertain_chosen_on")
+# Metadata that a file gets after its training: a fitted threshold, what it was exported to, and how long it took.
+AFTER_TRAINING = ("exported", "uncertain_below", "uncertain_chosen_on", "training_seconds")
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,21 @@ class ModelInfo:
         try:
             labels, metadata = content["labels"], content["notes"]
             spec = InputSpec(content["spec"]["size"], content["spec"].get("channels", 1))
-        except (TypeError, KeyError, AttributeError, FerError) as error:
+        except FerError as error:
+            raise FerError(f"its {MEMBER} lacks a usable spec: {error}") from error
+        except (TypeError, KeyError, AttributeError) as error:
             raise FerError(f"its {MEMBER} lacks labels, spec or notes") from error
         if content["spec"].get("margin"):  # files of earlier versions say 0
             raise FerError(f"its {MEMBER} asks for a margin around the face, which is not supported")
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
             raise FerError(f"its {MEMBER} lacks labels, spec or notes")
-        if not all(label.isprintable() and label.strip() for label in labels):
-            raise FerError(f"its {MEMBER} has labels that are empty or not printable: {labels}")
+        if any(CONTROL.search(label) for label in labels):  # of a terminal, or of the direction of writing
+            raise FerError(f"its {MEMBER} has labels with control characters: {labels}")
         if not isinstance(metadata, dict):
             raise FerError(f"its {MEMBER} lacks labels, spec or notes")
         for name, kind in KINDS.items():
             if not isinstance(found := metadata.get(name), kind):
-                raise FerError(f"its {MEMBER} has a {name} of the wrong type: {found!r:.40}")
+                raise FerError(f"its {MEMBER} has the wrong type for {name}: {found!r:.40}")
         if not 0 <= (metadata.get("uncertain_below") or 0) <= 1:
             raise FerError(f"its {MEMBER} has an uncertain_below that is no probability")
         return cls(tuple(labels), spec, metadata)

@@ -54,6 +54,7 @@ class BestModel(keras.callbacks.Callback):
         self.score = "accuracy" if self.monitor == "last" else self.monitor
         self.epoch: int | None = None
         self.value: float | None = None
+        self.sha256: str | None = None  # of the model file, as it was saved
         self.current = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -74,6 +75,7 @@ class BestModel(keras.callbacks.Callback):
         metadata = self.metadata | {"epoch": self.epoch, "validation_while_training": scores}
         if self.workers.is_first:
             Classifier(self.float32_copy, self.labels, self.config.recipe.spec, metadata).save(self.config.output)
+            self.sha256 = file_sha256(self.config.output)
 
 
 class RunFolder(keras.callbacks.Callback):
@@ -159,15 +161,17 @@ class RunFolder(keras.callbacks.Callback):
             return
         if not output.exists():
             raise FerError(f"{output}: the best model so far is gone; start again with --overwrite")
-        known = state.get("model")
-        if self.finished or known in (None, file_sha256(output)):  # a finished model may have been calibrated since
+        self.best.sha256 = state.get("model")
+        # A finished model may have been calibrated since.
+        if self.finished or self.best.sha256 in (None, now := file_sha256(output)):
             return
         found = read_info(output).metadata
-        ahead = found.get("epoch") == len(self.history) + 1  # it was saved, and the process killed before a checkpoint
-        if not ahead or any(found.get(name) != self.best.metadata.get(name) for name in ("data", "seed")):
+        reached = found.get("epoch"), found.get("validation_while_training", {}).get(f"val_{self.best.score}")
+        # It was saved, and the process killed before the checkpoint; or a threshold was fitted to it.
+        own = reached[0] == len(self.history) + 1 or reached == (self.best.epoch, self.best.value)
+        if not own or any(found.get(name) != self.best.metadata.get(name) for name in ("data", "seed")):
             raise FerError(f"{output}: is not the model of this run any more; put it back, or start with --overwrite")
-        scores = found["validation_while_training"]
-        self.best.epoch, self.best.value = found["epoch"], scores[f"val_{self.best.score}"]
+        (self.best.epoch, self.best.value), self.best.sha256 = reached, now
 
     def _restore_dtype(self, last: str, earlier: str) -> None:
         """Notes that the run goes on in another precision, for the checkpoint and the model's metadata."""
@@ -224,7 +228,7 @@ class RunFolder(keras.callbacks.Callback):
             "history": self.history,
             "finished": self.finished,
             "best": [self.best.epoch, self.best.value],
-            "model": None if self.best.epoch is None else file_sha256(self.config.output),
+            "model": self.best.sha256,
             "callbacks": [
                 {name: _plain(vars(callback)[name]) for name in self.STATE if name in vars(callback)}
                 for callback in self.callbacks

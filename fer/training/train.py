@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -249,10 +249,10 @@ def run(
         metadata["split"]["drawn"] = data["validation"].drawn
     metadata["n_images"] = {name: len(part) for name, part in data.items()}
     metadata |= {"device": device.describe(), "dtype": dtype}
-    with ExitStack() as stack:
-        workers = stack.enter_context(scope(distribute, config.run_dir))
-        if workers.is_first:
-            stack.enter_context(files.exclusive(config.run_dir))
+    with (
+        scope(distribute, config.run_dir) as workers,
+        files.exclusive(config.run_dir) if workers.is_first else nullcontext(),
+    ):
         keras.utils.set_random_seed(config.seed)  # all processes must give their variables the same initial values
         init = Classifier.load(config.init) if config.init and not resume else None
         teachers = [Classifier.load(path) for path in config.teacher]
@@ -279,11 +279,11 @@ def run(
             workers=workers,
             verbose=verbose,
         )
-        if folder.best.epoch is None:
-            raise FerError("no epoch gave finite validation scores; lower --learning-rate")
-        if workers.is_first:
-            _complete(config, data["validation"], folder.history)
-        workers.wait()  # the others load what the first has saved
+    if folder.best.epoch is None:
+        raise FerError("no epoch gave finite validation scores; lower --learning-rate")
+    if workers.is_first:  # outside the scope, where every process would have to take part
+        _complete(config, data["validation"], folder.history)
+    workers.wait()  # the others load what the first has saved
     return TrainingResult(Path(config.output), Path(config.run_dir), folder.best.epoch, folder.history)
 
 

@@ -38,3 +38,8 @@ def test_codes_of_fer2013_are_canonical_and_in_the_official_order():
 
 def test_fer_plus_knows_the_seven_emotions_and_contempt():
     assert {canonical(name) for name in EMOTIONS} == {*FER2013, "contempt"}
+
+
+def test_numbers_around_a_word_are_no_part_of_it():
+    for word in ("0_happy", "0_1_happy", "01-02 happy", "2.1 Happy", "happy_48_48", "happy 1-2", "3 - happy"):
+        assert canonical(word) == "happy"

@@ -216,7 +216,10 @@ def test_data_of_one_name_are_the_same_wherever_they_lie():
     for trained in ("fer2013", "fer2013.csv", "kaggle:msambare/fer2013"):
         for source in ("data/fer2013/", "fer2013.csv", "kaggle:msambare/fer2013"):
             assert unseen.is_of({"data": trained}, source)
+        assert unseen.is_of({"data": trained}, "kaggle:msambare/fer2013/versions/1")
         assert not unseen.is_of({"data": trained}, "kaggle:msambare/fer2013plus")
+    assert not unseen.is_of({"data": "kaggle:a/x/versions/1"}, "kaggle:b/y/versions/1")
+    assert not unseen.is_of({"data": "hf:alice/emotions"}, "hf:bob/emotions")
 
 
 def test_the_current_folder_has_a_name(faces, monkeypatch):

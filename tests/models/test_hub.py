@@ -18,6 +18,7 @@ from support import tiny
 from fer import FerError
 from fer.cli import export_model
 from fer.core.images import InputSpec
+from fer.evaluation.card import is_card
 from fer.models import hub
 from fer.models.bundled import find_model
 from fer.models.classifier import Classifier
@@ -246,6 +247,14 @@ def test_push_uploads_the_export_and_its_card(client, server, model, tmp_path):
     said = client(PUSH.format([*arguments, "--overwrite"]))
     assert said.splitlines()[-1].startswith("refused: hf:me/new: ")
     assert said.endswith(f"{output} is kept: try again with --overwrite")
+
+
+def test_a_card_is_one_with_and_without_the_metadata_of_the_hub():
+    headings = "\n\n".join(f"## {name}\n\nNone." for name in ("Intended use", "Results", "Limits"))
+    card = f"# mine\n\n{headings}\n"
+    assert is_card(card)
+    assert is_card(f"---\nlicense: mit\n---\n\n{card}")
+    assert not is_card("# Notes of the laboratory\n")
 
 
 @pytest.mark.parametrize("public", [False, True])

@@ -19,6 +19,7 @@ from fer.cli import train
 from fer.core.images import InputSpec
 from fer.data.dataset import Dataset
 from fer.models.classifier import Classifier
+from fer.models.model_file import update_metadata
 from fer.training import fit
 
 pytestmark = pytest.mark.slow
@@ -329,6 +330,26 @@ def test_the_model_of_another_training_is_not_taken_for_that_of_the_run(folder):
     tiny.fit(folder.parent / "other", seed=8)
     shutil.copy(folder.parent / "other" / "model.keras", folder)
     refused(folder, r"model.keras: is not the model of this run any more; put it back, or start with --overwrite")
+
+
+def test_metadata_that_came_to_the_model_meanwhile_are_kept(folder):
+    """evaluate.py --fit-threshold writes into it."""
+    update_metadata(folder / "model.keras", {"uncertain_below": 0.5})
+    assert len(tiny.fit(folder, resume=True).history) == 3
+
+
+def test_a_model_that_another_run_replaces_during_the_training_is_no_model_of_this_one(tmp_path):
+    tiny.fit(tmp_path / "other", seed=8)
+    original = fit.RunFolder.on_epoch_end
+
+    def replaced(callback, epoch, logs=None):
+        shutil.copy(tmp_path / "other" / "model.keras", tmp_path / "run")
+        original(callback, epoch, logs)
+
+    replacing = mock.patch.object(fit.RunFolder, "on_epoch_end", replaced)
+    with replacing, interrupted_at(1), pytest.raises(KeyboardInterrupt):
+        tiny.fit(tmp_path / "run")
+    refused(tmp_path / "run", "is not the model of this run any more")
 
 
 def test_a_model_that_is_an_epoch_ahead_of_the_checkpoint_is_kept(folder):
