@@ -76,7 +76,7 @@ def main():
     print(f"network alone / with Keras' batch norm {figures['times_keras_batch_norm']:.2f}")
     speed = 6 * macs * float(np.median([row["together"] for row in rounds])) / 1e12
     share = "" if args.peak is None else f", {speed / args.peak:.1%} of the peak"
-    print(f"{macs / 1e6:.0f} million multiplications per image: together {speed:.3g} TFLOP/s{share}")
+    print(f"{macs / 1e6:.0f} million MACs per image: together {speed:.3g} TFLOP/s{share}")
     figures |= {"macs": macs, "tflops": speed, "peak_tflops": args.peak}
     if args.json:
         about = {"device": hardware, "dtype": dtype, "recipe": args.recipe, "cache": args.cache, "rounds": rounds}
