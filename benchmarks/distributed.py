@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fer.cli import arguments
 from fer.core import labels
-from fer.data.dataset import Dataset, Entry
+from fer.data.dataset import Dataset
+from fer.data.entry import Entry
 from fer.training.recipes import RECIPES
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import os
 import signal
 import subprocess
@@ -163,6 +164,12 @@ def fit_from_files(folder, root: Path, cache: str, *, interrupted: bool = False,
         fit_one_epoch(folder, data_sets=data_sets(), **options)
     fit(folder, data_sets=data_sets(), resume=interrupted, **options)
     return weights(folder / "checkpoint.npz")
+
+
+def state_of(path) -> dict:
+    """What a checkpoint holds beside its arrays."""
+    with np.load(path, allow_pickle=False) as archive:
+        return json.loads(str(archive["state"]))
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:
